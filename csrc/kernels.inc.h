@@ -1,0 +1,32 @@
+/* Every kernel for one instruction set and one REAL; REAL_IS_DOUBLE says which. */
+#undef REAL
+#undef REAL_NAME
+#undef NAME
+#if REAL_IS_DOUBLE
+#define REAL double
+#define REAL_NAME f64
+#else
+#define REAL float
+#define REAL_NAME f32
+#endif
+#define NAME(x) FL_JOIN3(x, REAL_NAME, FL_ISA)
+
+#include "vec.h"
+
+#include "math.inc.h"
+
+#include "lstm.inc.h"
+#include "optim.inc.h"
+#include "softmax.inc.h"
+#include "tokens.inc.h"
+
+const FL_JOIN3(fl, kernels, REAL_NAME) NAME(fl_kernels) = {
+    .lstm_forward = NAME(lstm_forward),
+    .lstm_backward = NAME(lstm_backward),
+    .softmax_cross_entropy = NAME(softmax_cross_entropy),
+    .adam = NAME(adam),
+    .sum_of_squares = NAME(sum_of_squares),
+    .scatter_add = NAME(scatter_add),
+    .activate = NAME(activate),
+};
+#undef REAL_IS_DOUBLE

@@ -1,0 +1,141 @@
+/* `vec`: LANES numbers of type REAL and the few operations on them that the kernels need. Included once per
+ * instruction set and REAL; + - * / work on every vec as they stand. */
+#undef vec
+#undef LANES
+#undef vset
+#undef vload
+#undef vstore
+#undef vfma
+#undef vmax
+#undef vmin
+#undef vgreater
+#undef vabs
+#undef vcopysign
+#undef vsqrt
+#undef vexponent
+
+#if defined(FL_AVX2) && !REAL_IS_DOUBLE
+#define vec __m256
+#define LANES 8
+#define vset(x) _mm256_set1_ps(x)
+#define vload(p) _mm256_loadu_ps(p)
+#define vstore(p, x) _mm256_storeu_ps(p, x)
+#define vfma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define vmax(a, b) _mm256_max_ps(a, b)
+#define vmin(a, b) _mm256_min_ps(a, b)
+#define vgreater(x, y, a, b) _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_GT_OQ))
+#define vabs(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
+#define vcopysign(x, sign) _mm256_or_ps(x, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign))
+#define vsqrt(x) _mm256_sqrt_ps(x)
+#define vexponent(x) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23))
+
+#elif defined(FL_AVX2)
+#define vec __m256d
+#define LANES 4
+#define vset(x) _mm256_set1_pd(x)
+#define vload(p) _mm256_loadu_pd(p)
+#define vstore(p, x) _mm256_storeu_pd(p, x)
+#define vfma(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define vmax(a, b) _mm256_max_pd(a, b)
+#define vmin(a, b) _mm256_min_pd(a, b)
+#define vgreater(x, y, a, b) _mm256_blendv_pd(b, a, _mm256_cmp_pd(x, y, _CMP_GT_OQ))
+#define vabs(x) _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)
+#define vcopysign(x, sign) _mm256_or_pd(x, _mm256_and_pd(_mm256_set1_pd(-0.0), sign))
+#define vsqrt(x) _mm256_sqrt_pd(x)
+#define vexponent(x) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(x), 52))
+
+#else /* plain C: one lane. */
+#define vec REAL
+#define LANES 1
+#define vset(x) ((REAL)(x))
+#define vload(p) (*(p))
+#define vstore(p, x) (*(p) = (x))
+#define vfma(a, b, c) ((a) * (b) + (c))
+#define vgreater(x, y, a, b) ((x) > (y) ? (a) : (b))
+#define vmax(a, b) NAME(scalar_max)(a, b)
+#define vmin(a, b) NAME(scalar_min)(a, b)
+#define vexponent(x) NAME(scalar_exponent)(x)
+#if REAL_IS_DOUBLE
+#define vabs(x) fabs(x)
+#define vcopysign(x, sign) copysign(x, sign)
+#define vsqrt(x) sqrt(x)
+#define UINT uint64_t
+#define EXPONENT_SHIFT 52
+#else
+#define vabs(x) fabsf(x)
+#define vcopysign(x, sign) copysignf(x, sign)
+#define vsqrt(x) sqrtf(x)
+#define UINT uint32_t
+#define EXPONENT_SHIFT 23
+#endif
+
+/* As the vector instructions: the second operand where either is NaN. */
+FL_INLINE REAL NAME(scalar_max)(REAL a, REAL b) { return a > b ? a : b; }
+FL_INLINE REAL NAME(scalar_min)(REAL a, REAL b) { return a < b ? a : b; }
+
+/* The low bits of x moved into the exponent field. */
+FL_INLINE REAL NAME(scalar_exponent)(REAL x)
+{
+    UINT bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits <<= EXPONENT_SHIFT;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+#undef UINT
+#undef EXPONENT_SHIFT
+#endif
+
+/* The first n <= LANES numbers at p, the rest `fill`. With a constant n == LANES this is one load. */
+FL_INLINE vec NAME(load_part)(const REAL *p, int64_t n, REAL fill)
+{
+    if (n == LANES)
+        return vload(p);
+    REAL lanes[LANES];
+    for (int k = 0; k < LANES; k++)
+        lanes[k] = fill;
+    memcpy(lanes, p, (size_t)n * sizeof(REAL));
+    return vload(lanes);
+}
+
+FL_INLINE void NAME(store_part)(REAL *p, vec x, int64_t n)
+{
+    if (n == LANES) {
+        vstore(p, x);
+        return;
+    }
+    REAL lanes[LANES];
+    vstore(lanes, x);
+    memcpy(p, lanes, (size_t)n * sizeof(REAL));
+}
+
+FL_INLINE REAL NAME(sum_lanes)(vec x)
+{
+    REAL lanes[LANES], sum = 0;
+    vstore(lanes, x);
+    for (int k = 0; k < LANES; k++)
+        sum += lanes[k];
+    return sum;
+}
+
+FL_INLINE REAL NAME(max_lanes)(vec x)
+{
+    REAL lanes[LANES];
+    vstore(lanes, x);
+    REAL most = lanes[0];
+    for (int k = 1; k < LANES; k++)
+        most = lanes[k] > most ? lanes[k] : most;
+    return most;
+}
+
+/* Runs body(j, n) over 0 <= j < count: whole vectors first, then what is left. n is constant in the first call, so that
+ * the compiler drops the partial loads there. */
+#undef FOR_EACH_VEC
+#define FOR_EACH_VEC(count, body)                                       \
+    do {                                                                \
+        int64_t whole_ = (count) - (count) % LANES;                     \
+        for (int64_t j_ = 0; j_ < whole_; j_ += LANES)                  \
+            body(j_, LANES);                                            \
+        if (whole_ < (count))                                           \
+            body(whole_, (count) - whole_);                             \
+    } while (0)

@@ -1,0 +1,51 @@
+"""Builds the extensions; everything else stands in pyproject.toml."""
+
+import glob
+import os
+
+import numpy
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, CompileError, ExecError
+
+FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+INCLUDE = ["csrc", numpy.get_include()]
+MACROS = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
+HEADERS = sorted(glob.glob("csrc/*.h"))
+
+
+def extension(name: str, sources: list[str] = ()) -> Extension:
+    return Extension(
+        f"fastlstm.{name}",
+        [f"src/fastlstm/{name}.pyx", *sources],
+        include_dirs=INCLUDE,
+        define_macros=MACROS,
+        extra_compile_args=FLAGS,
+        depends=[*HEADERS, "src/fastlstm/_core.pxd", "src/fastlstm/_lstm.pxd"],
+    )
+
+
+class BuildExtensions(build_ext):
+    """Says what to install where there is no C compiler or no Python header."""
+
+    def build_extensions(self) -> None:
+        try:
+            super().build_extensions()
+        except (CCompilerError, CompileError, ExecError) as error:
+            raise SystemExit(
+                f"fastlstm needs a C compiler and Python's headers to build, and compiling failed: {error}\n"
+                "Debian, Ubuntu: apt install gcc python3-dev    Fedora: dnf install gcc python3-devel\n"
+                "macOS: xcode-select --install"
+            ) from None
+
+
+setup(
+    ext_modules=[
+        extension("_core", sorted(glob.glob("csrc/*.c"))),
+        extension("_lstm"),
+        # extension("_sample"),
+    ],
+    cmdclass={"build_ext": BuildExtensions},
+    # Cython follows the number of cores only when it is told to.
+    options={"build_ext": {"parallel": os.cpu_count()}},
+)

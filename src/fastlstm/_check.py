@@ -1,0 +1,111 @@
+"""Every error about a shape, dtype or value, worded once: the argument, what was expected, what came."""
+
+import difflib
+import operator
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+MAX_BLAS_DIMENSION = 2**31 - 1
+
+
+def shape_text(shape: Sequence[int | str]) -> str:
+    """A shape as it is written in messages: (T, B, 32)."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def array(name: str, value: object, shape: Sequence[int | str], dtype: np.dtype) -> np.ndarray:
+    """`value` as a C-contiguous array of `dtype` and `shape`, whose entries are sizes or names of free dimensions."""
+    found = np.asarray(value)
+    if found.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold real numbers, got dtype {found.dtype}")
+    fits = len(found.shape) == len(shape) and all(
+        isinstance(want, str) or want == got for want, got in zip(shape, found.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must have shape {shape_text(shape)}, got {shape_text(found.shape)}")
+    return np.require(found, dtype, ["C", "A"])
+
+
+def tokens(name: str, value: object, ndim: int, V: int, lengths: np.ndarray | None = None) -> np.ndarray:
+    """`value` as a contiguous int32 array of `ndim` dimensions, every id in [0, V); ids beyond `lengths` are ignored."""
+    found = np.asarray(value)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an integer array, got {found.dtype}")
+    if found.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimensions, got shape {shape_text(found.shape)}")
+    outside = (found < 0) | (found >= V)
+    if lengths is not None:
+        running = np.arange(len(found))[:, None] < lengths
+        outside &= running
+        found = np.where(running, found, 0)
+    if outside.any():
+        position = tuple(int(p) for p in np.argwhere(outside)[0])
+        place = position if ndim > 1 else position[0]
+        raise IndexError(f"token id {found[position]} at position {place} is outside [0, {V})")
+    return np.require(found, np.int32, ["C", "A"])
+
+
+def lengths(value: object, T: int, B: int) -> np.ndarray:
+    """`value` as int64 lengths (B,), each in [0, T]."""
+    found = np.asarray(value)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be an integer array, got {found.dtype}")
+    if found.shape != (B,):
+        raise ValueError(f"lengths must have shape {shape_text((B,))}, got {shape_text(found.shape)}")
+    wrong = (found < 0) | (found > T)
+    if wrong.any():
+        b = int(np.argmax(wrong))
+        raise ValueError(f"lengths must be between 0 and T = {T}, got {found[b]} at index {b}")
+    return found.astype(np.int64)
+
+
+def count(name: str, value: object, least: int = 1) -> int:
+    """`value` as an int of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def number(name: str, value: object, least: float, most: float = np.inf, *, open_left: bool = False) -> float:
+    """`value` as a float in [least, most], or (least, most] with `open_left`."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not (least < found <= most or (found == least and not open_left)):
+        bounds = f"{'(' if open_left else '['}{least:g}, {most:g}{']' if most < np.inf else ')'}"
+        raise ValueError(f"{name} must be in {bounds}, got {found:g}")
+    return found
+
+
+def choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """`value`, which must be one of `choices`; a near miss gets a suggestion."""
+    choices = list(choices)
+    if value in choices:
+        return value
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{hint}")
+
+
+def float_dtype(value: object) -> np.dtype:
+    """`value` as float32 or float64."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {value!r}")
+    return dtype
+
+
+def blas_dimensions(**sizes: int) -> None:
+    """Refuse sizes that BLAS, whose dimensions are 32-bit, could not take."""
+    for name, size in sizes.items():
+        if size > MAX_BLAS_DIMENSION:
+            raise ValueError(f"{name} is {size}, more than the {MAX_BLAS_DIMENSION} that BLAS can address; use smaller batches")

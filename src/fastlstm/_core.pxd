@@ -1,0 +1,52 @@
+# What the other extensions share: the kernel table's chosen row and products through BLAS.
+from libc.stdint cimport int32_t, int64_t
+
+ctypedef fused real:
+    float
+    double
+
+cdef extern from "fastlstm.h" nogil:
+    enum:
+        FL_TANH, FL_SIGMOID, FL_RELU, FL_HARD_SIGMOID, FL_SOFTSIGN, FL_LINEAR
+
+    ctypedef struct fl_adam:
+        double learning_rate, beta1, beta2, epsilon, gradient_scale
+        int64_t step
+
+    ctypedef struct fl_kernels_f32:
+        void (*lstm_forward)(float *, float *, float *, const float *, int64_t, int64_t, int, int) noexcept nogil
+        void (*lstm_backward)(float *, float *, const float *, const float *, const float *, const float *, int64_t,
+                              int64_t, int, int) noexcept nogil
+        void (*softmax_cross_entropy)(double *, float *, const int32_t *, double, int64_t, int64_t) noexcept nogil
+        void (*adam)(float *, float *, float *, const float *, const fl_adam *, int64_t) noexcept nogil
+        double (*sum_of_squares)(const float *, int64_t) noexcept nogil
+        void (*scatter_add)(float *, const float *, const int32_t *, int64_t, int64_t) noexcept nogil
+        void (*activate)(float *, const float *, int, int64_t) noexcept nogil
+
+    ctypedef struct fl_kernels_f64:
+        void (*lstm_forward)(double *, double *, double *, const double *, int64_t, int64_t, int, int) noexcept nogil
+        void (*lstm_backward)(double *, double *, const double *, const double *, const double *, const double *,
+                              int64_t, int64_t, int, int) noexcept nogil
+        void (*softmax_cross_entropy)(double *, double *, const int32_t *, double, int64_t, int64_t) noexcept nogil
+        void (*adam)(double *, double *, double *, const double *, const fl_adam *, int64_t) noexcept nogil
+        double (*sum_of_squares)(const double *, int64_t) noexcept nogil
+        void (*scatter_add)(double *, const double *, const int32_t *, int64_t, int64_t) noexcept nogil
+        void (*activate)(double *, const double *, int, int64_t) noexcept nogil
+
+    ctypedef struct fl_row:
+        const char *name
+        const fl_kernels_f32 *f32
+        const fl_kernels_f64 *f64
+        int (*supported)() noexcept nogil
+
+# Only _core links the C library: the functions of fastlstm.h are declared in _core.pyx, and what others need is here.
+cdef const fl_row *row  # the chosen row of the kernel table
+
+# C (m, n) = op(A) op(B) + beta C, row-major; op(X) is X or its transpose, op(A) is (m, k), op(B) is (k, n).
+# The other modules must have called load_blas() at import of their first user.
+cdef void multiply(real *C, const real *A, const real *B, int64_t m, int64_t n, int64_t k, bint transpose_a,
+                   bint transpose_b, real beta) noexcept nogil
+
+# Makes this thread treat denormals as zero; hand the result back to restore_denormals.
+cdef unsigned int flush_denormals() noexcept nogil
+cdef void restore_denormals(unsigned int mode) noexcept nogil

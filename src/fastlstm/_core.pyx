@@ -1,0 +1,192 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The owner of csrc/: the kernel table's row in use, BLAS as C pointers, and a thin Python twin of each kernel.
+
+Callers validate shapes, dtypes and contiguity; nothing here does.
+"""
+
+import os
+
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+
+cdef extern from "fastlstm.h" nogil:
+    const fl_row *fl_rows(size_t *count)
+    const fl_row *fl_select(const char *name)
+    unsigned int fl_flush_denormals()
+    void fl_restore_denormals(unsigned int mode)
+
+
+# ---- the kernel table --------------------------------------------------------------------------------------------
+
+def available_isas() -> list[str]:
+    """Names of the rows this processor can run, best first."""
+    cdef size_t count, k
+    cdef const fl_row *rows = fl_rows(&count)
+    return [rows[k].name.decode() for k in range(count) if rows[k].supported()]
+
+
+def use_isa(name: str | None) -> None:
+    """Choose a row of the kernel table by name, or the best one with None."""
+    global row
+    cdef bytes wanted = b"" if name is None else name.encode()
+    cdef const fl_row *chosen = fl_select(NULL if name is None else <const char *>wanted)
+    if chosen is NULL:
+        raise ValueError(f"instruction set must be one of {available_isas()} on this processor, got {name!r}")
+    row = chosen
+
+
+def isa() -> str:
+    """Name of the row in use."""
+    return row.name.decode()
+
+
+use_isa(os.environ.get("FASTLSTM_ISA") or None)
+
+
+cdef unsigned int flush_denormals() noexcept nogil:
+    return fl_flush_denormals()
+
+
+cdef void restore_denormals(unsigned int mode) noexcept nogil:
+    fl_restore_denormals(mode)
+
+
+# ---- BLAS --------------------------------------------------------------------------------------------------------
+
+ctypedef void (*sgemm_t)(char *, char *, int *, int *, int *, float *, float *, int *, float *, int *, float *, float *,
+                         int *) noexcept nogil
+ctypedef void (*dgemm_t)(char *, char *, int *, int *, int *, double *, double *, int *, double *, int *, double *,
+                         double *, int *) noexcept nogil
+ctypedef void (*sgemv_t)(char *, int *, int *, float *, float *, int *, float *, int *, float *, float *,
+                         int *) noexcept nogil
+ctypedef void (*dgemv_t)(char *, int *, int *, double *, double *, int *, double *, int *, double *, double *,
+                         int *) noexcept nogil
+
+cdef sgemm_t sgemm = NULL
+cdef dgemm_t dgemm = NULL
+cdef sgemv_t sgemv = NULL
+cdef dgemv_t dgemv = NULL
+
+_SIGNATURES = {
+    "gemm": "void (char *, char *, int *, int *, int *, {0} *, {0} *, int *, {0} *, int *, {0} *, {0} *, int *)",
+    "gemv": "void (char *, int *, int *, {0} *, {0} *, int *, {0} *, int *, {0} *, {0} *, int *)",
+}
+
+
+cdef void *_blas_pointer(dict capsules, str name) except NULL:
+    cdef object capsule = capsules[name]
+    cdef const char *found = PyCapsule_GetName(capsule)
+    number = {"s": "__pyx_t_5scipy_6linalg_11cython_blas_s", "d": "__pyx_t_5scipy_6linalg_11cython_blas_d"}[name[0]]
+    expected = _SIGNATURES[name[1:]].format(number)
+    if found.decode() != expected:
+        raise ImportError(f"SciPy's {name} has the signature {found.decode()!r}, expected {expected!r}")
+    return PyCapsule_GetPointer(capsule, found)
+
+
+def load_blas() -> None:
+    """Take the BLAS functions from SciPy, which is imported here and not before; later calls return at once."""
+    global sgemm, dgemm, sgemv, dgemv
+    if dgemv is not NULL:
+        return
+    from scipy.linalg import cython_blas
+    cdef dict capsules = cython_blas.__pyx_capi__
+    sgemm = <sgemm_t>_blas_pointer(capsules, "sgemm")
+    dgemm = <dgemm_t>_blas_pointer(capsules, "dgemm")
+    sgemv = <sgemv_t>_blas_pointer(capsules, "sgemv")
+    dgemv = <dgemv_t>_blas_pointer(capsules, "dgemv")
+
+
+cdef void multiply(real *C, const real *A, const real *B, int64_t m, int64_t n, int64_t k, bint transpose_a,
+                   bint transpose_b, real beta) noexcept nogil:
+    # BLAS is column-major: it reads our row-major arrays as their transposes and computes C' = op(B)' op(A)'.
+    cdef char op_a = b"T" if transpose_a else b"N"
+    cdef char op_b = b"T" if transpose_b else b"N"
+    cdef char op_vector = b"T" if transpose_b else b"N"
+    cdef int rows = <int>m, columns = <int>n, inner = <int>k, one = 1
+    cdef int ld_a = rows if transpose_a else inner, ld_b = inner if transpose_b else columns
+    cdef int b_columns = columns if transpose_b else inner  # B as BLAS sees it: (ld_b, b_columns)
+    cdef real alpha = 1
+    if m == 0 or n == 0:
+        return
+    if m == 1:  # gemm packs all of B for a single row; a row of C is op(B)' times a row of A
+        if real is float:
+            sgemv(&op_vector, &ld_b, &b_columns, &alpha, <real *>B, &ld_b, <real *>A, &one, &beta, C, &one)
+        else:
+            dgemv(&op_vector, &ld_b, &b_columns, &alpha, <real *>B, &ld_b, <real *>A, &one, &beta, C, &one)
+    elif real is float:
+        sgemm(&op_b, &op_a, &columns, &rows, &inner, &alpha, <real *>B, &ld_b, <real *>A, &ld_a, &beta, C, &columns)
+    else:
+        dgemm(&op_b, &op_a, &columns, &rows, &inner, &alpha, <real *>B, &ld_b, <real *>A, &ld_a, &beta, C, &columns)
+
+
+# ---- Python twins ------------------------------------------------------------------------------------------------
+
+def matmul(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, bint transpose_a=False, bint transpose_b=False,
+           real beta=0) -> None:
+    """C = op(A) op(B) + beta C, in place."""
+    cdef int64_t m = C.shape[0], n = C.shape[1], k = A.shape[0] if transpose_a else A.shape[1]
+    if m == 0 or n == 0 or k == 0:
+        if k == 0 and beta == 0:
+            C[:, :] = 0
+        return
+    with nogil:
+        multiply(&C[0, 0], &A[0, 0], &B[0, 0], m, n, k, transpose_a, transpose_b, beta)
+
+
+def softmax_cross_entropy(double[::1] losses, real[:, ::1] logits, const int32_t[::1] targets, double scale) -> None:
+    """losses = -log softmax(logits)[target]; logits become the gradient of scale * sum(losses)."""
+    cdef int64_t rows = logits.shape[0], V = logits.shape[1]
+    if rows == 0:
+        return
+    with nogil:
+        if real is float:
+            row.f32.softmax_cross_entropy(&losses[0], &logits[0, 0], &targets[0], scale, rows, V)
+        else:
+            row.f64.softmax_cross_entropy(&losses[0], &logits[0, 0], &targets[0], scale, rows, V)
+
+
+def adam(real[::1] parameters, real[::1] first_moment, real[::1] second_moment, const real[::1] gradients,
+         double learning_rate, double beta1, double beta2, double epsilon, double gradient_scale, int64_t step) -> None:
+    """One Adam step in place; gradients are multiplied by gradient_scale first."""
+    cdef int64_t n = parameters.shape[0]
+    cdef fl_adam options
+    options.learning_rate, options.beta1, options.beta2, options.epsilon = learning_rate, beta1, beta2, epsilon
+    options.gradient_scale, options.step = gradient_scale, step
+    with nogil:
+        if real is float:
+            row.f32.adam(&parameters[0], &first_moment[0], &second_moment[0], &gradients[0], &options, n)
+        else:
+            row.f64.adam(&parameters[0], &first_moment[0], &second_moment[0], &gradients[0], &options, n)
+
+
+def sum_of_squares(const real[::1] x) -> float:
+    """sum(x * x), NaN and Inf included."""
+    cdef int64_t n = x.shape[0]
+    if n == 0:
+        return 0.0
+    if real is float:
+        return row.f32.sum_of_squares(&x[0], n)
+    else:
+        return row.f64.sum_of_squares(&x[0], n)
+
+
+def scatter_add(real[:, ::1] table, const real[:, ::1] rows, const int32_t[::1] tokens) -> None:
+    """table[tokens[r]] += rows[r] for every r."""
+    cdef int64_t n = rows.shape[0], width = rows.shape[1]
+    if n == 0:
+        return
+    with nogil:
+        if real is float:
+            row.f32.scatter_add(&table[0, 0], &rows[0, 0], &tokens[0], n, width)
+        else:
+            row.f64.scatter_add(&table[0, 0], &rows[0, 0], &tokens[0], n, width)
+
+
+def activate(real[::1] y, const real[::1] x, int kind) -> None:
+    """y = activation(x) for the kind-th activation of `reference.ACTIVATIONS`."""
+    cdef int64_t n = x.shape[0]
+    if n == 0:
+        return
+    if real is float:
+        row.f32.activate(&y[0], &x[0], kind, n)
+    else:
+        row.f64.activate(&y[0], &x[0], kind, n)

@@ -1,0 +1,69 @@
+"""Named parameter arrays laid out one after another in one vector, so that an optimiser step is one pass."""
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from types import MappingProxyType
+
+import numpy as np
+
+from fastlstm import _check
+
+
+class Parameters:
+    """Arrays by name over one contiguous vector.
+
+    `flat` is the vector, `arrays` the writable views into it (for the library's own code), `public` the same views
+    read-only. `version` grows with every change announced by `touch`; caches derived from the values compare it.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> None:
+        self.flat = np.zeros(sum(prod(shape) for shape in shapes.values()), dtype)
+        self.arrays: dict[str, np.ndarray] = {}
+        start = 0
+        for name, shape in shapes.items():
+            self.arrays[name] = self.flat[start : start + prod(shape)].reshape(shape)
+            start += prod(shape)
+        self._change_count = [0]  # in a list, to be shared with sections
+        self._publish()
+
+    def _publish(self) -> None:
+        views = {name: array.view() for name, array in self.arrays.items()}
+        for view in views.values():
+            view.flags.writeable = False
+        self.public: Mapping[str, np.ndarray] = MappingProxyType(views)
+
+    def section(self, prefix: str) -> "Parameters":
+        """The parameters whose names start with `prefix`, under the rest of their names; memory and version are shared."""
+        part = object.__new__(Parameters)
+        part.arrays = {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
+        part._change_count = self._change_count
+        part._publish()
+        return part
+
+    def zeros_like(self) -> "Parameters":
+        """Zeros under the same names and shapes."""
+        return Parameters({name: array.shape for name, array in self.arrays.items()}, self.flat.dtype)
+
+    @property
+    def version(self) -> int:
+        """How often the values have changed."""
+        return self._change_count[0]
+
+    def touch(self) -> None:
+        """Announce that values have changed."""
+        self._change_count[0] += 1
+
+    def load(self, values: Mapping[str, object]) -> None:
+        """Copy all arrays from `values`, strict about names, shapes and leftovers; on any error nothing changes."""
+        missing, unknown = self.arrays.keys() - values.keys(), values.keys() - self.arrays.keys()
+        if missing:
+            raise ValueError(f"missing parameters: {', '.join(sorted(missing))}")
+        if unknown:
+            raise ValueError(f"unexpected parameters: {', '.join(sorted(unknown))}")
+        checked = {n: _check.array(n, values[n], array.shape, array.dtype) for n, array in self.arrays.items()}
+        for name, value in checked.items():
+            self.arrays[name][...] = value
+        self.touch()
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        return iter(self.arrays.items())
