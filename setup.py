@@ -43,7 +43,7 @@ setup(
     ext_modules=[
         extension("_core", sorted(glob.glob("csrc/*.c"))),
         extension("_lstm"),
-        # extension("_sample"),
+        extension("_sample"),
     ],
     cmdclass={"build_ext": BuildExtensions},
     # Cython follows the number of cores only when it is told to.

@@ -1,7 +1,37 @@
 """LSTM training, inference and text generation, fast on a CPU."""
 
+from typing import Any
+
+from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
 from fastlstm.layers import LSTM
+from fastlstm.model import Model
+from fastlstm.optim import Exponential
+from fastlstm.threads import available_cpus, get_threads, set_threads
 
 __version__ = "0.1.0"
-__all__ = ["LSTM", "engine", "set_engine"]
+__all__ = [
+    "LSTM",
+    "CheckpointError",
+    "Exponential",
+    "Model",
+    "cpu_info",
+    "engine",
+    "get_threads",
+    "set_engine",
+    "set_threads",
+]
+
+
+def cpu_info() -> dict[str, Any]:
+    """What computations run on: instruction set in use and those available, threads, processors, engine."""
+    from fastlstm import _core
+    from fastlstm.engines import current_engine
+
+    return {
+        "instruction_set": _core.isa(),
+        "available_instruction_sets": _core.available_isas(),
+        "threads": get_threads(),
+        "cpus": available_cpus(),
+        "engine": current_engine().__name__.rpartition(".")[2],
+    }

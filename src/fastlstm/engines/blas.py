@@ -81,7 +81,7 @@ def bias_of(stack: LSTM, k: int) -> np.ndarray:
 
 def token_table(stack: LSTM) -> np.ndarray:
     """Row v (4H,) is layer 0's pre-activation for the one-hot input v: what makes a token a row gather."""
-    return stack.parameters["weight_ih_l0"].T + bias_of(stack, 0)
+    return np.add(stack.parameters["weight_ih_l0"].T, bias_of(stack, 0), order="C")
 
 
 def _input_part(stack: LSTM, k: int, rows: np.ndarray) -> np.ndarray:

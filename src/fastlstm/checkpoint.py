@@ -1,0 +1,147 @@
+"""Model files: safetensors, with everything that is not an array as JSON in the metadata, and a checksum over all of it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+_CHECKSUM_KEY = "fastlstm.checksum"
+_NO_CHECKSUM = "0" * 64  # what stands in the checksum's place while it is computed
+
+
+class CheckpointError(Exception):
+    """A model file is damaged, foreign or newer than this version."""
+
+
+def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], sections: Mapping[str, Any]) -> None:
+    """Write a model file: whole, or not at all.
+
+    The bytes go to `<path>.tmp`, are synced and renamed over `path`, so that at every moment either the old or the new
+    file is there.
+
+    Args:
+        path: the file.
+        arrays: by name.
+        sections: what `read` gives back, JSON values by name.
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    metadata = {f"fastlstm.{name}": json.dumps(value) for name, value in sections.items()}
+    metadata |= {"fastlstm.format": str(FORMAT), _CHECKSUM_KEY: _NO_CHECKSUM}
+    content = bytearray(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+    place = _checksum_place(content)
+    content[place : place + 64] = hashlib.sha256(content).hexdigest().encode()
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and sections of a model file.
+
+    Raises:
+        CheckpointError: the file is damaged, not a fastlstm model, or of a newer format.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    if path.suffix in (".pt", ".pth", ".pkl", ".bin"):
+        raise ValueError(
+            f"{path.suffix} files are pickles and are not opened; pass a state dict or a .safetensors file"
+        )
+    content = path.read_bytes()
+    try:
+        return _parse(content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.name}: {error}") from None
+
+
+def _parse(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    header, data_size = _header(content)
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or "fastlstm.format" not in metadata:
+        raise CheckpointError("a safetensors file, but not a fastlstm model")
+    version = metadata["fastlstm.format"]
+    if not (isinstance(version, str) and version.isdecimal()):
+        raise CheckpointError(f"its format is {version!r}, expected a number")
+    if int(version) > FORMAT:
+        raise CheckpointError(f"format {version} is newer than {FORMAT}, the newest this version reads")
+    _check_sizes(header, data_size)
+    _check_checksum(content, metadata)
+    try:
+        arrays = load(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"not a valid safetensors file ({error})") from None
+    prefix = "fastlstm."
+    skip = (_CHECKSUM_KEY, "fastlstm.format")
+    names = [name for name in metadata if name.startswith(prefix) and name not in skip]
+    return arrays, {name.removeprefix(prefix): json.loads(metadata[name]) for name in names}
+
+
+def _header(content: bytes) -> tuple[dict[str, Any], int]:
+    """The JSON header, and how many bytes follow it."""
+    if len(content) < 8:
+        raise CheckpointError(f"the file has {len(content)} bytes, too few for a model")
+    (size,) = struct.unpack("<Q", content[:8])
+    if size > len(content) - 8:
+        raise CheckpointError(f"the header declares {size} bytes, the file has {len(content) - 8}")
+    try:
+        header = json.loads(content[8 : 8 + size])
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise CheckpointError("not a safetensors file: its header is not a JSON object")
+    return header, len(content) - 8 - size
+
+
+def _check_sizes(header: dict[str, Any], available: int) -> None:
+    """Name the first array whose declared bytes are not among the `available` ones after the header."""
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        try:
+            begin, end = entry["data_offsets"]
+            declared, present = int(end) - int(begin), max(0, available - int(begin))
+        except (TypeError, KeyError, ValueError):
+            raise CheckpointError(f"the header's entry for tensor {name!r} is malformed") from None
+        if declared > present:
+            raise CheckpointError(f"tensor {name!r} declares {declared} bytes, the file has {present}")
+
+
+def _checksum_place(content: bytes | bytearray) -> int:
+    """Where the 64 hexadecimal digits of the checksum stand."""
+    key = f'"{_CHECKSUM_KEY}":"'.encode()
+    place = content.find(key)
+    if place < 0:
+        raise CheckpointError("it has no checksum")
+    return place + len(key)
+
+
+def _check_checksum(content: bytes, metadata: dict[str, Any]) -> None:
+    place = _checksum_place(content)
+    blank = b"".join([content[:place], _NO_CHECKSUM.encode(), content[place + 64 :]])
+    if hashlib.sha256(blank).hexdigest() != metadata.get(_CHECKSUM_KEY):
+        raise CheckpointError("its checksum does not match: the file has been damaged or altered")

@@ -1,0 +1,145 @@
+"""The language network: tokens, an LSTM stack, and a distribution over the next token."""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastlstm import _check, _core, init
+from fastlstm.engines import current_engine
+from fastlstm.engines.blas import bias_of, one_blas_thread, token_table
+from fastlstm.layers import LSTM, State
+from fastlstm.parameters import Parameters
+
+# Logits are computed, turned into gradients and used up in blocks of about this many elements.
+LOGIT_BLOCK = 1 << 18
+
+
+class LanguageNetwork:
+    """p(token_{t+1} | tokens up to t) = softmax(W h_t + b), h_t the last layer's output.
+
+    Parameters: `embedding.weight` (V, E) if there is an embedding, `lstm.…` as in `LSTM`, `output.weight` (V, H) and
+    `output.bias` (V,), all in one vector.
+
+    Args:
+        V: tokens.
+        hidden_size, num_layers, dropout, dtype: of the stack.
+        embedding: E, width of the token vectors; None feeds one-hot vectors, which are never built.
+        rng: draws the initial parameters.
+    """
+
+    def __init__(
+        self, V: int, hidden_size: int, num_layers: int, embedding: int | None, dropout: float, dtype: DTypeLike,
+        rng: np.random.Generator,
+    ) -> None:
+        self.V, self.embedding = V, None if embedding is None else _check.count("embedding", embedding)
+        self.lstm = LSTM(
+            embedding or V, hidden_size, num_layers, dropout=dropout, dtype=dtype, seed=int(rng.integers(2**63))
+        )
+        self.dtype = self.lstm.dtype
+        shapes = {"embedding.weight": (V, embedding)} if embedding else {}
+        shapes |= {f"lstm.{name}": shape for name, shape in self.lstm.shapes().items()}
+        shapes |= {"output.weight": (V, hidden_size), "output.bias": (V,)}
+        self.parameters = Parameters(shapes, self.dtype)
+        init.uniform(self.parameters.section("output."), self.lstm.hidden_size**-0.5, rng)
+        if embedding:
+            self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
+        self.lstm.bind(self.parameters.section("lstm."))
+
+    def zero_state(self, B: int) -> State:
+        """(h, c), each (L, B, H), all zero."""
+        shape = (self.lstm.num_layers, B, self.lstm.hidden_size)
+        return np.zeros(shape, self.dtype), np.zeros(shape, self.dtype)
+
+    def _input(self, tokens: np.ndarray) -> np.ndarray:
+        return self.parameters.arrays["embedding.weight"][tokens] if self.embedding else tokens
+
+    def advance(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """The last layer's outputs (T, B, H) for tokens (T, B), and the state after them."""
+        y, h, c, _ = current_engine().forward(self.lstm, self._input(tokens), *state, None, None, keep=False)
+        return y, (h, c)
+
+    def losses(self, tokens: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """Nats (T, B) of each target given the tokens up to its place, and the state after them; nothing is dropped."""
+        y, state = self.advance(tokens, state)
+        rows = y.reshape(-1, self.lstm.hidden_size)
+        losses, _ = self._head(rows, targets.ravel(), 1.0, None)
+        return losses.reshape(targets.shape), state
+
+    def gradients(
+        self, tokens: np.ndarray, targets: np.ndarray, state: State, scale: float, gradients: Parameters,
+        dropout_seed: np.random.SeedSequence,
+    ) -> tuple[float, State]:
+        """One window forward and back.
+
+        Args:
+            tokens, targets: (T, B) int32.
+            state: before the window; its gradient is not followed further back.
+            scale: the gradients are those of scale * (sum of the losses).
+            gradients: receives them, under the names of `parameters`.
+            dropout_seed: of this window's masks.
+
+        Returns:
+            The sum of the losses in nats, and the state after the window.
+        """
+        engine, lstm = current_engine(), self.lstm
+        x = self._input(tokens)
+        masks = lstm.dropout_masks(*tokens.shape, dropout_seed)
+        y, h, c, saved = engine.forward(lstm, x, *state, None, masks, keep=True)
+        losses, dy = self._head(y.reshape(-1, lstm.hidden_size), targets.ravel(), scale, gradients.arrays)
+        nothing = np.zeros_like(h)
+        dx, _, _ = engine.backward(
+            lstm, saved, dy.reshape(y.shape), nothing, nothing, gradients.section("lstm.").arrays,
+            want_dx=self.embedding is not None,
+        )
+        if self.embedding:
+            d_embedding = gradients.arrays["embedding.weight"]
+            d_embedding.fill(0)
+            _core.scatter_add(d_embedding, dx.reshape(-1, self.embedding), tokens.ravel())
+        return float(losses.sum()), (h, c)
+
+    def _head(
+        self, rows: np.ndarray, targets: np.ndarray, scale: float, gradients: dict[str, np.ndarray] | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Losses (N,) of rows (N, H); with `gradients`, fills the output layer's and returns that of the rows."""
+        weight, bias = self.parameters.arrays["output.weight"], self.parameters.arrays["output.bias"]
+        losses = np.empty(len(rows))
+        d_rows = None
+        if gradients is not None:
+            d_rows, d_weight, d_bias = np.empty_like(rows), gradients["output.weight"], gradients["output.bias"]
+            d_weight.fill(0)
+            d_bias.fill(0)
+        size = max(1, LOGIT_BLOCK // self.V)
+        with one_blas_thread:
+            for start in range(0, len(rows), size):
+                block = slice(start, start + size)
+                logits = np.empty((len(rows[block]), self.V), self.dtype)
+                logits[...] = bias
+                _core.matmul(logits, rows[block], weight, transpose_b=True, beta=1)
+                _core.softmax_cross_entropy(losses[block], logits, targets[block], scale)
+                if gradients is not None:
+                    _core.matmul(d_weight, logits, rows[block], transpose_a=True, beta=1)
+                    d_bias += logits.sum(axis=0)
+                    _core.matmul(d_rows[block], logits, weight)
+        return losses, d_rows
+
+    def generator_weights(self) -> dict[str, np.ndarray]:
+        """The arrays of the sampling loop (`_sample.generate`): layer 0's input as a table, the other layers stacked."""
+        lstm, parameters = self.lstm, self.parameters.arrays
+        if self.embedding:
+            table = np.empty((self.V, 4 * lstm.hidden_size), self.dtype)
+            table[...] = bias_of(lstm, 0)
+            with one_blas_thread:
+                _core.matmul(
+                    table, parameters["embedding.weight"], parameters["lstm.weight_ih_l0"], transpose_b=True, beta=1
+                )
+        else:
+            table = token_table(lstm)
+        upper = range(1, lstm.num_layers)
+        H = lstm.hidden_size
+        return {
+            "table": table,
+            "weight_ih": np.array([parameters[f"lstm.weight_ih_l{k}"] for k in upper], self.dtype).reshape(-1, 4 * H, H),
+            "bias": np.array([bias_of(lstm, k) for k in upper], self.dtype).reshape(-1, 4 * H),
+            "weight_hh": np.stack([parameters[f"lstm.weight_hh_l{k}"] for k in range(lstm.num_layers)]),
+            "output_weight": parameters["output.weight"],
+            "output_bias": parameters["output.bias"],
+        }

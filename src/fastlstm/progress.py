@@ -1,0 +1,105 @@
+"""What training says while it runs: a bar in a terminal, plain lines elsewhere, a word when something goes wrong."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+from fastlstm.training import bits
+
+# Seconds between two plain lines.
+PLAIN_INTERVAL = 10.0
+# Share of the past that the shown loss keeps from window to window.
+SMOOTHING = 0.98
+# Windows before the smoothed loss is judged.
+WARM_UP = 100
+# The loss has exploded when it is this many times its best, and has stopped falling after PATIENCE epochs without
+# 0.1% less.
+EXPLODED = 1.5
+PATIENCE, LEAST_FALL = 5, 0.999
+
+
+class Progress:
+    """Shows a training run.
+
+    Args:
+        epochs: how many there will be.
+        epoch: epochs already finished.
+        symbols: in each epoch.
+        done: symbols of the present epoch already trained on.
+        stream: where to write; standard error by default.
+    """
+
+    def __init__(self, epochs: int, epoch: int, symbols: int, done: int, stream: TextIO | None = None) -> None:
+        from tqdm import tqdm
+
+        self._stream = stream or sys.stderr
+        self._epochs, self._epoch, self._symbols = epochs, epoch, symbols
+        self._plain = not self._stream.isatty()
+        self._bar = tqdm(
+            total=symbols * epochs, initial=symbols * epoch + done, unit=" symbols", unit_scale=True,
+            file=self._stream, disable=self._plain, dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, {remaining} left",
+        )
+        self._loss = self._best = 0.0
+        self._windows = 0
+        self._warned = False
+        self._best_epoch_loss, self._epochs_without_fall = float("inf"), 0
+        self._began = self._last_line = time.monotonic()
+        self._first = self._done = symbols * epoch + done
+
+    def window(self, symbols: int, loss: float) -> None:
+        """After each window: how many symbols, and their mean loss in nats."""
+        self._done += symbols
+        keep = SMOOTHING * (1 - SMOOTHING**self._windows) / (1 - SMOOTHING ** (self._windows + 1))
+        self._loss = keep * self._loss + (1 - keep) * loss
+        self._windows += 1
+        if self._windows == WARM_UP:
+            self._best = self._loss
+        elif self._windows > WARM_UP:
+            self._best = min(self._best, self._loss)
+            if self._loss > EXPLODED * self._best and not self._warned:
+                self._warned = True
+                self.say(f"the loss has grown from {self._best:.3f} to {self._loss:.3f}: try a smaller learning rate")
+        if not self._plain:
+            self._bar.set_description_str(self._status(), refresh=False)
+            self._bar.update(symbols)
+        elif time.monotonic() - self._last_line >= PLAIN_INTERVAL:
+            self._last_line = time.monotonic()
+            self.say(f"{self._status()}, {self._speed():,.0f} symbols/s, {self._time_left()} left")
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """After each epoch: its record."""
+        self._epoch += 1
+        line = f"epoch {record['epoch']}/{self._epochs}: loss {record['loss']:.4f} ({record['bits_per_symbol']:.3f} bits)"
+        judged = record["loss"]
+        if "validation_loss" in record:
+            judged = record["validation_loss"]
+            line += f", validation {judged:.4f} ({record['validation_bits_per_symbol']:.3f} bits)"
+        self.say(f"{line}, {record['symbols_per_second']:,.0f} symbols/s")
+        if judged < LEAST_FALL * self._best_epoch_loss:
+            self._best_epoch_loss, self._epochs_without_fall = judged, 0
+        else:
+            self._epochs_without_fall += 1
+            if self._epochs_without_fall == PATIENCE:
+                self.say(f"the loss has stopped falling: {PATIENCE} epochs without a better one")
+
+    def say(self, line: str) -> None:
+        """One line above the bar."""
+        self._bar.clear()
+        print(line, file=self._stream, flush=True)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.leave = False
+        self._bar.close()
+
+    def _status(self) -> str:
+        return f"epoch {min(self._epoch + 1, self._epochs)}/{self._epochs} loss {self._loss:.3f} ({bits(self._loss):.2f} bits)"
+
+    def _speed(self) -> float:
+        return (self._done - self._first) / max(time.monotonic() - self._began, 1e-9)
+
+    def _time_left(self) -> str:
+        seconds = round((self._symbols * self._epochs - self._done) / max(self._speed(), 1e-9))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

@@ -1,0 +1,276 @@
+"""The training loop of language models: windows of text, resumable at any window."""
+
+import signal
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import asdict, dataclass, field
+from math import isfinite, log
+from typing import Any
+
+import numpy as np
+
+from fastlstm.engines.blas import one_blas_thread
+from fastlstm.layers import State
+from fastlstm.network import LanguageNetwork
+from fastlstm.optim import Adam, Exponential, clip
+from fastlstm.parameters import Parameters
+
+# Steps of text evaluated at once.
+EVALUATION_WINDOW = 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train: the arguments of `Model.fit` that a checkpoint keeps."""
+
+    epochs: int
+    batch_size: int
+    seq_length: int
+    optimizer: str
+    learning_rate: float
+    schedule: Exponential | None
+    clip_norm: float | None
+    clip_value: float | None
+    validation: float | None  # the fraction; None for none or for data of its own
+    threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Options":
+        """The inverse of `to_json`."""
+        schedule = values["schedule"]
+        return cls(**{**values, "schedule": Exponential(**schedule) if schedule else None})
+
+
+@dataclass
+class Position:
+    """Where training stands: everything but the weights and moments that the next window depends on."""
+
+    epoch: int = 0             # epochs finished
+    window: int = 0            # windows of the present epoch done
+    loss_sum: float = 0.0      # nats of the present epoch's symbols so far
+    symbols: int = 0           # how many those were
+    seconds: float = 0.0       # trained so far, in all sessions
+    fingerprint: int = 0       # of the training text
+    history: list[dict[str, Any]] = field(default_factory=list)
+    state: State | None = None  # carried from window to window; None is zero
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the state as JSON values."""
+        return {name: value for name, value in vars(self).items() if name != "state"}
+
+
+def bits(nats: float) -> float:
+    """Nats as bits."""
+    return nats / log(2)
+
+
+def metrics(nats: float) -> dict[str, float]:
+    """The measures of a language model that needs `nats` a symbol on average."""
+    return {"loss": nats, "bits_per_symbol": bits(nats), "perplexity": float(np.exp(nats))}
+
+
+def evaluate(network: LanguageNetwork, ids: np.ndarray) -> float:
+    """Mean nats of every symbol but the first, given all before it: one stream from the zero state."""
+    state, total = network.zero_state(1), 0.0
+    with one_blas_thread:
+        for start in range(0, len(ids) - 1, EVALUATION_WINDOW):
+            stop = min(start + EVALUATION_WINDOW, len(ids) - 1)
+            losses, state = network.losses(ids[start:stop, None], ids[start + 1 : stop + 1, None], state)
+            total += float(losses.sum())
+    return total / (len(ids) - 1)
+
+
+class Windows:
+    """A text cut into B parallel streams, and these into windows of at most T steps, as equal as they can be.
+
+    Each stream continues from window to window, so that the state can be carried; fewer than B symbols are left over.
+    """
+
+    def __init__(self, ids: np.ndarray, T: int, B: int) -> None:
+        if len(ids) < T * B + 1:
+            raise ValueError(
+                f"the training text has {len(ids)} symbols, fewer than the {T * B + 1} of one training window "
+                f"(seq_length {T} x batch_size {B} + 1)"
+            )
+        steps = (len(ids) - 1) // B
+        self._streams = np.ascontiguousarray(ids[: steps * B].reshape(B, steps).T)
+        self._targets = np.ascontiguousarray(ids[1 : steps * B + 1].reshape(B, steps).T)
+        count = -(-steps // T)
+        self._edges = np.linspace(0, steps, count + 1).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._edges) - 1
+
+    def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and targets (T, B) of window k."""
+        part = slice(self._edges[k], self._edges[k + 1])
+        return self._streams[part], self._targets[part]
+
+    @property
+    def symbols(self) -> int:
+        """Symbols predicted in one epoch."""
+        return self._streams.size
+
+
+class GradientWorkers:
+    """Computes a window's gradients on several threads, each with its own slice of the batch through all time steps."""
+
+    def __init__(self, network: LanguageNetwork, B: int, threads: int) -> None:
+        self._network = network
+        parts = np.array_split(np.arange(B), min(threads, B))
+        self._slices = [slice(part[0], part[-1] + 1) for part in parts]
+        self.gradients: list[Parameters] = [network.parameters.zeros_like() for _ in parts]
+        self._pool = ThreadPoolExecutor(len(parts)) if len(parts) > 1 else None
+
+    def __enter__(self) -> "GradientWorkers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown()
+
+    def window(
+        self, tokens: np.ndarray, targets: np.ndarray, state: State, seed: tuple[int, int]
+    ) -> tuple[float, State, Parameters]:
+        """Sum of losses, state after the window, and the gradients of the mean loss."""
+
+        def work(k: int) -> tuple[float, State]:
+            part = self._slices[k]
+            return self._network.gradients(
+                np.ascontiguousarray(tokens[:, part]), np.ascontiguousarray(targets[:, part]),
+                tuple(np.ascontiguousarray(s[:, part]) for s in state), 1 / tokens.size, self.gradients[k],
+                np.random.SeedSequence((*seed, k)),
+            )
+
+        if self._pool is None:
+            loss, state = work(0)
+            return loss, state, self.gradients[0]
+        jobs = [self._pool.submit(copy_context().run, work, k) for k in range(len(self._slices))]
+        results = [job.result() for job in jobs]
+        total = self.gradients[0]
+        for other in self.gradients[1:]:
+            total.flat += other.flat
+        h, c = (np.concatenate(parts, axis=1) for parts in zip(*(after for _, after in results), strict=True))
+        return sum(loss for loss, _ in results), (h, c), total
+
+
+@contextmanager
+def interrupt_deferred() -> Iterator[None]:
+    """Hold Ctrl-C back until the block has ended, so that weights and position change together."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = []
+    before = signal.signal(signal.SIGINT, lambda *_: caught.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
+
+
+class Trainer:
+    """Trains a network on ids, from a position to the end of the last epoch.
+
+    Args:
+        network, optimizer: changed in place.
+        position: where to start; kept up to date.
+        options: see `Options`.
+        ids: the training text.
+        held_out: ids to evaluate after each epoch; None for no validation.
+        seed: of the dropout masks.
+        on_window: called after each window with the number of its symbols and its mean loss.
+        on_epoch: called after each epoch with its record.
+        max_seconds: training stops after the window in which this time is over; None never.
+    """
+
+    def __init__(
+        self, network: LanguageNetwork, optimizer: Adam, position: Position, options: Options, ids: np.ndarray,
+        held_out: np.ndarray | None, seed: int, on_window: Callable[[int, float], None],
+        on_epoch: Callable[[dict[str, Any]], None], max_seconds: float | None,
+    ) -> None:
+        self.network, self.optimizer, self.position, self.options = network, optimizer, position, options
+        self.held_out, self._seed, self._max_seconds = held_out, seed, max_seconds
+        self._on_window, self._on_epoch = on_window, on_epoch
+        self.windows = Windows(ids, options.seq_length, options.batch_size)
+        fingerprint = zlib.crc32(ids)
+        started = position.epoch or position.window
+        if started and position.fingerprint != fingerprint:
+            raise ValueError("this is not the text the checkpoint was trained on; resume with the same files")
+        position.fingerprint = fingerprint
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train; returns the records of the epochs finished here."""
+        position, options = self.position, self.options
+        first_record, began, seconds_before = len(position.history), time.monotonic(), position.seconds
+
+        def out_of_time() -> bool:
+            position.seconds = seconds_before + time.monotonic() - began
+            return self._max_seconds is not None and time.monotonic() - began >= self._max_seconds
+
+        with one_blas_thread, GradientWorkers(self.network, options.batch_size, options.threads) as workers:
+            while position.epoch < options.epochs and not out_of_time():
+                epoch_began, symbols_before = time.monotonic(), position.symbols
+                while position.window < len(self.windows) and not out_of_time():
+                    with interrupt_deferred():
+                        self._window(workers)
+                if position.window == len(self.windows) or out_of_time():
+                    speed = (position.symbols - symbols_before) / max(time.monotonic() - epoch_began, 1e-9)
+                    self._end_epoch(speed)
+        return position.history[first_record:]
+
+    def _window(self, workers: GradientWorkers) -> None:
+        position, options = self.position, self.options
+        tokens, targets = self.windows[position.window]
+        state = position.state or self.network.zero_state(options.batch_size)
+        place = f"epoch {position.epoch}, window {position.window}"
+        loss, state, gradients = workers.window(tokens, targets, state, (self._seed, self.optimizer.steps))
+        if not isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} in {place}; the weights are unchanged")
+        try:
+            scale = clip(gradients, options.clip_norm, options.clip_value)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error} in {place}; the weights are unchanged") from None
+        self.optimizer.step(gradients, self.learning_rate, scale)
+        position.state, position.window = state, position.window + 1
+        position.loss_sum += loss
+        position.symbols += tokens.size
+        self._on_window(tokens.size, loss / tokens.size)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate in the present epoch."""
+        factor = self.options.schedule(self.position.epoch) if self.options.schedule else 1.0
+        return self.options.learning_rate * factor
+
+    def _end_epoch(self, symbols_per_second: float) -> None:
+        position = self.position
+        loss = position.loss_sum / max(position.symbols, 1)
+        record = {
+            "epoch": position.epoch + 1,
+            "loss": loss,
+            "bits_per_symbol": bits(loss),
+            "learning_rate": self.learning_rate,
+            "symbols_per_second": symbols_per_second,
+        }
+        if self.held_out is not None:
+            held_out_loss = evaluate(self.network, self.held_out)
+            record |= {"validation_loss": held_out_loss, "validation_bits_per_symbol": bits(held_out_loss)}
+        record["seconds"] = position.seconds
+        position.history.append(record)
+        if position.window == len(self.windows):
+            position.epoch, position.window, position.loss_sum, position.symbols = position.epoch + 1, 0, 0.0, 0
+            position.state = None
+        self._on_epoch(record)
+
+
