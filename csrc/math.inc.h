@@ -68,7 +68,8 @@ FL_INLINE vec NAME(activation)(int kind, vec x)
     case FL_TANH: return NAME(tanh)(x);
     case FL_SIGMOID: return NAME(sigmoid)(x);
     case FL_RELU: return vmax(vset(0), x);
-    case FL_HARD_SIGMOID: return vmin(vset(1), vmax(vset(0), vfma(x, vset((REAL)(1. / 6)), vset((REAL)0.5))));
+    /* x / 6 + 1/2 would cancel near -3, where x + 3 is exact. */
+    case FL_HARD_SIGMOID: return vmin(vset(6), vmax(vset(0), x + vset(3))) * vset((REAL)(1. / 6));
     case FL_SOFTSIGN: return x / (vset(1) + vabs(x));
     default: return x;
     }

@@ -20,8 +20,10 @@ State = tuple[np.ndarray, np.ndarray]
 class Tape:
     """What one `LSTM.forward` kept for its `backward`; it serves once."""
 
-    def __init__(self, engine: ModuleType, saved: Any, x: np.ndarray, lengths: np.ndarray | None) -> None:
-        self.engine, self.x, self.lengths = engine, x, lengths
+    def __init__(
+        self, stack: LSTM, engine: ModuleType, saved: Any, x: np.ndarray, lengths: np.ndarray | None
+    ) -> None:
+        self.stack, self.engine, self.x, self.lengths = stack, engine, x, lengths
         self._saved = saved
 
     def take(self) -> Any:
@@ -151,10 +153,11 @@ class LSTM:
             y, (h, c) and the tape, which serves one `backward`.
         """
         x, (h0, c0), lengths = self._check_input(x, state, lengths)
+        x = x.copy()  # the tape keeps it: the caller may refill the array, and checked tokens must stay checked
         engine = current_engine()
         masks = self.dropout_masks(*x.shape[:2], dropout_seed)
         y, h, c, saved = engine.forward(self, x, h0, c0, lengths, masks, keep=True)
-        return y.copy(), (h, c), Tape(engine, saved, x, lengths)
+        return y.copy(), (h, c), Tape(self, engine, saved, x, lengths)
 
     def backward(
         self, tape: Tape, dy: ArrayLike, dstate: tuple[ArrayLike, ArrayLike] | None = None
@@ -172,7 +175,10 @@ class LSTM:
 
         Raises:
             RuntimeError: the tape has already been used.
+            ValueError: the tape is another stack's, or an argument is wrong.
         """
+        if tape.stack is not self:
+            raise ValueError("tape must come from this stack's own forward")
         T, B = tape.x.shape[:2]
         dy = _check.array("dy", dy, (T, B, self.hidden_size), self.dtype)
         dh, dc = self._check_state(("dh", "dc"), dstate, B)

@@ -29,6 +29,12 @@ CELLS = ("lstm",)
 Data = TextSource | ArrayLike
 
 
+def _is_text(x: Data) -> bool:
+    """Whether x is text to be read and encoded, not ids."""
+    parts = x if isinstance(x, list | tuple) and x else [x]
+    return all(isinstance(part, str | bytes | Path) for part in parts)
+
+
 class Model:
     """A recurrent network for a task, with its vocabulary, its training and its files.
 
@@ -112,9 +118,7 @@ class Model:
     def _ids(self, x: Data) -> np.ndarray:
         """Ids (N,) of a text or of integers."""
         network = self._built()
-        if isinstance(x, str | bytes | Path) or (isinstance(x, list | tuple) and x and not np.isscalar(x[0])):
-            return self.vocabulary.encode(read(self.vocabulary.kind, x))
-        if isinstance(x, list | tuple) and x and isinstance(x[0], str | bytes):
+        if _is_text(x):
             return self.vocabulary.encode(read(self.vocabulary.kind, x))
         return _check.tokens("tokens", x, 1, network.V)
 
@@ -178,7 +182,6 @@ class Model:
             if self.network is None:
                 self._build(self._vocabulary_of(x, validation))
             ids = self._ids(x)
-            self.vocabulary.counts = np.bincount(ids, minlength=len(self.vocabulary))
             fraction = validation if isinstance(validation, int | float) else None
             if threads is None:
                 threads = self._options.threads if resume else get_threads()
@@ -194,6 +197,11 @@ class Model:
             if resume:
                 self._check_same(options)
             ids, held_out = self._split(ids, validation)
+            self.vocabulary.counts = np.bincount(ids, minlength=len(self.vocabulary))
+            if max_seconds is not None:
+                max_seconds = _check.number("max_seconds", max_seconds, 0, open_left=True)
+            if checkpoint_every is not None:
+                checkpoint_every = _check.number("checkpoint_every", checkpoint_every, 0)
             return self._train(ids, held_out, options, resume, max_seconds, checkpoint, checkpoint_every, callbacks,
                                progress)
         finally:
@@ -203,6 +211,8 @@ class Model:
         """The vocabulary of all the text given, validation's own included."""
         kind = self.config["symbols"]
         sources = [x] if validation is None or isinstance(validation, int | float) else [x, validation]
+        if not all(map(_is_text, sources)):
+            raise ValueError("integer symbols need a vocabulary: give one to Model(vocabulary=...)")
         return Vocabulary.of(kind, read(kind, sources))
 
     def _split(self, ids: np.ndarray, validation: float | Data | None) -> tuple[np.ndarray, np.ndarray | None]:

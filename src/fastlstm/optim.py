@@ -76,16 +76,16 @@ class Exponential:
 
     Args:
         rate: factor per epoch, in (0, 1].
-        after: epochs at the full rate, at least 0.
+        after: epochs at the full rate, at least 1.
     """
 
     rate: float
-    after: int = 0
+    after: int = 1
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         _check.number("rate", self.rate, 0, 1, open_left=True)
-        _check.count("after", self.after, least=0)
+        _check.count("after", self.after)
 
     def __call__(self, epoch: int) -> float:
         """Factor of the learning rate in an epoch, the first being 0."""

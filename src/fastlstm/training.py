@@ -5,7 +5,6 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, field
@@ -129,7 +128,11 @@ class GradientWorkers:
         parts = np.array_split(np.arange(B), min(threads, B))
         self._slices = [slice(part[0], part[-1] + 1) for part in parts]
         self.gradients: list[Parameters] = [network.parameters.zeros_like() for _ in parts]
-        self._pool = ThreadPoolExecutor(len(parts)) if len(parts) > 1 else None
+        self._pool = None
+        if len(parts) > 1:
+            from concurrent.futures import ThreadPoolExecutor  # not needed at import
+
+            self._pool = ThreadPoolExecutor(len(parts))
 
     def __enter__(self) -> "GradientWorkers":
         return self
@@ -212,7 +215,7 @@ class Trainer:
     def run(self) -> list[dict[str, Any]]:
         """Train; returns the records of the epochs finished here."""
         position, options = self.position, self.options
-        first_record, began, seconds_before = len(position.history), time.monotonic(), position.seconds
+        first_epoch, began, seconds_before = position.epoch, time.monotonic(), position.seconds
 
         def out_of_time() -> bool:
             position.seconds = seconds_before + time.monotonic() - began
@@ -224,10 +227,10 @@ class Trainer:
                 while position.window < len(self.windows) and not out_of_time():
                     with interrupt_deferred():
                         self._window(workers)
-                if position.window == len(self.windows) or out_of_time():
+                if position.symbols:
                     speed = (position.symbols - symbols_before) / max(time.monotonic() - epoch_began, 1e-9)
                     self._end_epoch(speed)
-        return position.history[first_record:]
+        return [record for record in position.history if record["epoch"] > first_epoch]
 
     def _window(self, workers: GradientWorkers) -> None:
         position, options = self.position, self.options
@@ -255,7 +258,7 @@ class Trainer:
 
     def _end_epoch(self, symbols_per_second: float) -> None:
         position = self.position
-        loss = position.loss_sum / max(position.symbols, 1)
+        loss = position.loss_sum / position.symbols
         record = {
             "epoch": position.epoch + 1,
             "loss": loss,
@@ -267,6 +270,8 @@ class Trainer:
             held_out_loss = evaluate(self.network, self.held_out)
             record |= {"validation_loss": held_out_loss, "validation_bits_per_symbol": bits(held_out_loss)}
         record["seconds"] = position.seconds
+        if position.history and position.history[-1]["epoch"] == record["epoch"]:
+            position.history.pop()  # written when max_seconds cut this epoch off
         position.history.append(record)
         if position.window == len(self.windows):
             position.epoch, position.window, position.loss_sum, position.symbols = position.epoch + 1, 0, 0.0, 0

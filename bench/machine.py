@@ -1,0 +1,80 @@
+"""What a measurement was made on: the machine, its limits, and the versions of everything that computes."""
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from contextlib import suppress
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def hold_threads(n: int) -> None:
+    """Tell the BLAS and OpenMP libraries how many threads to have; to be called before they are loaded."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(n)
+
+
+def _output(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
+
+
+def _blas() -> str:
+    """SciPy's BLAS, which fastlstm calls, and the kind of core it has chosen its kernels for."""
+    import scipy.linalg.cython_blas  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    own = [library for library in found if "scipy" in str(Path(library["filepath"]).parent)] or found
+    return ", ".join(
+        f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip() for library in own
+    )
+
+
+def describe(threads: int) -> dict[str, str | int]:
+    """The machine, the versions and the commit."""
+    import fastlstm
+
+    info = fastlstm.cpu_info()
+    torch = "not installed"
+    with suppress(PackageNotFoundError):
+        torch = version("torch")
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "cpu": _cpu(),
+        "cores": info["cpus"],
+        "threads": threads,
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "scipy": version("scipy"),
+        "blas": _blas(),
+        "torch": torch,
+        "fastlstm": fastlstm.__version__,
+        "commit": _output("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown",
+        "instruction_set": info["instruction_set"],
+        "engine": info["engine"],
+    }
+
+
+def limits() -> dict[str, float]:
+    """Of one core, measured by `limits.c`: fma_gflops, and l1_gbs, l2_gbs, l3_gbs, dram_gbs of reading."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder) / "limits")
+        compiler = os.environ.get("CC", "cc")
+        subprocess.run([*compiler.split(), "-O3", "-march=native", str(HERE / "limits.c"), "-o", program], check=True)
+        return json.loads(subprocess.run([program], capture_output=True, check=True).stdout)

@@ -1,0 +1,194 @@
+"""Model files: row F6 and the file faults of the trust table."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import fastlstm
+from fastlstm import CheckpointError, Model, checkpoint
+
+ARRAYS = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(2)}
+SECTIONS = {"config": {"name": "é", "sizes": [1, 2]}, "empty": None}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "m.safetensors"
+    checkpoint.write(path, ARRAYS, SECTIONS)
+    return path
+
+
+def assert_unharmed(path):
+    arrays, sections = checkpoint.read(path)
+    assert sections == SECTIONS
+    assert all(np.array_equal(arrays[name], ARRAYS[name]) for name in ARRAYS)
+
+
+def test_round_trip(path):
+    arrays, sections = checkpoint.read(path)
+    assert sections == SECTIONS
+    assert {name: (a.dtype, a.tolist()) for name, a in arrays.items()} == {n: (a.dtype, a.tolist()) for n, a in ARRAYS.items()}
+
+
+def test_opens_with_the_safetensors_library_alone(tmp_path):
+    model = Model(hidden_size=3, num_layers=1, vocabulary="ab", seed=0)
+    model.save(tmp_path / "m.safetensors")
+    with safe_open(tmp_path / "m.safetensors", "numpy") as file:
+        names = set(file.keys())
+        assert {"lstm.weight_ih_l0", "lstm.weight_hh_l0", "output.weight"} <= names
+        assert np.array_equal(file.get_tensor("lstm.weight_hh_l0"), model.parameters["lstm.weight_hh_l0"])
+        assert '"hidden_size": 3' in file.metadata()["fastlstm.config"]
+        assert file.metadata()["fastlstm.vocabulary"] == '["a", "b"]'
+
+
+def test_truncation_at_every_byte_is_refused(path):
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        with pytest.raises(CheckpointError, match=r"^m\.safetensors: "):
+            checkpoint.read(path)
+
+
+def test_every_flipped_bit_is_refused(path):
+    content = path.read_bytes()
+    for place in range(len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            with pytest.raises(CheckpointError):
+                checkpoint.read(path)
+
+
+def test_missing_bytes_are_told_by_tensor(path):
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(CheckpointError, match=r"^m\.safetensors: tensor '\w+' declares \d+ bytes, the file has \d+$"):
+        checkpoint.read(path)
+
+
+def test_newer_format_is_refused(path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 2)
+    checkpoint.write(path, ARRAYS, SECTIONS)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match=r"format 3 is newer than 1, the newest this version reads"):
+        checkpoint.read(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="not a fastlstm model"):
+        Model.load(tmp_path / "other.safetensors")
+    (tmp_path / "text").write_text("To be, or not to be: that is the question")
+    with pytest.raises(CheckpointError, match=r"^text: "):
+        Model.load(tmp_path / "text")
+    with pytest.raises(ValueError, match=r"\.pt files are pickles and are not opened; pass a state dict or a \.safe"):
+        Model.load(tmp_path / "model.pt")
+    with pytest.raises(FileNotFoundError):
+        Model.load(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_failing_disk_leaves_the_old_file(path, monkeypatch, function):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.write(path, {"weight": np.ones(3)}, {})
+    monkeypatch.undo()
+    assert_unharmed(path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_stray_temporary_file_is_replaced_by_the_next_save(path):
+    path.with_name(path.name + ".tmp").write_bytes(b"half a file")
+    checkpoint.write(path, ARRAYS, SECTIONS)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def altered(path, change):
+    """Rewrite a model file, checksum and all, after `change(arrays, sections)`."""
+    arrays, sections = checkpoint.read(path)
+    change(arrays, sections)
+    checkpoint.write(path, arrays, sections)
+
+
+def wrong_shape(arrays, sections):
+    arrays["output.bias"] = np.zeros(7, np.float32)
+
+
+def missing(arrays, sections):
+    del arrays["lstm.bias_ih_l0"]
+
+
+def leftover(arrays, sections):
+    arrays["lstm.weight_ih_l7"] = np.zeros(7, np.float32)
+
+
+def huge(arrays, sections):
+    sections["config"]["hidden_size"] = 10**9
+
+
+def deep(arrays, sections):
+    sections["config"]["num_layers"] = 10**9
+
+
+def option(arrays, sections):
+    sections["config"]["unheard_of"] = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (wrong_shape, r"output\.bias must have shape \(2,\), got \(7,\)"),
+        (missing, "missing parameters: lstm.bias_ih_l0"),
+        (leftover, "tensors this version does not know: lstm.weight_ih_l7"),
+        (huge, "declared sizes"),
+        (deep, "declared sizes"),
+        (option, "unheard_of"),
+    ],
+)
+def test_inconsistent_models_are_refused(tmp_path, change, message):
+    path = tmp_path / "m.safetensors"
+    Model(hidden_size=3, num_layers=1, vocabulary="ab", seed=0).save(path)
+    altered(path, change)
+    with pytest.raises(CheckpointError, match=message):
+        Model.load(path)
+
+
+SAVER = """
+import sys, fastlstm
+model = fastlstm.Model(hidden_size=64, num_layers=2, vocabulary="abc", seed=0)
+print("ready", flush=True)
+while True:
+    model.save(sys.argv[1])
+"""
+
+
+def kill_while_saving(path, times, rng):
+    """Kill -9 a process that saves without pause, `times` times; the file must load after each."""
+    for _ in range(times):
+        process = subprocess.Popen([sys.executable, "-c", SAVER, path], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(0.02 + 0.03 * rng.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        fastlstm.Model.load(path)
+        assert {p.name for p in path.parent.iterdir()} <= {path.name, path.name + ".tmp"}
+
+
+def test_killed_while_saving_a_loadable_file_remains(tmp_path):
+    path = tmp_path / "m.safetensors"
+    kill_while_saving(path, 5, np.random.default_rng(0))
+    Model.load(path).save(path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -1,0 +1,184 @@
+"""The command line as its users meet it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fastlstm import Model, cli
+
+TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
+SIZES = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-length", "20", "--seed", "1", "--threads", "1"]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT)
+    return tmp_path / "text.txt"
+
+
+@pytest.fixture
+def trained(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "2", *SIZES]) == 0
+    capfd.readouterr()
+    return path
+
+
+def start(*arguments, **options):
+    return subprocess.Popen([sys.executable, "-m", "fastlstm", *map(str, arguments)], stderr=subprocess.PIPE, **options)
+
+
+def run(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "fastlstm", *map(str, arguments)], capture_output=True, **options)
+
+
+def test_train_writes_last_and_best_model(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith(f"{path}: validation loss ")
+    assert "training on 1,760 symbols" in err
+    assert "epoch 3/3: loss" in err
+    assert "Traceback" not in err
+    model, best = Model.load(path), Model.load(path.with_name("m.best.safetensors"))
+    losses = [r["validation_loss"] for r in model.history]
+    assert len(losses) == 3
+    assert best.history[-1]["validation_loss"] == min(losses)
+    assert model.config["hidden_size"] == 8
+    assert model.seed == 1
+
+
+def test_train_json_prints_one_object(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", "--json", *SIZES]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["model"] == str(path)
+    assert result["history"] == Model.load(path).history
+
+
+def test_train_from_standard_input_directories_and_bytes(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.py").write_bytes("é = 1\n".encode("latin-1") * 100)
+    (tmp_path / "src/b.txt").write_text("never")
+    out = tmp_path / "m.safetensors"
+    result = run("train", "-", tmp_path / "src", "--glob", "*.py", "--symbols", "bytes", "--epochs", 1, "--out", out, *SIZES,
+                 input=b"\xff\xfe" * 100)
+    assert result.returncode == 0, result.stderr
+    counts = Model.load(out).vocabulary.counts
+    assert counts[0xFF] == counts[0xFE] == 100
+    assert 90 <= counts[0xE9] <= 100  # a part is held out
+    assert counts[ord("v")] == 0
+
+
+def test_train_resume_continues_to_the_same_weights(corpus, trained, tmp_path, capfd):
+    whole = tmp_path / "whole.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(whole), "--epochs", "4", *SIZES]) == 0
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "4"]) == 0
+    ours, theirs = Model.load(trained), Model.load(whole)
+    assert (ours.network.parameters.flat == theirs.network.parameters.flat).all()
+    assert ours.options == theirs.options
+
+
+def test_interrupted_training_saves_and_says_how_to_go_on(corpus):
+    path = corpus.parent / "m.safetensors"
+    process = start("train", corpus, "--out", path, "--epochs", 100000, *SIZES)
+    while not path.exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert f"stopped; go on with: fastlstm train --resume {path} {corpus}" in err.decode()
+    assert b"Traceback" not in err
+    assert Model.load(path)._position.history
+
+
+def test_sample_is_the_models(trained, capfd):
+    assert cli.main(["sample", str(trained), "--length", "50", "--prompt", "the ", "--seed", "3", "--temperature", "0.5"]) == 0
+    expected = Model.load(trained).sample(50, "the ", seed=3, temperature=0.5)
+    assert capfd.readouterr().out == expected
+    assert cli.main(["sample", str(trained), "--length", "50", "--prompt", "the ", "--seed", "3", "--temperature", "0.5",
+                     "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"prompt": "the ", "text": expected}
+
+
+def test_sample_into_a_closed_pipe_is_quiet(trained):
+    process = start("sample", trained, "--length", 200000, stdout=subprocess.PIPE)
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+def test_evaluate_is_the_models(trained, corpus, capfd):
+    assert cli.main(["evaluate", str(trained), str(corpus), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"symbols": len(TEXT), **Model.load(trained).evaluate(TEXT)}
+    assert cli.main(["evaluate", str(trained), str(corpus)]) == 0
+    assert "bits per symbol" in capfd.readouterr().out
+
+
+def test_info(trained, capfd):
+    assert cli.main(["info", str(trained), "--json"]) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert facts["hidden_size"] == 8
+    assert facts["vocabulary"] == 28
+    assert facts["epochs"] == 2
+    assert cli.main(["info"]) == 0
+    assert "instruction set" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "did you mean train?"),
+        (["train", "--hiden-size", "3"], "unrecognized argument --hiden-size; did you mean --hidden-size?"),
+        (["train", "--cell", "lstn"], "did you mean lstm?"),
+        (["train", "nowhere.txt"], "nowhere.txt: No such file or directory"),
+        (["train", "{corpus}", "--out", "nowhere/m.safetensors"], "the directory nowhere does not exist"),
+        (["train", "{corpus}", "--hidden-size", "0"], "hidden_size must be at least 1, got 0"),
+        (["train", "{corpus}", "--hidden-size", "many"], "invalid int value: 'many'"),
+        (["train", "{corpus}"], "the training text has 1672 symbols, fewer than the 2501 of one training window"),
+        (["train", "{corpus}", "--schedule", "constant", "--decay", "0.5"], "--decay and --decay-after need"),
+        (["train", "{corpus}", "--resume", "{trained}", "--hidden-size", "9"], "--hidden-size is fixed by the checkpoint"),
+        (["train", "{trained}"], "is not UTF-8"),
+        (["sample", "{corpus}"], "text.txt: "),
+        (["sample", "{trained}", "--prompt", "ÄÖ"], "character 'Ä' (U+00C4) at position 0"),
+        (["sample", "{trained}", "--length", "-1"], "length must be at least 0, got -1"),
+        (["sample", "model.pt"], ".pt files are pickles and are not opened"),
+        (["demo", "--seconds", "1"], "seconds must be more than 4, got 1"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(arguments, message, corpus, trained, capfd, monkeypatch):
+    monkeypatch.chdir(corpus.parent)
+    places = {"corpus": corpus, "trained": trained}
+    try:
+        status = cli.main([a.format(**places) for a in arguments])
+    except SystemExit as exit_:
+        status = exit_.code
+    out, err = capfd.readouterr()
+    assert message in err
+    lines = [line for line in err.splitlines() if not line.startswith("training on")]
+    assert len(lines) == 1
+    assert "error: " in lines[0]
+    assert out == ""
+    assert status == (1 if arguments == ["sample", "{corpus}"] else 2)
+
+
+def test_every_command_has_help(capfd):
+    for command in ([], *([c] for c in cli.COMMANDS)):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([*command, "--help"])
+        assert exit_.value.code == 0
+    assert "--hidden-size" in capfd.readouterr().out
+
+
+def test_python_m_fastlstm():
+    result = run("--version", env={**os.environ})
+    assert result.returncode == 0
+    assert result.stdout.decode().startswith("fastlstm ")

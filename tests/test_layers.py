@@ -1,0 +1,562 @@
+"""The LSTM stack: rows A2, A11 and B1, and the bounds, errors and promises of its contract."""
+
+import numpy as np
+import pytest
+
+import fastlstm
+from fastlstm import LSTM, _check, reference
+from helpers import (
+    assert_close,
+    assert_equal,
+    assert_forward_close,
+    assert_gradients,
+    gradient_bound,
+    random_case,
+    relative_error,
+    run,
+    run_reference,
+    run_torch,
+)
+
+RAGGED = (4, 0, 6, 1)  # of T = 6: unsorted, one empty, one full
+
+
+# ---- values against the reference, differences and PyTorch -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("T", "H"), [(1, 1), (1, 64), (7, 17), (30, 34), (100, 64), (100, 1), (300, 65), (1000, 17), (1000, 65)]
+)
+def test_float32_outputs_are_within_bounds(isa, T, H):
+    case = random_case(T, 3, 5, H, 2, dtype="float32")
+    y, (h, c) = case.rnn(case.x, case.state)
+    want = run_reference(case)
+    for got, name in ((y, "y"), (h, "h"), (c, "c")):
+        assert_forward_close(got, want[name])
+
+
+@pytest.mark.parametrize("lengths", [None, RAGGED])
+@pytest.mark.parametrize(("T", "H"), [(6, 1), (6, 2), (6, 17), (6, 34), (6, 64), (6, 65)])
+def test_float32_gradients_are_within_bounds(isa, T, H, lengths):
+    case = random_case(T, 4, 5, H, 2, dtype="float32", lengths=lengths)
+    assert_close(run(case), run_reference(case), gradient_bound(T, 4, H))
+
+
+@pytest.mark.parametrize(("T", "B", "H"), [(1, 1, 1), (1, 3, 17), (200, 3, 34), (200, 1, 65)])
+def test_float32_gradients_of_short_and_long_sequences_are_within_bounds(isa, T, B, H):
+    case = random_case(T, B, 5, H, dtype="float32")
+    assert_close(run(case), run_reference(case), gradient_bound(T, B, H))
+
+
+@pytest.mark.parametrize("lengths", [None, RAGGED])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("L", [1, 2, 3])
+def test_float64_equals_reference(isa, L, bias, lengths):
+    case = random_case(L=L, bias=bias, lengths=lengths, dropout=0.3)
+    assert_close(run(case), run_reference(case), 1e-13)
+    assert_close(run(case, dropout_seed=5), run_reference(case, dropout_seed=5), 1e-13)
+
+
+def check_by_differences(case, dropout_seed=None):
+    rnn = case.rnn
+    parameters = rnn.state_dict()
+    variables = {"dx": case.x, "dh0": case.state[0], "dc0": case.state[1], **parameters}
+
+    def loss():
+        rnn.load_state_dict(parameters)
+        y, (h, c), _ = rnn.forward(case.x, case.state, case.lengths, dropout_seed=dropout_seed)
+        return np.sum(y * case.dy) + np.sum(h * case.dstate[0]) + np.sum(c * case.dstate[1])
+
+    results = run(case, dropout_seed)
+    assert_gradients(loss, variables, results)
+
+
+@pytest.mark.parametrize("lengths", [None, (2, 0, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("L", "dropout_seed"), [(1, None), (2, None), (2, 7), (3, 7)])
+def test_gradients_equal_central_differences(L, dropout_seed, bias, lengths):
+    check_by_differences(random_case(4, 3, 2, 3, L, bias=bias, dropout=0.4, lengths=lengths), dropout_seed)
+
+
+def test_gradients_of_one_step_equal_central_differences(isa):
+    check_by_differences(random_case(1, 2, 2, 3, 2))
+
+
+@pytest.mark.parametrize("dtype_bound", [("float64", 1e-13), ("float32", 5e-6)], ids=lambda pair: pair[0])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("L", [1, 2, 3])
+def test_equals_torch(torch, L, bias, dtype_bound):
+    case = random_case(12, 3, 4, 6, L, bias=bias, dtype=dtype_bound[0])
+    assert_close(run(case), run_torch(torch, case), dtype_bound[1])
+
+
+def written_out(torch, case):
+    """As `helpers.run` for one layer, by PyTorch's own functions and autograd."""
+    functions = {
+        "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu, "linear": lambda x: x,
+        "hard_sigmoid": torch.nn.functional.hardsigmoid, "softsign": torch.nn.functional.softsign,
+    }
+    rnn = case.rnn
+    phi, sigma = functions[rnn.activation], functions[rnn.recurrent_activation]
+    p = {name: torch.tensor(a, requires_grad=True) for name, a in rnn.state_dict().items()}
+    x, h0, c0 = (torch.tensor(a, requires_grad=True) for a in (case.x, *case.state))
+    h, c, outputs = h0[0], c0[0], []
+    for x_t in x:
+        a = x_t @ p["weight_ih_l0"].T + p["bias_ih_l0"] + h @ p["weight_hh_l0"].T + p["bias_hh_l0"]
+        a_i, a_f, a_g, a_o = a.chunk(4, dim=1)
+        c = sigma(a_f) * c + sigma(a_i) * phi(a_g)
+        h = sigma(a_o) * phi(c)
+        outputs.append(h)
+    y = torch.stack(outputs)
+    torch.autograd.backward([y, h[None], c[None]], [torch.tensor(a) for a in (case.dy, *case.dstate)])
+    results = {"y": y, "h": h[None], "c": c[None], "dx": x.grad, "dh0": h0.grad, "dc0": c0.grad}
+    return {name: a.detach().numpy() for name, a in (results | {name: a.grad for name, a in p.items()}).items()}
+
+
+@pytest.mark.parametrize("activation", reference.ACTIVATIONS)
+@pytest.mark.parametrize("recurrent_activation", reference.ACTIVATIONS)
+def test_other_activations_equal_torch(isa, torch, activation, recurrent_activation):
+    case = random_case(activation=activation, recurrent_activation=recurrent_activation)
+    assert_close(run(case), written_out(torch, case), 1e-13)
+
+
+def test_dropout_zero_gradient_gives_exactly_zero(isa, dtype):
+    case = random_case(L=2, dtype=dtype, dropout=0.5, lengths=RAGGED)
+    case = case._replace(dy=np.zeros_like(case.dy), dstate=[np.zeros_like(a) for a in case.dstate])
+    results = run(case, dropout_seed=1)
+    assert all(not results[name].any() for name in results.keys() - {"y", "h", "c"})
+
+
+def test_same_input_gives_the_same_bits(isa, dtype):
+    case = random_case(20, 4, 5, 17, 2, dtype=dtype, dropout=0.5)
+    first = run(case, dropout_seed=3)
+    for _ in range(19):
+        assert_equal(run(case, dropout_seed=3), first)
+
+
+# ---- lengths, chunks, streams, tokens ----------------------------------------------------------------------------
+
+
+def test_padding_changes_no_bit(isa, dtype):
+    case = random_case(L=2, dtype=dtype, lengths=RAGGED)
+    clean = run(case)
+    padding = np.arange(6)[:, None] >= case.lengths
+    for poison in (np.nan, np.inf, 1e30):
+        case.x[padding] = case.dy[padding] = poison
+        assert_equal(run(case), clean)
+    assert not clean["y"][padding].any()
+    assert not clean["dx"][padding].any()
+    y, (h, c) = case.rnn(case.x, case.state, case.lengths)
+    assert_equal({"y": y, "h": h, "c": c}, {name: clean[name] for name in "yhc"})
+
+
+def test_ragged_equals_one_by_one(isa, dtype):
+    case = random_case(6, 4, 3, 17, 2, dtype=dtype, lengths=RAGGED)
+    together = run(case)
+    bound = 1e-13 if dtype == np.float64 else 5e-6
+    total = {name: 0 for name in case.rnn.parameters}
+    for b, length in enumerate(case.lengths):
+        alone = run(case._replace(
+            x=case.x[:length, b : b + 1], dy=case.dy[:length, b : b + 1], lengths=None,
+            state=[a[:, b : b + 1] for a in case.state], dstate=[a[:, b : b + 1] for a in case.dstate],
+        ))
+        for name in ("y", "dx"):
+            assert relative_error(together[name][:length, b : b + 1], alone[name]) <= bound
+        for name in ("h", "c", "dh0", "dc0"):
+            assert relative_error(together[name][:, b : b + 1], alone[name]) <= bound
+        total = {name: total[name] + alone[name] for name in total}
+    assert_close({name: together[name] for name in total}, total, bound)
+
+
+def test_empty_sequences_keep_their_state():
+    case = random_case(L=2, lengths=(0, 0, 0, 0))
+    results = run(case)
+    assert_equal({name: results[name] for name in "hc"}, dict(zip("hc", case.state, strict=True)))
+    assert_equal({name: results[name] for name in ("dh0", "dc0")}, dict(zip(("dh0", "dc0"), case.dstate, strict=True)))
+    assert all(not results[name].any() for name in ("y", "dx", *case.rnn.parameters))
+
+
+def test_chunked_equals_whole(isa, dtype):
+    case = random_case(9, 3, 4, 17, 2, dtype=dtype)
+    whole, rnn = run(case), case.rnn
+    y1, state, tape1 = rnn.forward(case.x[:4], case.state)
+    y2, (h, c), tape2 = rnn.forward(case.x[4:], state)
+    dx2, dstate, gradients2 = rnn.backward(tape2, case.dy[4:], case.dstate)
+    dx1, (dh0, dc0), gradients1 = rnn.backward(tape1, case.dy[:4], dstate)
+    chunked = {"y": np.concatenate([y1, y2]), "h": h, "c": c, "dx": np.concatenate([dx1, dx2]), "dh0": dh0, "dc0": dc0}
+    chunked |= {name: gradients1[name] + gradients2[name] for name in gradients1}
+    assert_close(chunked, whole, 1e-13 if dtype == np.float64 else 5e-6)
+
+
+@pytest.mark.parametrize("B", [1, 3])
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+def test_streamed_equals_whole(isa, dtype, B, engine):
+    case = random_case(50, B, 4, 17, 2, dtype=dtype)
+    with fastlstm.engine(engine):
+        y, (h, c) = case.rnn(case.x, case.state)
+        stream = case.rnn.stream(B)
+        stream.state = case.state
+        outputs = np.array([stream.step(x) for x in case.x])
+    for got, want in zip((outputs, *stream.state), (y, h, c), strict=True):
+        if dtype == np.float32:
+            assert_forward_close(got, want)
+        else:
+            assert relative_error(got, want) <= 1e-13
+
+
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+@pytest.mark.parametrize("lengths", [None, RAGGED])
+def test_tokens_equal_one_hot_vectors(dtype, engine, lengths):
+    case = random_case(I=5, L=2, dtype=dtype, lengths=lengths)
+    tokens = np.random.default_rng(1).integers(0, 5, (6, 4))
+    with fastlstm.engine(engine):
+        by_vectors = run(case._replace(x=np.eye(5)[tokens]))
+        by_tokens = run(case._replace(x=tokens))
+        stream, vector_stream = case.rnn.stream(4), case.rnn.stream(4)
+        np.testing.assert_allclose(stream.step(tokens[0]), vector_stream.step(np.eye(5)[tokens[0]]), rtol=1e-5)
+    assert by_tokens.pop("dx") is None
+    del by_vectors["dx"]
+    assert_close(by_tokens, by_vectors, 1e-13 if dtype == np.float64 else 5e-6)
+
+
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+def test_no_steps_and_no_sequences(engine):
+    case = random_case(L=2, dtype="float32")
+    with fastlstm.engine(engine):
+        y, state = case.rnn(case.x[:0], case.state)
+        assert y.shape == (0, 4, 5)
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(state, case.state)
+        y, (h, c) = case.rnn(case.x[:, :0])
+        assert y.shape == (6, 0, 5)
+        assert h.shape == c.shape == (2, 0, 5)
+
+
+# ---- arrays in, arrays out ---------------------------------------------------------------------------------------
+
+
+def unaligned(a):
+    memory = np.empty(a.nbytes + 1, np.uint8)[1:]
+    memory[:] = np.frombuffer(a.tobytes(), np.uint8)
+    return memory.view(a.dtype).reshape(a.shape)
+
+
+def read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def memory_mapped(a, tmp_path):
+    path = tmp_path / f"{id(a)}.bin"
+    a.tofile(path)
+    return np.memmap(path, a.dtype, "r", shape=a.shape)
+
+
+FORMS = {
+    "read-only": lambda a, _: read_only(a),
+    "Fortran": lambda a, _: np.asfortranarray(a),
+    "negative strides": lambda a, _: a[::-1, ::-1].copy()[::-1, ::-1],
+    "every second element": lambda a, _: np.repeat(a, 2, axis=-1)[..., ::2],
+    "big-endian": lambda a, _: a.astype(a.dtype.newbyteorder(">")),
+    "unaligned": lambda a, _: unaligned(a),
+    "memory-mapped": memory_mapped,
+    "nested lists": lambda a, _: a.tolist(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["numbers", "tokens"])
+def test_forms_of_arrays_give_the_same_bits_and_are_not_modified(dtype, form, kind, tmp_path):
+    case = random_case(L=2, dtype=dtype, lengths=RAGGED)
+    if kind == "tokens":
+        case = case._replace(x=np.random.default_rng(0).integers(0, 3, (6, 4), np.int32))
+    formed = case._replace(
+        x=FORMS[form](case.x, tmp_path), dy=FORMS[form](case.dy, tmp_path), lengths=FORMS[form](case.lengths, tmp_path),
+        state=[FORMS[form](a, tmp_path) for a in case.state], dstate=[FORMS[form](a, tmp_path) for a in case.dstate],
+    )
+    assert_equal(run(formed), run(case))
+    for given, original in zip((formed.x, formed.dy, *formed.state, *formed.dstate),
+                               (case.x, case.dy, *case.state, *case.dstate), strict=True):
+        np.testing.assert_array_equal(given, original)
+    if kind == "numbers":
+        stream = case.rnn.stream(4)
+        np.testing.assert_array_equal(stream.step(formed.x[0]), case.rnn.stream(4).step(case.x[0]))
+
+
+@pytest.mark.parametrize("lengths", [None, RAGGED])
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+def test_arrays_in_and_out_belong_to_the_caller(engine, lengths):
+    """Overwriting whatever went into or came out of `forward` changes nothing that `backward` returns."""
+    case = random_case(L=2, lengths=lengths)
+    with fastlstm.engine(engine):
+        want = run(case)
+        y, (h, c), tape = case.rnn.forward(case.x, case.state, case.lengths)
+        for array in (case.x, *case.state, y, h, c):
+            array.fill(7)
+        if lengths is not None:
+            case.lengths.fill(0)
+        dx, (dh0, dc0), gradients = case.rnn.backward(tape, case.dy, case.dstate)
+    got = {"dx": dx, "dh0": dh0, "dc0": dc0, **gradients}
+    assert_equal(got, {name: want[name] for name in got})
+    arrays = list(got.values())
+    assert not any(np.shares_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
+
+
+def test_token_arrays_may_be_reused_before_backward():
+    """The tokens were checked once: what comes later must not be used to index."""
+    case = random_case(I=5)
+    tokens = np.zeros((6, 4), np.int32)
+    want = run(case._replace(x=tokens))
+    _, _, tape = case.rnn.forward(tokens, case.state)
+    tokens.fill(10**6)
+    _, _, gradients = case.rnn.backward(tape, case.dy, case.dstate)
+    assert_equal(gradients, {name: want[name] for name in gradients})
+
+
+def test_tape_serves_once_and_only_its_own_stack():
+    case = random_case()
+    _, _, tape = case.rnn.forward(case.x)
+    wider = LSTM(3, 8)
+    with pytest.raises(ValueError, match="tape must come from this stack's own forward"):
+        wider.backward(tape, np.zeros((6, 4, 8)))
+    with pytest.raises(ValueError, match=r"dy must have shape \(6, 4, 5\), got \(6, 4, 4\)"):
+        case.rnn.backward(tape, case.dy[..., 1:])
+    case.rnn.backward(tape, case.dy)
+    with pytest.raises(RuntimeError, match="already served"):
+        case.rnn.backward(tape, case.dy)
+
+
+# ---- streams -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+def test_stream_writes_into_out_and_keeps_its_state_to_itself(engine):
+    case = random_case(L=2, dtype="float32")
+    with fastlstm.engine(engine):
+        y, _ = case.rnn(case.x)
+        stream, out = case.rnn.stream(4), np.empty((4, 5), np.float32)
+        assert stream.step(case.x[0], out=out) is out
+        np.testing.assert_allclose(out, y[0], rtol=1e-5, atol=1e-6)
+        out.fill(7)
+        for state in (*stream.state, stream.step(case.x[1])):
+            state.fill(7)
+        np.testing.assert_allclose(stream.step(case.x[2]), y[2], rtol=1e-5, atol=1e-6)
+        stream.reset()
+        np.testing.assert_allclose(stream.step(case.x[0]), y[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("out", [
+    np.empty((4, 6), np.float32), np.empty((4, 5)), np.empty((5, 4), np.float32).T, read_only(np.empty((4, 5), np.float32)),
+])
+def test_stream_refuses_an_unfit_out(out):
+    stream = LSTM(3, 5).stream(4)
+    with pytest.raises(ValueError, match=r"out must be a writable C-contiguous float32 array of shape \(4, 5\)"):
+        stream.step(np.zeros((4, 3)), out=out)
+
+
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+@pytest.mark.parametrize("kind", ["numbers", "tokens"])
+def test_stream_sees_new_parameters(engine, kind):
+    case, other = random_case(L=2), random_case(L=2, seed=1)
+    x = case.x if kind == "numbers" else np.zeros((6, 4), np.int32)
+    with fastlstm.engine(engine):
+        stream = case.rnn.stream(4)
+        stream.step(x[0])
+        case.rnn.load_state_dict(other.rnn.state_dict())
+        stream.reset()
+        expected = other.rnn.stream(4)
+        np.testing.assert_array_equal(stream.step(x[0]), expected.step(x[0]))
+
+
+# ---- parameters, engines, dropout --------------------------------------------------------------------------------
+
+
+def test_parameters_are_read_only_and_state_dict_is_a_copy():
+    rnn = LSTM(3, 5, 2, seed=0)
+    for array in rnn.parameters.values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    with pytest.raises(TypeError):
+        rnn.parameters["weight_ih_l0"] = np.zeros((20, 3))
+    before = rnn.state_dict()
+    rnn.state_dict()["weight_ih_l0"].fill(0)
+    assert_equal(rnn.state_dict(), before)
+
+
+def test_new_parameters_are_seeded_bounded_and_remember():
+    rnn = LSTM(3, 16, 2, seed=0)
+    assert_equal(rnn.parameters, LSTM(3, 16, 2, seed=0).parameters)
+    assert not np.array_equal(rnn.parameters["weight_ih_l0"], LSTM(3, 16, 2, seed=1).parameters["weight_ih_l0"])
+    for name, array in rnn.parameters.items():
+        if name.startswith("weight"):
+            assert 0.2 < np.abs(array).max() <= 0.25
+    for k in range(2):
+        forget = rnn.parameters[f"bias_ih_l{k}"][16:32] + rnn.parameters[f"bias_hh_l{k}"][16:32]
+        np.testing.assert_array_equal(forget, 1)
+
+
+def test_load_state_dict_is_strict_and_changes_nothing_on_error():
+    rnn = LSTM(3, 5, seed=0)
+    before, new = rnn.state_dict(), LSTM(3, 5, seed=1).state_dict()
+    without = {name: a for name, a in new.items() if name != "bias_hh_l0"}
+    for wrong, message in [
+        (without, "missing parameters: bias_hh_l0"),
+        (new | {"weight_ih_l1": np.zeros((20, 5))}, "unexpected parameters: weight_ih_l1"),
+        (new | {"bias_hh_l0": np.zeros(19)}, r"bias_hh_l0 must have shape \(20,\), got \(19,\)"),
+        (new | {"bias_hh_l0": np.zeros(20, complex)}, "bias_hh_l0 must hold real numbers, got dtype complex128"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            rnn.load_state_dict(wrong)
+        assert_equal(rnn.state_dict(), before)
+    rnn.load_state_dict(new)
+    for array in new.values():
+        kept = array.copy()
+        array.fill(7)  # a copy was taken
+        assert any(np.array_equal(kept, p) for p in rnn.parameters.values())
+
+
+def test_engines_are_chosen_and_agree():
+    case = random_case(L=2, dtype="float32", lengths=RAGGED, dropout=0.3)
+    blas = run(case, dropout_seed=2)
+    with fastlstm.engine("reference"):
+        assert fastlstm.cpu_info()["engine"] == "reference"
+        by_reference = run(case, dropout_seed=2)
+        with fastlstm.engine("blas"):
+            assert_equal(run(case, dropout_seed=2), blas)
+    assert fastlstm.cpu_info()["engine"] == "blas"
+    assert_close(blas, by_reference, 5e-6)
+    assert all(a.dtype == np.float32 for a in by_reference.values())
+    fastlstm.set_engine("reference")
+    try:
+        assert_equal(run(case, dropout_seed=2), by_reference)
+        with fastlstm.engine("blas"):
+            _, _, tape = case.rnn.forward(case.x)
+        case.rnn.backward(tape, case.dy)  # by the engine that made the tape
+    finally:
+        fastlstm.set_engine("blas")
+
+
+def test_only_forward_drops_and_its_mask_is_seeded():
+    case = random_case(L=2, dropout=0.5)
+    plain = LSTM(3, 5, 2, dtype="float64")
+    plain.load_state_dict(case.rnn.state_dict())
+    y, _ = case.rnn(case.x)
+    np.testing.assert_array_equal(y, plain(case.x)[0])
+    np.testing.assert_array_equal(case.rnn(case.x)[0], y)
+    seeded = [case.rnn.forward(case.x, dropout_seed=seed)[0] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(seeded[0], seeded[1])
+    assert not np.array_equal(seeded[0], seeded[2])
+    assert not np.array_equal(seeded[0], y)
+    drawn = [case.rnn.forward(case.x)[0] for _ in range(2)]
+    assert not np.array_equal(*drawn)
+
+
+def test_dropout_masks_are_scaled_to_keep_the_mean(dtype):
+    masks = LSTM(3, 100, 3, dropout=0.2, dtype=dtype).dropout_masks(100, 10, 0)
+    assert len(masks) == 2
+    assert not np.array_equal(*masks)
+    for mask in masks:
+        assert mask.dtype == dtype
+        assert set(np.unique(mask)) == {dtype.type(0), dtype.type(1 / 0.8)}
+        assert abs(np.mean(mask == 0) - 0.2) < 0.01
+
+
+# ---- errors ------------------------------------------------------------------------------------------------------
+
+
+def test_token_outside_the_vocabulary_is_named_with_its_place():
+    tokens = np.zeros((10, 20), np.int64)
+    rnn = LSTM(65, 4)
+    for token in (70, -1, 65, 2**40):
+        tokens[3, 12] = token
+        with pytest.raises(IndexError) as raised:
+            rnn(tokens)
+        assert str(raised.value) == f"token id {token} at position (3, 12) is outside [0, 65)"
+    rnn(tokens, lengths=[10] * 12 + [3] + [10] * 7)  # in the padding it does not matter
+    with pytest.raises(IndexError, match=r"token id 65 at position 1 is outside \[0, 65\)"):
+        rnn.stream(2).step([0, 65])
+
+
+@pytest.mark.parametrize(("x", "message"), [
+    (np.zeros((10, 4, 31)), "x must have shape (T, B, 32), got (10, 4, 31)"),
+    (np.zeros((10, 4)), "x must have shape (T, B, 32), got (10, 4)"),
+    (np.zeros(10, int), "x must have shape (T, B, 32), got (10,)"),
+    (np.zeros((10, 4, 32), complex), "x must hold real numbers, got dtype complex128"),
+    ([["a", "b"]], "x must hold real numbers, got dtype <U1"),
+    (np.zeros((10, 4, 32), object), "x must hold real numbers, got dtype object"),
+])
+def test_wrong_x_is_refused(x, message):
+    for call in (LSTM(32, 8), LSTM(32, 8).forward):
+        with pytest.raises(ValueError) as raised:  # noqa: PT011
+            call(x)
+        assert str(raised.value) == message
+
+
+def test_wrong_states_are_refused():
+    rnn, x = LSTM(3, 64, 2), np.zeros((5, 4, 3))
+    good, wrong = np.zeros((2, 4, 64)), np.zeros((1, 4, 64))
+    with pytest.raises(ValueError, match=r"^h0 must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
+        rnn(x, (wrong, good))
+    with pytest.raises(ValueError, match=r"^c0 must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
+        rnn(x, (good, wrong))
+    with pytest.raises(TypeError, match=r"the state must be a pair \(h0, c0\), got ndarray"):
+        rnn(x, good)
+    _, _, tape = rnn.forward(x)
+    with pytest.raises(ValueError, match=r"^dc must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
+        rnn.backward(tape, np.zeros((5, 4, 64)), (good, wrong))
+
+
+@pytest.mark.parametrize(("lengths", "error", "message"), [
+    ([5, 5], ValueError, r"lengths must have shape \(4,\), got \(2,\)"),
+    ([5, 6, 5, 5], ValueError, "lengths must be between 0 and T = 5, got 6 at index 1"),
+    ([5, 5, -1, 5], ValueError, "lengths must be between 0 and T = 5, got -1 at index 2"),
+    ([5.0, 5, 5, 5], TypeError, "lengths must be an integer array, got float64"),
+])
+def test_wrong_lengths_are_refused(lengths, error, message):
+    for x in (np.zeros((5, 4, 3)), np.zeros((5, 4), int)):
+        with pytest.raises(error, match=message):
+            LSTM(3, 8)(x, lengths=lengths)
+
+
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"activation": "tahn"}, ValueError, "got 'tahn'; did you mean 'tanh'?"),
+    ({"recurrent_activation": "sigmod"}, ValueError, "got 'sigmod'; did you mean 'sigmoid'?"),
+    ({"dtype": "float16"}, ValueError, "dtype must be 'float32' or 'float64', got 'float16'"),
+    ({"dtype": "flaot32"}, ValueError, "dtype must be 'float32' or 'float64', got 'flaot32'"),
+    ({"hidden_size": 0}, ValueError, "hidden_size must be at least 1, got 0"),
+    ({"hidden_size": 2.5}, TypeError, "hidden_size must be a whole number, got 2.5"),
+    ({"num_layers": 0}, ValueError, "num_layers must be at least 1, got 0"),
+    ({"dropout": -0.1}, ValueError, "dropout must be in [0, 1"),
+    ({"dropout": 1}, ValueError, "dropout must be in [0, 1"),
+    ({"dropout": float("nan")}, ValueError, "dropout must be in [0, 1"),
+    ({"dropout": "half"}, TypeError, "dropout must be a number, got 'half'"),
+])
+def test_wrong_options_are_refused(options, error, message):
+    with pytest.raises(error) as raised:
+        LSTM(**{"input_size": 3, "hidden_size": 8, **options})
+    assert message in str(raised.value)
+
+
+def test_unknown_engine_is_refused_with_a_suggestion():
+    with pytest.raises(ValueError, match="engine must be one of 'blas', .*, got 'blass'; did you mean 'blas'"):
+        fastlstm.set_engine("blass")
+    with pytest.raises(ValueError, match="did you mean 'reference'"), fastlstm.engine("refrence"):
+        pass
+
+
+def test_tokens_that_are_not_integers_are_refused():
+    with pytest.raises(TypeError, match="^tokens must be an integer array, got float64$"):
+        _check.tokens("tokens", np.zeros((2, 3)), 2, 65)
+    with pytest.raises(ValueError, match=r"^x must have shape \(2, 3\), got \(2,\)$"):
+        LSTM(3, 4).stream(2).step(np.zeros(2))
+
+
+def test_sizes_beyond_what_blas_addresses_are_refused():
+    _check.blas_dimensions(rows=2**31 - 1)
+    with pytest.raises(ValueError, match="T \\* B is 2147483648, more than the 2147483647 that BLAS can address"):
+        _check.blas_dimensions(**{"4 * H": 8, "T * B": 2**31})
+    huge = np.broadcast_to(np.zeros((1, 1), np.int32), (2**16, 2**15))  # refused before anything is allocated
+    from fastlstm.engines import blas
+    with pytest.raises(ValueError, match="T \\* B is 2147483648"):
+        blas.forward(LSTM(3, 4), huge, None, None, None, None, keep=False)

@@ -1,0 +1,364 @@
+"""`Model`: rows B4, B8 and C3, and its errors."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fastlstm
+from fastlstm import Exponential, Model, reference
+
+TEXT = "".join(f"{a}{b}{(a * b) % 7}\n" for a in range(30) for b in range(9))
+FIT = {"batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
+
+
+def small(**options):
+    return Model(**{"hidden_size": 8, "num_layers": 2, "seed": 1, **options})
+
+
+def weights(model):
+    return model.network.parameters.flat.copy()
+
+
+def test_learns_a_pattern_and_writes_it():
+    model = small(hidden_size=16, num_layers=1)
+    history = model.fit("abcd" * 300, epochs=15, learning_rate=1e-2, **FIT)
+    assert history[-1]["loss"] < 0.05 < history[0]["loss"]
+    assert model.sample(8, "ab", temperature=0) == "cdabcdab"
+
+
+def test_record_of_each_epoch():
+    model = small()
+    records = []
+    history = model.fit(
+        TEXT, epochs=3, schedule=Exponential(0.5, after=2), callbacks=[lambda m, r: records.append((m, r))], **FIT
+    )
+    assert [r["epoch"] for r in history] == [1, 2, 3]
+    assert [r["learning_rate"] for r in history] == [2e-3, 2e-3, 1e-3]
+    assert history[1]["bits_per_symbol"] == pytest.approx(history[1]["loss"] / np.log(2))
+    assert history[1]["validation_bits_per_symbol"] == pytest.approx(history[1]["validation_loss"] / np.log(2))
+    assert all(r["symbols_per_second"] > 0 and r["seconds"] > 0 for r in history)
+    assert records == [(model, r) for r in history]
+
+
+def test_evaluate_equals_an_independent_computation():
+    """C3: nats, bits and perplexity of the held-out part, from the float64 reference and scratch."""
+    model = small(dtype="float64", embedding=3)
+    cut = len(TEXT) - int(len(TEXT) * 0.1)
+    history = model.fit(TEXT, epochs=1, validation=0.1, **FIT)
+    held_out, p = TEXT[cut:], model.parameters
+    ids = model.vocabulary.encode(held_out)
+    zeros = np.zeros((2, 1, 8))
+    y, *_ = reference.stack_forward(
+        {name.removeprefix("lstm."): a for name, a in p.items()}, p["embedding.weight"][ids[:-1, None]], zeros, zeros
+    )
+    logits = y[:, 0] @ p["output.weight"].T + p["output.bias"]
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    nats = -np.log(probabilities[np.arange(len(ids) - 1), ids[1:]]).mean()
+    result = model.evaluate(held_out)
+    assert result["loss"] == pytest.approx(nats, rel=1e-12)
+    assert result["bits_per_symbol"] == pytest.approx(nats / np.log(2), rel=1e-12)
+    assert result["perplexity"] == pytest.approx(np.exp(nats), rel=1e-12)
+    assert history[-1]["validation_loss"] == pytest.approx(nats, rel=1e-12)
+
+
+def test_held_out_part_is_never_trained_on():
+    cut = len(TEXT) - int(len(TEXT) * 0.1)
+    other = TEXT[:cut] + TEXT[cut:][::-1]
+    models = [small(vocabulary=sorted(set(TEXT))) for _ in range(2)]
+    for model, text in zip(models, (TEXT, other), strict=True):
+        model.fit(text, epochs=1, validation=0.1, **FIT)
+    assert np.array_equal(weights(models[0]), weights(models[1]))
+    assert models[0].history[-1]["validation_loss"] != models[1].history[-1]["validation_loss"]
+
+
+def test_evaluate_does_not_depend_on_its_window(monkeypatch):
+    model = small(vocabulary=sorted(set(TEXT)), dtype="float64")
+    whole = model.evaluate(TEXT)["loss"]
+    monkeypatch.setattr("fastlstm.training.EVALUATION_WINDOW", 7)
+    assert model.evaluate(TEXT)["loss"] == pytest.approx(whole, rel=1e-12)
+
+
+def test_first_update_equals_pytorch():
+    """Windows, carried state, mean loss, clipping by norm and Adam together, over three windows."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    text = TEXT[: 3 * 4 * 20 + 1]
+    model = small(dtype="float64", vocabulary=sorted(set(TEXT)))
+    start = {name: torch.tensor(a) for name, a in model.parameters.items()}
+    V = len(model.vocabulary)
+    lstm = torch.nn.LSTM(V, 8, 2, dtype=torch.float64)
+    output = torch.nn.Linear(8, V, dtype=torch.float64)
+    lstm.load_state_dict({n.removeprefix("lstm."): p for n, p in start.items() if n.startswith("lstm.")})
+    output.load_state_dict({n.removeprefix("output."): p for n, p in start.items() if n.startswith("output.")})
+    parameters = [*lstm.parameters(), *output.parameters()]
+    adam = torch.optim.Adam(parameters, lr=2e-3)
+    ids = torch.tensor(model.vocabulary.encode(text)).long()
+    tokens, targets = ids[:-1].reshape(4, 60).T, ids[1:].reshape(4, 60).T
+    state = None
+    for k in range(3):
+        part = slice(20 * k, 20 * (k + 1))
+        y, state = lstm(torch.nn.functional.one_hot(tokens[part], V).double(), state)
+        state = tuple(s.detach() for s in state)
+        loss = torch.nn.functional.cross_entropy(output(y).reshape(-1, V), targets[part].ravel())
+        adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 0.05)
+        adam.step()
+    model.fit(text, epochs=1, validation=None, clip_norm=0.05, **FIT)
+    for name, p in [*lstm.named_parameters(prefix="lstm"), *output.named_parameters(prefix="output")]:
+        np.testing.assert_allclose(model.parameters[name], p.detach().numpy(), rtol=0, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_seed_and_threads_are_bit_equal(threads):
+    models = [small(dropout=0.2) for _ in range(2)]
+    for model in models:
+        model.fit(TEXT, epochs=2, **{**FIT, "threads": threads})
+    assert np.array_equal(weights(models[0]), weights(models[1]))
+
+
+def test_threads_change_only_rounding():
+    models = [small(dtype="float64") for _ in range(3)]
+    for threads, model in enumerate(models, 1):
+        model.fit(TEXT, epochs=1, **{**FIT, "threads": threads})
+    np.testing.assert_allclose(weights(models[1]), weights(models[0]), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(weights(models[2]), weights(models[0]), rtol=1e-9, atol=1e-11)
+
+
+def test_fit_continues_with_weights_and_moments():
+    model, twin = small(), small()
+    for m in (model, twin):
+        m.fit(TEXT, epochs=1, **FIT)
+    model.fit(TEXT, epochs=1, **FIT)
+    twin._optimizer = None
+    twin.fit(TEXT, epochs=1, **FIT)
+    assert model._optimizer.steps == 2 * twin._optimizer.steps
+    assert not np.array_equal(weights(model), weights(twin))
+
+
+# ---- files and resuming: B8 ---------------------------------------------------------------------------------------
+
+
+def test_save_and_load_restore_everything(tmp_path):
+    model = small(dropout=0.1, embedding=3)
+    model.fit(TEXT, epochs=1, **FIT)
+    model.save(tmp_path / "m.safetensors")
+    again = Model.load(tmp_path / "m.safetensors")
+    assert np.array_equal(weights(again), weights(model))
+    assert again.config == model.config
+    assert again.history == model.history
+    assert again.sample(50) == model.sample(50)  # the generator's state came along
+    assert repr(again) == repr(model)
+    for m in (model, again):
+        m.fit(TEXT, epochs=1, **FIT)
+    assert np.array_equal(weights(again), weights(model))
+
+
+def stop_after(windows):
+    """A stand-in for whatever ends a process between two windows."""
+    count = 0
+
+    def save(self, path, save=Model.save):
+        nonlocal count
+        save(self, path)
+        count += 1
+        if count == windows:
+            raise KeyboardInterrupt
+
+    return save
+
+
+@pytest.mark.parametrize("windows", [1, 7, 13, 14, 20])
+def test_resumed_in_mid_epoch_is_bit_equal(tmp_path, monkeypatch, windows):
+    path = tmp_path / "m.safetensors"
+    whole = small(dropout=0.3)
+    whole.fit(TEXT, epochs=3, schedule=Exponential(0.5), **FIT)
+    monkeypatch.setattr(Model, "save", stop_after(windows))
+    with pytest.raises(KeyboardInterrupt):
+        small(dropout=0.3).fit(TEXT, epochs=3, schedule=Exponential(0.5), checkpoint=path, checkpoint_every=0, **FIT)
+    monkeypatch.undo()
+    model = Model.load(path)
+    model.fit(TEXT, epochs=3, schedule=Exponential(0.5), resume=True, **FIT)
+    assert np.array_equal(weights(model), weights(whole))
+    assert len(model.history) == 3
+    for ours, theirs in zip(model.history, whole.history, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-14)
+        assert ours["validation_loss"] == theirs["validation_loss"]
+
+
+TRAINER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_model import FIT, TEXT, small
+small(dropout=0.3).fit(TEXT, epochs=400, checkpoint=sys.argv[2], checkpoint_every=0, **FIT)
+"""
+
+
+def test_killed_in_mid_epoch_and_resumed_is_bit_equal(tmp_path, request):
+    path = tmp_path / "m.safetensors"
+    process = subprocess.Popen([sys.executable, "-c", TRAINER, request.path.parent, path])
+    while not path.exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    model = Model.load(path)
+    epochs = model._position.epoch + 1
+    model.fit(TEXT, epochs=epochs, resume=True, **FIT)
+    whole = small(dropout=0.3)
+    whole.fit(TEXT, epochs=epochs, **FIT)
+    assert np.array_equal(weights(model), weights(whole))
+
+
+def test_max_seconds_stops_and_can_be_resumed():
+    model = small()
+    history = model.fit(TEXT * 3, epochs=10**6, max_seconds=0.3, **FIT)
+    epochs = model._position.epoch + 1
+    assert history[-1]["epoch"] in (epochs, epochs - 1)
+    assert history[-1]["seconds"] < 3
+    resumed = model.fit(TEXT * 3, epochs=epochs, resume=True, **FIT)
+    assert [r["epoch"] for r in resumed] == [epochs]
+    assert [r["epoch"] for r in model.history] == list(range(1, epochs + 1))
+    whole = small()
+    whole.fit(TEXT * 3, epochs=epochs, **FIT)
+    assert np.array_equal(weights(model), weights(whole))
+
+
+def test_resume_needs_the_same_text_and_sizes():
+    model = small(vocabulary=sorted(set(TEXT)))
+    with pytest.raises(ValueError, match="nothing to resume"):
+        model.fit(TEXT, resume=True, **FIT)
+    model.fit(TEXT, epochs=1, **FIT)
+    with pytest.raises(ValueError, match="not the text the checkpoint was trained on"):
+        model.fit(TEXT[::-1], epochs=2, resume=True, **FIT)
+    with pytest.raises(ValueError, match="batch_size must be 4 to resume this checkpoint, got 5"):
+        model.fit(TEXT, epochs=2, resume=True, **{**FIT, "batch_size": 5})
+
+
+# ---- errors -------------------------------------------------------------------------------------------------------
+
+
+def test_text_shorter_than_one_window():
+    with pytest.raises(ValueError, match="the training text has 10 symbols, fewer than the 2501 of one training window"):
+        small().fit("abcdefghij", validation=None, progress=False)
+
+
+@pytest.mark.parametrize("where", ["output.bias", "lstm.weight_hh_l1"])
+def test_nan_is_refused_and_changes_nothing(where):
+    model = small(vocabulary=sorted(set(TEXT)))
+    model.network.parameters.arrays[where].flat[0] = np.nan
+    before = weights(model)
+    with pytest.raises(FloatingPointError, match="the loss is nan in epoch 0, window 0; the weights are unchanged"):
+        model.fit(TEXT, epochs=1, **FIT)
+    assert np.array_equal(weights(model), before, equal_nan=True)
+
+
+def test_infinite_gradient_is_refused_by_name(monkeypatch):
+    model = small()
+    model.fit(TEXT, epochs=1, **FIT)
+    before, original = weights(model), type(model.network).gradients
+
+    def poisoned(self, *args, **kwargs):
+        result = original(self, *args, **kwargs)
+        args[4].arrays["lstm.weight_hh_l1"][0, 0] = np.inf
+        return result
+
+    monkeypatch.setattr(type(model.network), "gradients", poisoned)
+    for clip in ({"clip_norm": None}, {"clip_value": 1.0}, {}):
+        with pytest.raises(FloatingPointError, match=r"gradient of lstm.weight_hh_l1 holds NaN or Inf in epoch 0, window 0"):
+            model.fit(TEXT, epochs=1, **FIT, **clip)
+    assert np.array_equal(weights(model), before)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Model("langage"), ValueError, "task must be one of 'language', got 'langage'; did you mean 'language'"),
+        (lambda: Model(cell="lstn"), ValueError, "did you mean 'lstm'"),
+        (lambda: Model(hidden_size=0), ValueError, "hidden_size must be at least 1, got 0"),
+        (lambda: Model(hidden_size=1.5), TypeError, "hidden_size must be a whole number, got 1.5"),
+        (lambda: Model(dropout=1), ValueError, r"dropout must be in \[0, 1\], got 1"),
+        (lambda: Model(dtype="float16"), ValueError, "dtype must be 'float32' or 'float64', got 'float16'"),
+        (lambda: Model().evaluate("ab"), ValueError, "no vocabulary yet"),
+        (lambda: Model().sample(), ValueError, "no vocabulary yet"),
+        (lambda: Model().fit([1, 2, 3]), ValueError, "integer symbols need a vocabulary"),
+        (lambda: Model(vocabulary="ab").fit("ab", y="ab"), ValueError, "y must be None"),
+        (lambda: Model(vocabulary="ab").fit("ab" * 9, optimizer="adm"), ValueError, "did you mean 'adam'"),
+        (lambda: Model(vocabulary="ab").fit("ab" * 9, learning_rate=0), ValueError, r"learning_rate must be in \(0, inf\)"),
+        (lambda: Model(vocabulary="ab").fit("ab" * 9, validation=1.0), ValueError, "validation must be in"),
+        (lambda: Model(vocabulary="ab").fit("ab" * 9), ValueError, "validation text must have at least 2 symbols, got 0"),
+        (lambda: Model(vocabulary="ab").evaluate("a"), ValueError, "at least 2 symbols, got 1"),
+        (lambda: Model(vocabulary="ab").evaluate("abc"), ValueError, r"character 'c' \(U\+0063\) at position 2"),
+        (lambda: Model(vocabulary="ab").evaluate([0.0, 1.0]), TypeError, "tokens must be an integer array, got float64"),
+        (lambda: Model(vocabulary="ab").evaluate([0, 1, 2]), IndexError, r"token id 2 at position 2 is outside \[0, 2\)"),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_integers_are_text_by_ids():
+    model = small(vocabulary="ab")
+    assert model.evaluate([0, 1, 1]) == model.evaluate("abb")
+    other = small(vocabulary="ab")
+    model.fit("aab" * 200, epochs=1, **FIT)
+    other.fit(np.tile([0, 0, 1], 200), epochs=1, **FIT)
+    assert np.array_equal(weights(model), weights(other))
+
+
+def test_training_one_model_from_two_threads_raises():
+    model = small()
+    inside, leave = threading.Event(), threading.Event()
+
+    def wait(*_):
+        inside.set()
+        leave.wait(20)
+
+    thread = threading.Thread(target=model.fit, args=(TEXT,), kwargs={"epochs": 1, "callbacks": [wait], **FIT})
+    thread.start()
+    inside.wait(20)
+    with pytest.raises(RuntimeError, match="being trained in another thread"):
+        model.fit(TEXT, epochs=1, **FIT)
+    leave.set()
+    thread.join()
+
+
+def test_sixteen_threads_share_a_model_for_inference():
+    model = small(vocabulary=sorted(set(TEXT)))
+    expected = model.evaluate(TEXT), model.sample(300, seed=1)
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append((model.evaluate(TEXT), model.sample(300, seed=1)))) for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 16
+
+
+def test_parameters_are_read_only():
+    model = small(vocabulary="ab")
+    with pytest.raises(ValueError, match="read-only"):
+        model.parameters["output.bias"][0] = 1
+    assert dict(small().parameters) == {}
+
+
+def test_reference_engine_trains_to_the_same_weights():
+    models = [small(dtype="float64") for _ in range(2)]
+    models[0].fit(TEXT[:400], epochs=1, **FIT)
+    with fastlstm.engine("reference"):
+        models[1].fit(TEXT[:400], epochs=1, **FIT)
+    np.testing.assert_allclose(weights(models[0]), weights(models[1]), rtol=0, atol=1e-11)
+
+
+def test_history_is_json():
+    model = small()
+    model.fit(TEXT, epochs=1, **FIT)
+    assert json.loads(json.dumps(model.history)) == model.history

@@ -1,0 +1,93 @@
+"""The language network as a whole: its gradients by finite differences, and against PyTorch."""
+
+import numpy as np
+import pytest
+
+import fastlstm
+from fastlstm.network import LanguageNetwork
+
+T, B, V, H = 5, 3, 6, 4
+
+
+def make(embedding=None, num_layers=2, dropout=0.0, dtype="float64"):
+    rng = np.random.default_rng(3)
+    network = LanguageNetwork(V, H, num_layers, embedding, dropout, dtype, rng)
+    tokens = rng.integers(0, V, (T + 1, B)).astype(np.int32)
+    state = tuple(0.3 * rng.standard_normal((num_layers, B, H)).astype(dtype) for _ in range(2))
+    return network, tokens[:-1].copy(), tokens[1:].copy(), state
+
+
+def loss_and_gradients(network, tokens, targets, state, seed=0):
+    gradients = network.parameters.zeros_like()
+    loss, _ = network.gradients(tokens, targets, state, 1.0, gradients, np.random.SeedSequence(seed))
+    return loss, gradients
+
+
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+@pytest.mark.parametrize(("embedding", "dropout"), [(None, 0.0), (3, 0.0), (None, 0.5), (3, 0.5)])
+def test_every_gradient_by_finite_differences(engine, embedding, dropout):
+    network, *window = make(embedding, dropout=dropout)
+    flat, epsilon = network.parameters.flat, 1e-5
+    with fastlstm.engine(engine):
+        _, gradients = loss_and_gradients(network, *window)
+        numeric = np.empty_like(flat)
+        for k in range(len(flat)):
+            old, sides = flat[k], []
+            for shift in (epsilon, -epsilon):
+                flat[k] = old + shift
+                sides.append(loss_and_gradients(network, *window)[0])
+            flat[k] = old
+            numeric[k] = (sides[0] - sides[1]) / (2 * epsilon)
+    scale = np.maximum(np.maximum(abs(numeric), abs(gradients.flat)), 1e-2)
+    assert (abs(numeric - gradients.flat) / scale).max() <= 1e-6
+
+
+@pytest.mark.parametrize("embedding", [None, 3])
+def test_equals_pytorch(embedding):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    network, tokens, targets, state = make(embedding)
+    parameters = {name: torch.tensor(array) for name, array in network.parameters.arrays.items()}
+    lstm = torch.nn.LSTM(embedding or V, H, 2, dtype=torch.float64)
+    lstm.load_state_dict({name.removeprefix("lstm."): p for name, p in parameters.items() if name.startswith("lstm.")})
+    table = parameters["embedding.weight"] if embedding else torch.eye(V, dtype=torch.float64)
+    table.requires_grad_(embedding is not None)
+    weight, bias = (parameters[f"output.{name}"].requires_grad_() for name in ("weight", "bias"))
+    y, _ = lstm(table[torch.tensor(tokens).long()], tuple(torch.tensor(s) for s in state))
+    loss = torch.nn.functional.cross_entropy((y @ weight.T + bias).reshape(-1, V), torch.tensor(targets).long().ravel())
+    (loss * T * B).backward()
+    ours, gradients = loss_and_gradients(network, tokens, targets, state)
+    assert ours == pytest.approx(float(loss.detach()) * T * B, rel=1e-12)
+    expected = {f"lstm.{name}": p.grad for name, p in lstm.named_parameters()}
+    expected |= {"output.weight": weight.grad, "output.bias": bias.grad}
+    if embedding:
+        expected["embedding.weight"] = table.grad
+    assert expected.keys() == gradients.arrays.keys()
+    for name, gradient in expected.items():
+        np.testing.assert_allclose(gradients.arrays[name], gradient.numpy(), rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_blocks_of_logits_change_nothing_but_rounding(monkeypatch):
+    network, *window = make()
+    loss, gradients = loss_and_gradients(network, *window)
+    monkeypatch.setattr("fastlstm.network.LOGIT_BLOCK", 4 * V)
+    blocked_loss, blocked = loss_and_gradients(network, *window)
+    assert blocked_loss == pytest.approx(loss, rel=1e-14)
+    np.testing.assert_allclose(blocked.flat, gradients.flat, rtol=1e-12, atol=1e-14)
+
+
+def test_losses_are_those_of_training_without_dropout():
+    network, tokens, targets, state = make(dropout=0.0)
+    losses, (h, c) = network.losses(tokens, targets, state)
+    total, (h2, c2) = network.gradients(
+        tokens, targets, state, 1.0, network.parameters.zeros_like(), np.random.SeedSequence(0)
+    )
+    assert losses.shape == (T, B)
+    assert losses.sum() == pytest.approx(total, rel=1e-14)
+    assert np.array_equal(h, h2)
+    assert np.array_equal(c, c2)
+
+
+def test_dropout_is_only_for_training():
+    network, tokens, targets, state = make(dropout=0.5)
+    assert loss_and_gradients(network, tokens, targets, state, seed=1)[0] != network.losses(tokens, targets, state)[0].sum()
+    assert np.array_equal(network.losses(tokens, targets, state)[0], network.losses(tokens, targets, state)[0])

@@ -1,0 +1,79 @@
+"""What training says: row B9. (The bar itself was looked at in a terminal; here, that it runs in a real pseudo-terminal.)"""
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from fastlstm import progress
+from fastlstm.progress import Progress
+
+
+def record(epoch, loss, **more):
+    return {"epoch": epoch, "loss": loss, "bits_per_symbol": loss / 0.6931, "symbols_per_second": 1234.5, **more}
+
+
+def test_plain_lines_without_a_terminal(monkeypatch):
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0)
+    stream = io.StringIO()
+    shown = Progress(epochs=2, epoch=0, symbols=200, done=0, stream=stream)
+    shown.window(100, 2.0)
+    shown.epoch(record(1, 2.0, validation_loss=2.5, validation_bits_per_symbol=3.6))
+    shown.close()
+    status, epoch = stream.getvalue().splitlines()
+    assert re.fullmatch(r"epoch 1/2 loss 2\.000 \(2\.89 bits\), [\d,]+ symbols/s, 0:00:\d\d left", status)
+    assert epoch == "epoch 1/2: loss 2.0000 (2.886 bits), validation 2.5000 (3.600 bits), 1,234 symbols/s"
+
+
+def test_a_word_when_the_loss_explodes():
+    stream = io.StringIO()
+    shown = Progress(1, 0, 10**6, 0, stream)
+    for _ in range(200):
+        shown.window(10, 2.0)
+    assert stream.getvalue() == ""
+    for _ in range(100):
+        shown.window(10, 8.0)
+    assert stream.getvalue().count("try a smaller learning rate") == 1
+
+
+def test_a_word_when_the_loss_stops_falling():
+    stream = io.StringIO()
+    shown = Progress(9, 0, 100, 0, stream)
+    for epoch, loss in enumerate([3.0, 2.0, 2.0, 2.1, 1.9999, 2.0, 2.0], 1):
+        assert "stopped falling" not in stream.getvalue()
+        shown.epoch(record(epoch, loss))
+    assert stream.getvalue().count("the loss has stopped falling: 5 epochs without a better one") == 1
+
+
+def test_smoothed_loss_is_a_mean_at_first():
+    shown = Progress(1, 0, 100, 0, io.StringIO())
+    shown.window(10, 1.0)
+    shown.window(10, 3.0)
+    assert shown._loss == pytest.approx(2.0, abs=0.02)
+
+
+SCRIPT = "import fastlstm; fastlstm.Model(hidden_size=8, seed=0).fit('abcd' * 8000, epochs=2, batch_size=4)"
+
+
+def test_bar_in_a_terminal():
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 100))
+    with subprocess.Popen([sys.executable, "-c", SCRIPT], stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        except OSError:  # Linux: the other side has been closed
+            pass
+    os.close(ours)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert re.search(r"epoch 1/2 loss \d\.\d+ \(\d\.\d+ bits\)\s+\d+%\|", text)
+    assert re.search(r"\| +[\d.]+k? symbols/s, \d\d:\d\d left", text)
+    assert "epoch 2/2: loss" in text

@@ -1,0 +1,62 @@
+"""The pieces of the training loop."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from fastlstm import Model
+from fastlstm.training import Windows, interrupt_deferred
+
+FIT = {"batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
+
+
+@pytest.mark.parametrize(("N", "T", "B"), [(101, 5, 4), (1000, 7, 3), (21, 20, 1), (203, 50, 4), (202, 1, 2)])
+def test_windows_cover_each_stream_once_in_order(N, T, B):
+    ids = np.arange(N, dtype=np.int32)
+    windows = Windows(ids, T, B)
+    tokens = np.concatenate([windows[k][0] for k in range(len(windows))])
+    targets = np.concatenate([windows[k][1] for k in range(len(windows))])
+    steps = (N - 1) // B
+    assert np.array_equal(tokens, np.arange(steps * B).reshape(B, steps).T)
+    assert np.array_equal(targets, tokens + 1)
+    assert windows.symbols == steps * B
+    sizes = {len(windows[k][0]) for k in range(len(windows))}
+    assert max(sizes) <= T
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_interrupt_waits_for_the_end_of_the_block():
+    done = []
+
+    def block():
+        with interrupt_deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_model_is_whole_after_an_interrupt_inside_a_window(tmp_path):
+    """Ctrl-C while gradients are computed: position and weights agree, so that resuming equals not having stopped."""
+    text = "abcd" * 300
+    model, whole = (Model(hidden_size=4, seed=0, vocabulary="abcd") for _ in range(2))
+    original, calls = model.network.gradients, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*args)
+
+    model.network.gradients = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(text, epochs=1, **FIT)
+    assert model._position.window == 3
+    model.fit(text, epochs=1, resume=True, **FIT)
+    whole.fit(text, epochs=1, **FIT)
+    assert np.array_equal(model.network.parameters.flat, whole.network.parameters.flat)
