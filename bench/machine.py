@@ -59,6 +59,7 @@ def describe(threads: int) -> dict[str, str | int]:
         "cpu": _cpu(),
         "cores": info["cpus"],
         "threads": threads,
+        "load": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
         "numpy": version("numpy"),
         "scipy": version("scipy"),

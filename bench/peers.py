@@ -1,10 +1,10 @@
 """The scenarios' counterparts in PyTorch, each in the fastest way found.
 
 Tried on one thread, 2 layers of 128, and dropped for being slower or no faster:
-- one-hot input as `F.one_hot(...).float()` or `eye[tokens]` (5 times the time of a frozen embedding that holds an identity);
+- one-hot input as `F.one_hot(...).float()` or `eye[tokens]`: 5 times the time of a frozen embedding of an identity;
 - Adam with `foreach` or in its plain loop (2-5% of a step slower than `fused`), training with oneDNN off (45%);
-- a step as `nn.LSTM` with T = 1: it packs its weights at every call, so that `lstm_cell` is 4 to 9 times as fast, also than
-  `nn.LSTM` compiled or traced; `torch.compile` of a cell, with weights frozen, is slower than the cell;
+- a step as `nn.LSTM` with T = 1: it packs its weights at every call, so that `lstm_cell` is 4 to 9 times as fast, and
+  still 2 times `nn.LSTM` with oneDNN off; tracing the one and compiling the other, weights frozen, gain nothing;
 - drawing by `torch.multinomial`: 15% slower than a race of exponential variables.
 """
 
@@ -61,7 +61,7 @@ class LanguageModel(nn.Module):
     def train_window(
         self, tokens: torch.Tensor, targets: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None
     ) -> tuple[float, tuple[torch.Tensor, torch.Tensor]]:
-        """One step of Adam on the mean loss of a window (T, B), gradients clipped to norm 5; that loss, and the state."""
+        """An Adam step on the mean loss of a window (T, B), gradients clipped to norm 5; that loss, and the state."""
         self.optimizer.zero_grad(set_to_none=True)
         y, state = self.lstm(self.embedding(tokens), state)
         loss = functional.cross_entropy(self.output(y.flatten(0, 1)), targets.flatten())

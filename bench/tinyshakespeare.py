@@ -2,9 +2,9 @@
 
     python bench/tinyshakespeare.py PATH [--output LOG.jsonl] [--threads N] [--seed 1] [--epochs 30]
 
-2 layers of 128, one-hot characters, T = B = 50, Adam 2e-3, clipping to norm 5, decay 0.97 after epoch 10, 30 epochs; the first
-90% of the text are trained on, the next 5% are validation, the last 5% test. PyTorch reaches 1.516 nats per character in
-validation and 1.683 in test (after epoch 1 2.244, after epoch 10 1.642 in validation).
+2 layers of 128, one-hot characters, T = B = 50, Adam 2e-3, clipping to norm 5, decay 0.97 after epoch 10, 30 epochs;
+the first 90% of the text are trained on, the next 5% are validation, the last 5% test. PyTorch reaches 1.516 nats per
+character in validation and 1.683 in test (after epoch 1 2.244, after epoch 10 1.642 in validation).
 
 The log has a line for machine and recipe, one for each epoch, and one for the result.
 """

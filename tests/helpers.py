@@ -37,7 +37,7 @@ def run(case, dropout_seed=None):
 
 
 def run_reference(case, dropout_seed=None):
-    """As `run`, by `fastlstm.reference` in float64, with the same masks."""
+    """As `run`, by `fastlstm.reference` in float64, with the same masks (None: the stack must not drop)."""
     rnn = case.rnn
     parameters = {name: p.astype(np.float64) for name, p in rnn.parameters.items()}
     x, h0, c0, dy, dh, dc = (a.astype(np.float64) for a in (case.x, *case.state, case.dy, *case.dstate))
