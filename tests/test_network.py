@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastlstm
+from fastlstm.engines import Workspace
 from fastlstm.network import LanguageNetwork
 
 T, B, V, H = 5, 3, 6, 4
@@ -19,7 +20,7 @@ def make(embedding=None, num_layers=2, dropout=0.0, dtype="float64"):
 
 def loss_and_gradients(network, tokens, targets, state, seed=0):
     gradients = network.parameters.zeros_like()
-    loss, _ = network.gradients(tokens, targets, state, 1.0, gradients, np.random.SeedSequence(seed))
+    loss, _ = network.gradients(tokens, targets, state, 1.0, gradients, np.random.SeedSequence(seed), Workspace())
     return loss, gradients
 
 
@@ -79,7 +80,7 @@ def test_losses_are_those_of_training_without_dropout():
     network, tokens, targets, state = make(dropout=0.0)
     losses, (h, c) = network.losses(tokens, targets, state)
     total, (h2, c2) = network.gradients(
-        tokens, targets, state, 1.0, network.parameters.zeros_like(), np.random.SeedSequence(0)
+        tokens, targets, state, 1.0, network.parameters.zeros_like(), np.random.SeedSequence(0), Workspace()
     )
     assert losses.shape == (T, B)
     assert losses.sum() == pytest.approx(total, rel=1e-14)

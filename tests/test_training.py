@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastlstm import Model
-from fastlstm.training import Windows, interrupt_deferred
+from fastlstm.training import GradientWorkers, Interruptible, Windows
 
 FIT = {"batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
 
@@ -31,13 +31,22 @@ def test_interrupt_waits_for_the_end_of_the_block():
     done = []
 
     def block():
-        with interrupt_deferred():
+        with Interruptible() as interruptible, interruptible.whole():
             os.kill(os.getpid(), signal.SIGINT)
             done.append(True)
 
     with pytest.raises(KeyboardInterrupt):
         block()
     assert done
+
+    def between():
+        with Interruptible():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(False)
+
+    with pytest.raises(KeyboardInterrupt):
+        between()
+    assert done == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -60,3 +69,10 @@ def test_model_is_whole_after_an_interrupt_inside_a_window(tmp_path):
     model.fit(text, epochs=1, resume=True, **FIT)
     whole.fit(text, epochs=1, **FIT)
     assert np.array_equal(model.network.parameters.flat, whole.network.parameters.flat)
+
+
+def test_small_windows_do_not_take_all_threads():
+    small, large = (Model(hidden_size=H, vocabulary="abcd").network for H in (10, 256))
+    assert len(GradientWorkers(small, 20, 16, 4)._slices) == 1
+    assert len(GradientWorkers(large, 50, 50, 4)._slices) == 4
+    assert len(GradientWorkers(large, 500, 3, 4)._slices) == 3

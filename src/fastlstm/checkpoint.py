@@ -1,7 +1,6 @@
 """Model files: safetensors, with everything that is not an array as JSON in the metadata, and a checksum over all of it."""
 
 import contextlib
-import hashlib
 import json
 import os
 import struct
@@ -38,7 +37,7 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], sections: M
     metadata |= {"fastlstm.format": str(FORMAT), _CHECKSUM_KEY: _NO_CHECKSUM}
     content = bytearray(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
     place = _checksum_place(content)
-    content[place : place + 64] = hashlib.sha256(content).hexdigest().encode()
+    content[place : place + 64] = _digest(content).encode()
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
@@ -140,8 +139,14 @@ def _checksum_place(content: bytes | bytearray) -> int:
     return place + len(key)
 
 
+def _digest(content: bytes | bytearray) -> str:
+    import hashlib  # loads OpenSSL, which importing fastlstm need not do
+
+    return hashlib.sha256(content).hexdigest()
+
+
 def _check_checksum(content: bytes, metadata: dict[str, Any]) -> None:
     place = _checksum_place(content)
     blank = b"".join([content[:place], _NO_CHECKSUM.encode(), content[place + 64 :]])
-    if hashlib.sha256(blank).hexdigest() != metadata.get(_CHECKSUM_KEY):
+    if _digest(blank) != metadata.get(_CHECKSUM_KEY):
         raise CheckpointError("its checksum does not match: the file has been damaged or altered")

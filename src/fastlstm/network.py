@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastlstm import _check, _core, init
-from fastlstm.engines import current_engine
+from fastlstm.engines import Workspace, current_engine
 from fastlstm.engines.blas import bias_of, one_blas_thread, token_table
 from fastlstm.layers import LSTM, State
 from fastlstm.parameters import Parameters
@@ -61,12 +61,12 @@ class LanguageNetwork:
         """Nats (T, B) of each target given the tokens up to its place, and the state after them; nothing is dropped."""
         y, state = self.advance(tokens, state)
         rows = y.reshape(-1, self.lstm.hidden_size)
-        losses, _ = self._head(rows, targets.ravel(), 1.0, None)
+        losses, _ = self._head(rows, targets.ravel(), 1.0, None, Workspace())
         return losses.reshape(targets.shape), state
 
     def gradients(
         self, tokens: np.ndarray, targets: np.ndarray, state: State, scale: float, gradients: Parameters,
-        dropout_seed: np.random.SeedSequence,
+        dropout_seed: np.random.SeedSequence, workspace: Workspace,
     ) -> tuple[float, State]:
         """One window forward and back.
 
@@ -76,6 +76,7 @@ class LanguageNetwork:
             scale: the gradients are those of scale * (sum of the losses).
             gradients: receives them, under the names of `parameters`.
             dropout_seed: of this window's masks.
+            workspace: for the arrays of the window.
 
         Returns:
             The sum of the losses in nats, and the state after the window.
@@ -83,8 +84,8 @@ class LanguageNetwork:
         engine, lstm = current_engine(), self.lstm
         x = self._input(tokens)
         masks = lstm.dropout_masks(*tokens.shape, dropout_seed)
-        y, h, c, saved = engine.forward(lstm, x, *state, None, masks, keep=True)
-        losses, dy = self._head(y.reshape(-1, lstm.hidden_size), targets.ravel(), scale, gradients.arrays)
+        y, h, c, saved = engine.forward(lstm, x, *state, None, masks, keep=True, workspace=workspace)
+        losses, dy = self._head(y.reshape(-1, lstm.hidden_size), targets.ravel(), scale, gradients.arrays, workspace)
         nothing = np.zeros_like(h)
         dx, _, _ = engine.backward(
             lstm, saved, dy.reshape(y.shape), nothing, nothing, gradients.section("lstm.").arrays,
@@ -97,21 +98,23 @@ class LanguageNetwork:
         return float(losses.sum()), (h, c)
 
     def _head(
-        self, rows: np.ndarray, targets: np.ndarray, scale: float, gradients: dict[str, np.ndarray] | None
+        self, rows: np.ndarray, targets: np.ndarray, scale: float, gradients: dict[str, np.ndarray] | None,
+        workspace: Workspace,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Losses (N,) of rows (N, H); with `gradients`, fills the output layer's and returns that of the rows."""
         weight, bias = self.parameters.arrays["output.weight"], self.parameters.arrays["output.bias"]
         losses = np.empty(len(rows))
         d_rows = None
         if gradients is not None:
-            d_rows, d_weight, d_bias = np.empty_like(rows), gradients["output.weight"], gradients["output.bias"]
+            d_rows = workspace.empty("d_rows of the head", rows.shape, self.dtype)
+            d_weight, d_bias = gradients["output.weight"], gradients["output.bias"]
             d_weight.fill(0)
             d_bias.fill(0)
         size = max(1, LOGIT_BLOCK // self.V)
         with one_blas_thread:
             for start in range(0, len(rows), size):
                 block = slice(start, start + size)
-                logits = np.empty((len(rows[block]), self.V), self.dtype)
+                logits = workspace.empty("logits", (len(rows[block]), self.V), self.dtype)
                 logits[...] = bias
                 _core.matmul(logits, rows[block], weight, transpose_b=True, beta=1)
                 _core.softmax_cross_entropy(losses[block], logits, targets[block], scale)

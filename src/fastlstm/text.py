@@ -133,11 +133,11 @@ def find_files(paths: Iterable[Path], pattern: str = "*") -> list[Path]:
 def standard_library() -> str:
     """The source of the running Python's own standard library, one module after another.
 
-    Its tests and installed packages are left out. The order is drawn once, with a fixed seed, so that the end of the
-    text, where validation is taken, is of the same kind as the rest.
+    Its tests, its tables (encodings, the help texts of pydoc) and installed packages are left out. The order is drawn once,
+    with a fixed seed, so that the end of the text, where validation is taken, is of the same kind as the rest.
     """
     root = Path(sysconfig.get_path("stdlib"))
-    left_out = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+    left_out = {"site-packages", "dist-packages", "test", "tests", "idle_test", "encodings", "pydoc_data", "__pycache__"}
     files = [p for p in sorted(root.rglob("*.py")) if not left_out & set(p.relative_to(root).parts)]
     if not files:
         raise ValueError(f"this Python ({sys.executable}) has no library source below {root}; name files to train on")

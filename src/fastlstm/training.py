@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastlstm.engines import Workspace
 from fastlstm.engines.blas import one_blas_thread
 from fastlstm.layers import State
 from fastlstm.network import LanguageNetwork
@@ -21,6 +22,8 @@ from fastlstm.parameters import Parameters
 
 # Steps of text evaluated at once.
 EVALUATION_WINDOW = 1024
+# Floating-point operations of a window that are worth a thread of their own: about two milliseconds.
+LEAST_WORK = 2e8
 
 
 @dataclass(frozen=True)
@@ -121,13 +124,18 @@ class Windows:
 
 
 class GradientWorkers:
-    """Computes a window's gradients on several threads, each with its own slice of the batch through all time steps."""
+    """Computes a window's gradients on several threads, each with its own slice of the batch through all time steps.
 
-    def __init__(self, network: LanguageNetwork, B: int, threads: int) -> None:
+    Fewer threads than asked for where a window of T steps and B streams is too little work for them.
+    """
+
+    def __init__(self, network: LanguageNetwork, T: int, B: int, threads: int) -> None:
         self._network = network
-        parts = np.array_split(np.arange(B), min(threads, B))
+        work = 6 * T * B * network.parameters.flat.size
+        parts = np.array_split(np.arange(B), min(threads, B, max(1, int(work / LEAST_WORK))))
         self._slices = [slice(part[0], part[-1] + 1) for part in parts]
-        self.gradients: list[Parameters] = [network.parameters.zeros_like() for _ in parts]
+        self._gradients: list[Parameters] = [network.parameters.zeros_like() for _ in parts]
+        self._workspaces = [Workspace() for _ in parts]
         self._pool = None
         if len(parts) > 1:
             from concurrent.futures import ThreadPoolExecutor  # not needed at import
@@ -150,36 +158,57 @@ class GradientWorkers:
             part = self._slices[k]
             return self._network.gradients(
                 np.ascontiguousarray(tokens[:, part]), np.ascontiguousarray(targets[:, part]),
-                tuple(np.ascontiguousarray(s[:, part]) for s in state), 1 / tokens.size, self.gradients[k],
-                np.random.SeedSequence((*seed, k)),
+                tuple(np.ascontiguousarray(s[:, part]) for s in state), 1 / tokens.size, self._gradients[k],
+                np.random.SeedSequence((*seed, k)), self._workspaces[k],
             )
 
         if self._pool is None:
             loss, state = work(0)
-            return loss, state, self.gradients[0]
+            return loss, state, self._gradients[0]
         jobs = [self._pool.submit(copy_context().run, work, k) for k in range(len(self._slices))]
         results = [job.result() for job in jobs]
-        total = self.gradients[0]
-        for other in self.gradients[1:]:
+        total = self._gradients[0]
+        for other in self._gradients[1:]:
             total.flat += other.flat
         h, c = (np.concatenate(parts, axis=1) for parts in zip(*(after for _, after in results), strict=True))
         return sum(loss for loss, _ in results), (h, c), total
 
 
-@contextmanager
-def interrupt_deferred() -> Iterator[None]:
-    """Hold Ctrl-C back until the block has ended, so that weights and position change together."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = []
-    before = signal.signal(signal.SIGINT, lambda *_: caught.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if caught:
-        raise KeyboardInterrupt
+class Interruptible:
+    """While the outer block runs, Ctrl-C waits for the end of an inner block, so that what changes there stays whole.
+
+    with Interruptible() as interruptible:
+        ...
+        with interruptible.whole():
+            ...
+    """
+
+    def __enter__(self) -> "Interruptible":
+        self._held = self._caught = False
+        self._installed = threading.current_thread() is threading.main_thread()
+        if self._installed:
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, *_: object) -> None:
+        self._caught = True
+        if not self._held:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """The inner block; KeyboardInterrupt is raised at its end."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._caught:
+            raise KeyboardInterrupt
 
 
 class Trainer:
@@ -221,11 +250,12 @@ class Trainer:
             position.seconds = seconds_before + time.monotonic() - began
             return self._max_seconds is not None and time.monotonic() - began >= self._max_seconds
 
-        with one_blas_thread, GradientWorkers(self.network, options.batch_size, options.threads) as workers:
+        workers = GradientWorkers(self.network, options.seq_length, options.batch_size, options.threads)
+        with Interruptible() as interruptible, one_blas_thread, workers:
             while position.epoch < options.epochs and not out_of_time():
                 epoch_began, symbols_before = time.monotonic(), position.symbols
                 while position.window < len(self.windows) and not out_of_time():
-                    with interrupt_deferred():
+                    with interruptible.whole():
                         self._window(workers)
                 if position.symbols:
                     speed = (position.symbols - symbols_before) / max(time.monotonic() - epoch_began, 1e-9)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastlstm import _check, _core, _lstm
+from fastlstm.engines import Workspace
 from fastlstm.engines.packing import Packing
 from fastlstm.reference import ACTIVATIONS
 
@@ -51,7 +52,8 @@ class _OneBlasThread:
         _core.load_blas()
         from threadpoolctl import ThreadpoolController
 
-        return ThreadpoolController().select(user_api="blas").lib_controllers
+        found = ThreadpoolController().select(user_api="blas").lib_controllers
+        return [library for library in found if "numpy.libs" not in library.filepath]  # NumPy brings its own
 
 
 one_blas_thread = _OneBlasThread()
@@ -66,10 +68,11 @@ class _LayerSaved(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What the backward pass needs: activated gates, h and c of every layer, and the packing."""
+    """What the backward pass needs: activated gates, h and c of every layer, the packing, and where to work."""
 
     packing: Packing
     layers: list[_LayerSaved]
+    workspace: Workspace
 
 
 def bias_of(stack: LSTM, k: int) -> np.ndarray:
@@ -84,22 +87,24 @@ def token_table(stack: LSTM) -> np.ndarray:
     return np.add(stack.parameters["weight_ih_l0"].T, bias_of(stack, 0), order="C")
 
 
-def _input_part(stack: LSTM, k: int, rows: np.ndarray) -> np.ndarray:
+def _input_part(stack: LSTM, k: int, rows: np.ndarray, gates: np.ndarray) -> None:
+    """What layer k's pre-activations (N, 4H) owe to its input rows."""
     if rows.ndim == 1:
-        return token_table(stack).take(rows, axis=0)
-    gates = np.empty((len(rows), 4 * stack.hidden_size), stack.dtype)
+        token_table(stack).take(rows, axis=0, out=gates, mode="clip")  # "clip" writes straight to out; all are valid
+        return
     gates[...] = bias_of(stack, k)
     _core.matmul(gates, rows, stack.parameters[f"weight_ih_l{k}"], transpose_b=True, beta=1)
-    return gates
 
 
 def forward(
     stack: LSTM, x: np.ndarray, h0: np.ndarray, c0: np.ndarray, lengths: np.ndarray | None,
-    masks: list[np.ndarray] | None, keep: bool,
+    masks: list[np.ndarray] | None, keep: bool, workspace: Workspace | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Saved | None]:
     """See `fastlstm.engines`."""
+    workspace = workspace or Workspace()
     T, B = x.shape[:2]
-    _check.blas_dimensions(**{"T * B": T * B, "4 * hidden_size": 4 * stack.hidden_size, "input_size": stack.input_size})
+    H = stack.hidden_size
+    _check.blas_dimensions(**{"T * B": T * B, "4 * hidden_size": 4 * H, "input_size": stack.input_size})
     packing = Packing(T, B, lengths)
     rows, mask, layers = packing.pack(x), None, []
     final_h, final_c = np.empty_like(h0), np.empty_like(c0)
@@ -108,8 +113,9 @@ def forward(
             if k and masks:
                 mask = packing.pack(masks[k - 1])
                 rows = rows * mask
-            gates = _input_part(stack, k, rows)
-            h, c = (np.empty((B + packing.N, stack.hidden_size), stack.dtype) for _ in range(2))
+            gates = workspace.empty(f"gates {k}", (packing.N, 4 * H), stack.dtype)
+            _input_part(stack, k, rows, gates)
+            h, c = (workspace.empty(f"{name} {k}", (B + packing.N, H), stack.dtype) for name in "hc")
             h[:B], c[:B] = packing.sort(h0[k]), packing.sort(c0[k])
             _lstm.forward(
                 gates, h, c, stack.parameters[f"weight_hh_l{k}"], packing.batch_sizes, _KINDS[stack.activation],
@@ -119,7 +125,7 @@ def forward(
             if keep:
                 layers.append(_LayerSaved(rows, gates, h, c, mask))
             rows = h[B:]
-    return packing.unpack(rows), final_h, final_c, Saved(packing, layers) if keep else None
+    return packing.unpack(rows), final_h, final_c, Saved(packing, layers, workspace) if keep else None
 
 
 def backward(
@@ -151,7 +157,7 @@ def backward(
                 return None, dh0, dc0
             _core.matmul(gradients[f"weight_ih_l{k}"], gates, rows, transpose_a=True)
             if k or want_dx:
-                d_rows = np.empty_like(rows)
+                d_rows = saved.workspace.empty(f"d_rows {k}", rows.shape, stack.dtype)
                 _core.matmul(d_rows, gates, weight_ih)
                 if mask is not None:
                     d_rows *= mask
@@ -187,7 +193,7 @@ class Stepper:
                 if x.ndim == 1:
                     if self._table is None:
                         self._table = token_table(self._stack)
-                    self._table.take(x, axis=0, out=gates)
+                    self._table.take(x, axis=0, out=gates, mode="clip")
                 else:
                     gates[...] = bias
                     _core.matmul(gates, x, weight_ih, transpose_b=True, beta=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastlstm import reference
+from fastlstm.engines import Workspace
 
 if TYPE_CHECKING:
     from fastlstm.layers import LSTM
@@ -18,7 +19,7 @@ def _double(stack: LSTM) -> dict[str, np.ndarray]:
 
 def forward(
     stack: LSTM, x: np.ndarray, h0: np.ndarray, c0: np.ndarray, lengths: np.ndarray | None,
-    masks: list[np.ndarray] | None, keep: bool,
+    masks: list[np.ndarray] | None, keep: bool, workspace: Workspace | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, reference.StackTape]:
     """See `fastlstm.engines`."""
     x = np.eye(stack.input_size)[x] if x.ndim == 2 else x.astype(np.float64)
