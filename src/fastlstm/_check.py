@@ -24,7 +24,18 @@ def array(name: str, value: object, shape: Sequence[int | str], dtype: np.dtype)
     )
     if not fits:
         raise ValueError(f"{name} must have shape {shape_text(shape)}, got {shape_text(found.shape)}")
-    return np.require(found, dtype, ["C", "A"])
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, as everywhere
+        return np.require(found, dtype, ["C", "A"])
+
+
+def out(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse anything but a writable C-contiguous array of exactly this shape and dtype, to be written to."""
+    expected = f"{name} must be a writable C-contiguous {dtype.name} array of shape {shape_text(shape)}"
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{expected}, got {type(value).__name__}")
+    if value.shape != shape or value.dtype != dtype or not value.flags.carray:
+        kind = "" if value.flags.carray else "read-only, strided or unaligned "
+        raise ValueError(f"{expected}, got a {kind}{value.dtype} array of shape {shape_text(value.shape)}")
 
 
 def tokens(name: str, value: object, ndim: int, V: int, lengths: np.ndarray | None = None) -> np.ndarray:
@@ -71,15 +82,17 @@ def count(name: str, value: object, least: int = 1) -> int:
     return number
 
 
-def number(name: str, value: object, least: float, most: float = np.inf, *, open_left: bool = False) -> float:
-    """`value` as a float in [least, most], or (least, most] with `open_left`."""
+def number(name: str, value: object, least: float, most: float = np.inf, *, open_ends: str = "") -> float:
+    """`value` as a float between `least` and `most`; `open_ends` names those that are not allowed: "(", ")" or both."""
     try:
         found = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not (least < found <= most or (found == least and not open_left)):
-        bounds = f"{'(' if open_left else '['}{least:g}, {most:g}{']' if most < np.inf else ')'}"
-        raise ValueError(f"{name} must be in {bounds}, got {found:g}")
+    above = found > least or (found == least and "(" not in open_ends)
+    below = found < most or (found == most and ")" not in open_ends)
+    if not (above and below and np.isfinite(found)):
+        left, right = "(" if "(" in open_ends else "[", ")" if ")" in open_ends or most == np.inf else "]"
+        raise ValueError(f"{name} must be in {left}{least:g}, {most:g}{right}, got {found:g}")
     return found
 
 
@@ -95,11 +108,13 @@ def choice(name: str, value: object, choices: Iterable[str]) -> str:
 
 def float_dtype(value: object) -> np.dtype:
     """`value` as float32 or float64."""
+    if isinstance(value, str):
+        return np.dtype(choice("dtype", value, ("float32", "float64")))
     try:
-        dtype = np.dtype(value)
+        dtype = None if value is None else np.dtype(value)
     except TypeError:
         dtype = None
-    if dtype not in (np.float32, np.float64):
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be 'float32' or 'float64', got {value!r}")
     return dtype
 

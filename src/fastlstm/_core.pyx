@@ -124,12 +124,15 @@ def matmul(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, bint tran
            real beta=0) -> None:
     """C = op(A) op(B) + beta C, in place."""
     cdef int64_t m = C.shape[0], n = C.shape[1], k = A.shape[0] if transpose_a else A.shape[1]
+    cdef unsigned int mode
     if m == 0 or n == 0 or k == 0:
         if k == 0 and beta == 0:
             C[:, :] = 0
         return
     with nogil:
+        mode = flush_denormals()
         multiply(&C[0, 0], &A[0, 0], &B[0, 0], m, n, k, transpose_a, transpose_b, beta)
+        restore_denormals(mode)
 
 
 def softmax_cross_entropy(double[::1] losses, real[:, ::1] logits, const int32_t[::1] targets, double scale) -> None:

@@ -74,8 +74,11 @@ def backward(real[:, ::1] gates, real[:, ::1] dh, real[:, ::1] dc, const real[:,
 def step(real[:, ::1] gates, real[:, ::1] h, real[:, ::1] c, const real[:, ::1] weight_hh, int activation,
          int recurrent) -> None:
     """One step in place: gates (B, 4H) hold the input's part, h and c (B, H) go from before to after."""
+    cdef unsigned int mode
     if gates.shape[0] == 0:
         return
     with nogil:
+        mode = flush_denormals()
         step_rows(&gates[0, 0], &h[0, 0], &c[0, 0], &h[0, 0], &c[0, 0], &weight_hh[0, 0], gates.shape[0], h.shape[1],
                   activation, recurrent)
+        restore_denormals(mode)

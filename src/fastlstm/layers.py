@@ -73,7 +73,7 @@ class LSTM:
         self.hidden_size = _check.count("hidden_size", hidden_size)
         self.num_layers = _check.count("num_layers", num_layers)
         self.bias = bool(bias)
-        self.dropout = _check.number("dropout", dropout, 0, np.nextafter(1, 0))
+        self.dropout = _check.number("dropout", dropout, 0, 1, open_ends=")")
         self.activation = _check.choice("activation", activation, ACTIVATIONS)
         self.recurrent_activation = _check.choice("recurrent_activation", recurrent_activation, ACTIVATIONS)
         self.dtype = _check.float_dtype(dtype)
@@ -256,11 +256,8 @@ class Stream:
             x = _check.array("x", x, (self._B, rnn.input_size), rnn.dtype)
         if out is None:
             out = np.empty((self._B, rnn.hidden_size), rnn.dtype)
-        elif out.shape != (self._B, rnn.hidden_size) or out.dtype != rnn.dtype or not out.flags.carray:
-            raise ValueError(
-                f"out must be a writable C-contiguous {rnn.dtype.name} array of shape ({self._B}, {rnn.hidden_size}), "
-                f"got {out.dtype} {out.shape}"
-            )
+        else:
+            _check.out("out", out, (self._B, rnn.hidden_size), rnn.dtype)
         self._stepper.step(x, self._h, self._c, out)
         return out
 

@@ -69,7 +69,7 @@ class Model:
             "hidden_size": _check.count("hidden_size", hidden_size),
             "num_layers": _check.count("num_layers", num_layers),
             "embedding": None if embedding is None else _check.count("embedding", embedding),
-            "dropout": _check.number("dropout", dropout, 0, np.nextafter(1, 0)),
+            "dropout": _check.number("dropout", dropout, 0, 1, open_ends=")"),
             "symbols": _check.choice("symbols", symbols, SYMBOLS),
             "dtype": _check.float_dtype(dtype).name,
         }
@@ -188,10 +188,10 @@ class Model:
             options = training.Options(
                 _check.count("epochs", epochs, 0), _check.count("batch_size", batch_size),
                 _check.count("seq_length", seq_length), _check.choice("optimizer", optimizer, OPTIMIZERS),
-                _check.number("learning_rate", learning_rate, 0, open_left=True), schedule,
-                None if clip_norm is None else _check.number("clip_norm", clip_norm, 0, open_left=True),
-                None if clip_value is None else _check.number("clip_value", clip_value, 0, open_left=True),
-                None if fraction is None else _check.number("validation", fraction, 0, np.nextafter(1, 0)),
+                _check.number("learning_rate", learning_rate, 0, open_ends="("), schedule,
+                None if clip_norm is None else _check.number("clip_norm", clip_norm, 0, open_ends="("),
+                None if clip_value is None else _check.number("clip_value", clip_value, 0, open_ends="("),
+                None if fraction is None else _check.number("validation", fraction, 0, 1, open_ends=")"),
                 _check.count("threads", threads),
             )
             if resume:
@@ -199,7 +199,7 @@ class Model:
             ids, held_out = self._split(ids, validation)
             self.vocabulary.counts = np.bincount(ids, minlength=len(self.vocabulary))
             if max_seconds is not None:
-                max_seconds = _check.number("max_seconds", max_seconds, 0, open_left=True)
+                max_seconds = _check.number("max_seconds", max_seconds, 0, open_ends="(")
             if checkpoint_every is not None:
                 checkpoint_every = _check.number("checkpoint_every", checkpoint_every, 0)
             return self._train(ids, held_out, options, resume, max_seconds, checkpoint, checkpoint_every, callbacks,

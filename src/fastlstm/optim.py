@@ -46,7 +46,8 @@ def gradient_norm(gradients: Parameters) -> float:
     for name, array in gradients:
         if not np.isfinite(array).all():
             raise FloatingPointError(f"the gradient of {name} holds NaN or Inf")
-    raise FloatingPointError("the squared gradients overflow; use a smaller clip_value or learning_rate")
+    largest = float(abs(gradients.flat).max())  # only the squares overflow
+    return largest * sqrt(np.square(gradients.flat / largest, dtype=np.float64).sum())
 
 
 def clip(gradients: Parameters, clip_norm: float | None, clip_value: float | None) -> float:
@@ -84,7 +85,7 @@ class Exponential:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _check.number("rate", self.rate, 0, 1, open_left=True)
+        _check.number("rate", self.rate, 0, 1, open_ends="(")
         _check.count("after", self.after)
 
     def __call__(self, epoch: int) -> float:
