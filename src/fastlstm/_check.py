@@ -114,7 +114,7 @@ def float_dtype(value: object) -> np.dtype:
         dtype = None if value is None else np.dtype(value)
     except TypeError:
         dtype = None
-    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+    if dtype is None or dtype not in (np.float32, np.float64):  # None would equal float64
         raise ValueError(f"dtype must be 'float32' or 'float64', got {value!r}")
     return dtype
 
