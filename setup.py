@@ -3,14 +3,11 @@
 import glob
 import os
 
-import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, CompileError, ExecError
 
 FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
-INCLUDE = ["csrc", numpy.get_include()]
-MACROS = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
 HEADERS = sorted(glob.glob("csrc/*.h"))
 
 
@@ -18,8 +15,7 @@ def extension(name: str, sources: list[str] = ()) -> Extension:
     return Extension(
         f"fastlstm.{name}",
         [f"src/fastlstm/{name}.pyx", *sources],
-        include_dirs=INCLUDE,
-        define_macros=MACROS,
+        include_dirs=["csrc"],
         extra_compile_args=FLAGS,
         depends=[*HEADERS, "src/fastlstm/_core.pxd", "src/fastlstm/_lstm.pxd"],
     )
@@ -46,6 +42,5 @@ setup(
         extension("_sample"),
     ],
     cmdclass={"build_ext": BuildExtensions},
-    # Cython follows the number of cores only when it is told to.
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

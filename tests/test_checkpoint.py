@@ -52,7 +52,7 @@ def test_truncation_at_every_byte_is_refused(path):
     content = path.read_bytes()
     for size in range(len(content)):
         path.write_bytes(content[:size])
-        with pytest.raises(CheckpointError, match=r"^m\.safetensors: "):
+        with pytest.raises(CheckpointError, match=r"m\.safetensors: "):
             checkpoint.read(path)
 
 
@@ -69,7 +69,7 @@ def test_every_flipped_bit_is_refused(path):
 
 def test_missing_bytes_are_told_by_tensor(path):
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(CheckpointError, match=r"^m\.safetensors: tensor '\w+' declares \d+ bytes, the file has \d+$"):
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: tensor '\w+' declares \d+ bytes, the file has \d+$"):
         checkpoint.read(path)
 
 
@@ -88,12 +88,51 @@ def test_foreign_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="not a fastlstm model"):
         Model.load(tmp_path / "other.safetensors")
     (tmp_path / "text").write_text("To be, or not to be: that is the question")
-    with pytest.raises(CheckpointError, match=r"^text: "):
+    with pytest.raises(CheckpointError, match=r"text: not a fastlstm model, or cut short"):
         Model.load(tmp_path / "text")
     with pytest.raises(ValueError, match=r"\.pt files are pickles and are not opened; pass a state dict or a \.safe"):
         Model.load(tmp_path / "model.pt")
     with pytest.raises(FileNotFoundError):
         Model.load(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"\xff",
+        b"{" * 100_000,
+        b'{"__metadata__":3}',
+        b'{"__metadata__":{"fastlstm.format":"0"}}',
+        b'{"__metadata__":{"fastlstm.format":"' + b"9" * 5000 + b'"}}',
+        b'{"__metadata__":{"fastlstm.format":"1"},"x":{"data_offsets":[1e999,2]}}',
+    ],
+)
+def test_crafted_headers_are_refused(path, header):
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: "):
+        checkpoint.read(path)
+
+
+def test_only_models_are_replaced(path):
+    text = path.with_name("text.txt")
+    text.write_text("My novel")
+    with pytest.raises(ValueError, match=r"text\.txt exists and is not a fastlstm model; remove it first"):
+        checkpoint.write(text, ARRAYS, SECTIONS)
+    assert text.read_text() == "My novel"
+
+
+def test_only_regular_files_are_replaced(path):
+    os.mkfifo(path.with_name("pipe"))
+    with pytest.raises(ValueError, match="pipe is not a regular file"):
+        checkpoint.write(path.with_name("pipe"), ARRAYS, SECTIONS)
+    with pytest.raises(ValueError, match="is not a regular file"):
+        checkpoint.write(path.parent, ARRAYS, SECTIONS)
+    link = path.with_name("link.safetensors")
+    link.symlink_to(path)
+    checkpoint.write(link, {"weight": np.ones(3)}, {})
+    assert link.is_symlink()
+    assert list(checkpoint.read(path)[0]) == ["weight"]
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
@@ -142,6 +181,46 @@ def deep(arrays, sections):
     sections["config"]["num_layers"] = 10**9
 
 
+def wide(arrays, sections):
+    sections["config"]["embedding"] = 10**12
+
+
+def halved(arrays, sections):
+    arrays["output.bias"] = arrays["output.bias"].astype(np.float16)
+
+
+def uncounted(arrays, sections):
+    arrays["vocabulary.counts"] = np.zeros(2, np.int64)
+
+
+def overcounted(arrays, sections):
+    arrays["vocabulary.counts"] = np.ones(3, np.int64)
+
+
+def backwards(arrays, sections):
+    sections["position"]["window"] = -7
+
+
+def worded(arrays, sections):
+    sections["optimizer"]["steps"] = "x"
+
+
+def unlisted(arrays, sections):
+    sections["position"]["history"] = "none"
+
+
+def unsized(arrays, sections):
+    sections["options"]["batch_size"] = "x"
+
+
+def unrandom(arrays, sections):
+    sections["random_state"]["state"] = {"state": 2**200, "inc": -1}
+
+
+def unconfigured(arrays, sections):
+    del sections["config"]
+
+
 def option(arrays, sections):
     sections["config"]["unheard_of"] = 1
 
@@ -152,14 +231,27 @@ def option(arrays, sections):
         (wrong_shape, r"output\.bias must have shape \(2,\), got \(7,\)"),
         (missing, "missing parameters: lstm.bias_ih_l0"),
         (leftover, "tensors this version does not know: lstm.weight_ih_l7"),
-        (huge, "declared sizes"),
-        (deep, "declared sizes"),
+        (huge, r"lstm\.weight_ih_l0 must have shape \(4000000000, 2\), got \(12, 2\)"),
+        (deep, r"num_layers is 1000000000, but there are only \d+ tensors"),
+        (wide, r"missing parameters: embedding\.weight"),
+        (halved, r"output\.bias must be float32, got float16"),
+        (uncounted, r"counts must"),
+        (overcounted, r"counts must"),
+        (backwards, "window must be at least 0, got -7"),
+        (worded, "steps must be a whole number, got 'x'"),
+        (unlisted, "history must be a list of records"),
+        (unsized, "batch_size must be a whole number"),
+        (unrandom, "m.safetensors: "),
+        (unconfigured, "it lacks 'config'"),
         (option, "unheard_of"),
     ],
 )
 def test_inconsistent_models_are_refused(tmp_path, change, message):
     path = tmp_path / "m.safetensors"
-    Model(hidden_size=3, num_layers=1, vocabulary="ab", seed=0).save(path)
+    model = Model(hidden_size=3, num_layers=1, vocabulary="ab", seed=0)
+    model.fit("ab" * 50, epochs=1, batch_size=2, seq_length=10, progress=False)
+    model.save(path)
+    assert Model.load(path).history == model.history
     altered(path, change)
     with pytest.raises(CheckpointError, match=message):
         Model.load(path)

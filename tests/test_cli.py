@@ -103,7 +103,7 @@ def test_sample_is_the_models(trained, capfd):
     assert capfd.readouterr().out == expected
     assert cli.main(["sample", str(trained), "--length", "50", "--prompt", "the ", "--seed", "3", "--temperature", "0.5",
                      "--json"]) == 0
-    assert json.loads(capfd.readouterr().out) == {"prompt": "the ", "text": expected}
+    assert json.loads(capfd.readouterr().out) == {"prompt": "the ", "text": expected, "seed": 3}
 
 
 def test_sample_into_a_closed_pipe_is_quiet(trained):
@@ -113,6 +113,28 @@ def test_sample_into_a_closed_pipe_is_quiet(trained):
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 0
+
+
+def test_closed_standard_error_does_not_end_training(corpus):
+    path = corpus.parent / "m.safetensors"
+    process = start("train", corpus, "--out", path, "--epochs", 3, *SIZES)
+    process.stderr.close()
+    process.wait()
+    assert len(Model.load(path).history) == 3
+
+
+def test_resuming_what_is_finished_still_writes_the_file(corpus, trained, capfd):
+    other = trained.with_name("other.safetensors")
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "2", "--out", str(other)]) == 0
+    assert Model.load(other).history == Model.load(trained).history
+
+
+def test_json_is_json_whatever_comes(corpus, trained, capfd):
+    model = Model.load(trained)
+    model.network.parameters.arrays["output.bias"][0] = 1e30
+    model.save(trained)
+    assert cli.main(["evaluate", str(trained), str(corpus), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["perplexity"] is None
 
 
 def test_evaluate_is_the_models(trained, corpus, capfd):
@@ -139,7 +161,7 @@ def test_info(trained, capfd):
         (["train", "--hiden-size", "3"], "unrecognized argument --hiden-size; did you mean --hidden-size?"),
         (["train", "--cell", "lstn"], "did you mean lstm?"),
         (["train", "nowhere.txt"], "nowhere.txt: No such file or directory"),
-        (["train", "{corpus}", "--out", "nowhere/m.safetensors"], "the directory nowhere does not exist"),
+        (["train", "{corpus}", "--out", "nowhere/m.safetensors"], "nowhere does not exist"),
         (["train", "{corpus}", "--hidden-size", "0"], "hidden_size must be at least 1, got 0"),
         (["train", "{corpus}", "--hidden-size", "many"], "invalid int value: 'many'"),
         (["train", "{corpus}"], "the training text has 1672 symbols, fewer than the 2501 of one training window"),
@@ -150,7 +172,7 @@ def test_info(trained, capfd):
         (["sample", "{trained}", "--prompt", "ÄÖ"], "character 'Ä' (U+00C4) at position 0"),
         (["sample", "{trained}", "--length", "-1"], "length must be at least 0, got -1"),
         (["sample", "model.pt"], ".pt files are pickles and are not opened"),
-        (["demo", "--seconds", "1"], "seconds must be more than 4, got 1"),
+        (["demo", "--seconds", "1"], "seconds must be in (4, inf), got 1"),
         ([], "COMMAND"),
     ],
 )
@@ -168,6 +190,28 @@ def test_wrong_use_is_one_line_and_status_2(arguments, message, corpus, trained,
     assert "error: " in lines[0]
     assert out == ""
     assert status == (1 if arguments == ["sample", "{corpus}"] else 2)
+
+
+def test_unknown_instruction_set_is_one_line(trained):
+    for arguments in (["info"], ["sample", trained]):
+        result = run(*arguments, env={**os.environ, "FASTLSTM_ISA": "sse9"})
+        assert result.returncode == 2
+        assert len(result.stderr.splitlines()) == 1
+        assert b"error: FASTLSTM_ISA: instruction set must be one of" in result.stderr
+
+
+def test_training_does_not_overwrite_its_own_text(corpus, capfd):
+    assert cli.main(["train", str(corpus), "--out", str(corpus), *SIZES]) == 2
+    assert "exists and is not a fastlstm model; remove it first" in capfd.readouterr().err
+    assert corpus.read_text() == TEXT
+
+
+def test_samples_differ_without_a_seed(trained, capfd):
+    texts = set()
+    for _ in range(3):
+        assert cli.main(["sample", str(trained), "--length", "80"]) == 0
+        texts.add(capfd.readouterr().out)
+    assert len(texts) == 3
 
 
 def test_every_command_has_help(capfd):

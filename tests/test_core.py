@@ -240,10 +240,10 @@ def test_environment_forces_the_row(name):
 
 
 def test_environment_with_an_unknown_row_fails_with_one_clear_message():
-    done = python("import fastlstm", FASTLSTM_ISA="sse9")
+    done = python("import fastlstm; fastlstm.LSTM(1, 1)([[[0]]])", FASTLSTM_ISA="sse9")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"ValueError: instruction set must be one of {_core.available_isas()} on this processor, got 'sse9'"
+        f"ValueError: FASTLSTM_ISA: instruction set must be one of {_core.available_isas()} on this processor, got 'sse9'"
     )
 
 

@@ -542,6 +542,23 @@ def test_wrong_options_are_refused(options, error, message):
     assert message in str(raised.value)
 
 
+def test_parameters_load_from_their_own_views():
+    rnn = LSTM(4, 4, num_layers=2, seed=0)
+    values = dict(rnn.parameters)
+    values["weight_hh_l0"], values["weight_hh_l1"] = values["weight_hh_l1"], values["weight_hh_l0"]
+    expected = {name: array.copy() for name, array in values.items()}
+    rnn.load_state_dict(values)
+    assert all(np.array_equal(rnn.parameters[name], array) for name, array in expected.items())
+
+
+def test_tape_of_other_parameters_is_refused():
+    rnn = LSTM(3, 4, seed=0)
+    y, _, tape = rnn.forward(np.zeros((2, 1, 3)))
+    rnn.load_state_dict(rnn.state_dict())
+    with pytest.raises(RuntimeError, match="the parameters have changed since this tape's forward"):
+        rnn.backward(tape, y)
+
+
 def test_denormal_numbers_count_as_zero(dtype):
     """They would otherwise cost many times the normal time, in products too."""
     rnn = LSTM(3, 8, num_layers=2, dtype=dtype, seed=0)

@@ -247,6 +247,58 @@ def test_resume_needs_the_same_text_and_sizes():
         model.fit(TEXT, epochs=2, resume=True, **{**FIT, "batch_size": 5})
 
 
+def test_resume_takes_options_left_at_their_defaults_from_the_checkpoint(tmp_path):
+    options = {"learning_rate": 1e-2, "clip_norm": 0.01, "validation": 0.1, **FIT}
+    models = [small() for _ in range(2)]
+    models[0].fit(TEXT, epochs=2, **options)
+    models[1].fit(TEXT, epochs=1, **options)
+    models[1].save(tmp_path / "m.safetensors")
+    resumed = Model.load(tmp_path / "m.safetensors")
+    resumed.fit(TEXT, epochs=2, resume=True, progress=False)
+    assert np.array_equal(weights(resumed), weights(models[0]))
+    assert resumed.options == models[0].options
+
+
+def test_refused_arguments_leave_the_model_as_it_was():
+    model = small()
+    wrong = [{"epochs": -1}, {"schedule": 0.5}, {"checkpoint": "/nowhere/m"}, {"batch_size": 10**6}, {"optimizer": "x"}]
+    for arguments in wrong:
+        with pytest.raises((ValueError, TypeError, FileNotFoundError)):
+            model.fit("abc" * 100, **{**FIT, **arguments})
+    assert model.vocabulary is None
+    model.fit(TEXT, epochs=1, **FIT)
+
+
+def test_weights_that_overflow_are_not_saved(tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = small()
+    one_window = {"x": TEXT[:81], "epochs": 1, "validation": None, "checkpoint": path, **FIT}
+    model.fit(**one_window)
+    with pytest.raises(FloatingPointError, match="holds NaN or Inf after 2 steps: the learning rate is too large"):
+        model.fit(**one_window, learning_rate=1e39)
+    assert np.isfinite(weights(Model.load(path))).all()
+    with pytest.raises(FloatingPointError, match="the network's output is NaN or infinite after 0 symbols"):
+        model.sample(5, "1")
+
+
+def test_best_marks_the_smallest_loss_so_far():
+    model = small()
+    history = model.fit(TEXT, epochs=6, learning_rate=0.05, **FIT)
+    losses = [r["validation_loss"] for r in history]
+    assert [r["best"] for r in history] == [loss == min(losses[: k + 1]) for k, loss in enumerate(losses)]
+
+
+def test_file_that_can_be_read_once_is_read_once(tmp_path):
+    import os
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_text, args=(TEXT,)).start()
+    model = small()
+    model.fit(pipe, epochs=1, **FIT)
+    assert model.vocabulary.counts.sum() > 0.9 * len(TEXT)
+
+
 # ---- errors -------------------------------------------------------------------------------------------------------
 
 
@@ -260,7 +312,7 @@ def test_nan_is_refused_and_changes_nothing(where):
     model = small(vocabulary=sorted(set(TEXT)))
     model.network.parameters.arrays[where].flat[0] = np.nan
     before = weights(model)
-    with pytest.raises(FloatingPointError, match="the loss is nan in epoch 0, window 0; the weights are unchanged"):
+    with pytest.raises(FloatingPointError, match="the loss is nan in epoch 1, window 0; the weights are unchanged"):
         model.fit(TEXT, epochs=1, **FIT)
     assert np.array_equal(weights(model), before, equal_nan=True)
 
@@ -277,7 +329,7 @@ def test_infinite_gradient_is_refused_by_name(monkeypatch):
 
     monkeypatch.setattr(type(model.network), "gradients", poisoned)
     for clip in ({"clip_norm": None}, {"clip_value": 1.0}, {}):
-        with pytest.raises(FloatingPointError, match=r"gradient of lstm.weight_hh_l1 holds NaN or Inf in epoch 0, window 0"):
+        with pytest.raises(FloatingPointError, match=r"gradient of lstm.weight_hh_l1 holds NaN or Inf in epoch 1, window 0"):
             model.fit(TEXT, epochs=1, **FIT, **clip)
     assert np.array_equal(weights(model), before)
 
@@ -298,7 +350,12 @@ def test_infinite_gradient_is_refused_by_name(monkeypatch):
         (lambda: Model(vocabulary="ab").fit("ab" * 9, optimizer="adm"), ValueError, "did you mean 'adam'"),
         (lambda: Model(vocabulary="ab").fit("ab" * 9, learning_rate=0), ValueError, r"learning_rate must be in \(0, inf\)"),
         (lambda: Model(vocabulary="ab").fit("ab" * 9, validation=1.0), ValueError, "validation must be in"),
-        (lambda: Model(vocabulary="ab").fit("ab" * 9), ValueError, "validation text must have at least 2 symbols, got 0"),
+        (lambda: Model(symbols="bytes", vocabulary="ab"), ValueError, "a model of bytes knows all 256 of them"),
+        (lambda: Model(dropout="0.5"), TypeError, "dropout must be a number, got '0.5'"),
+        (lambda: Model(vocabulary="ab").sample(3, prompt=7), TypeError, "text must be a str, bytes, a Path or a list"),
+        (lambda: Model(vocabulary="ab").sample_iter(-1), ValueError, "length must be at least 0, got -1"),
+        (lambda: Model(vocabulary="ab").fit("ab" * 9), ValueError, "fewer than the 2501 of one training window .*; make one"),
+        (lambda: Model(vocabulary="ab").fit("ab" * 9, batch_size=1, seq_length=4), ValueError, "validation text must have"),
         (lambda: Model(vocabulary="ab").evaluate("a"), ValueError, "at least 2 symbols, got 1"),
         (lambda: Model(vocabulary="ab").evaluate("abc"), ValueError, r"character 'c' \(U\+0063\) at position 2"),
         (lambda: Model(vocabulary="ab").evaluate([0.0, 1.0]), TypeError, "tokens must be an integer array, got float64"),
@@ -308,6 +365,14 @@ def test_infinite_gradient_is_refused_by_name(monkeypatch):
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_str_that_names_a_file_is_taken_for_a_mistake(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(TEXT)
+    for call in (small().fit, small(vocabulary="abc").evaluate):
+        with pytest.raises(ValueError, match=r"'book.txt' names a file: pass Path\('book.txt'\) to read that"):
+            call("book.txt")
 
 
 def test_integers_are_text_by_ids():

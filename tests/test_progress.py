@@ -27,7 +27,8 @@ def test_plain_lines_without_a_terminal(monkeypatch):
     shown.close()
     status, epoch = stream.getvalue().splitlines()
     assert re.fullmatch(r"epoch 1/2 loss 2\.000 \(2\.89 bits\), [\d,]+ symbols/s, 0:00:\d\d left", status)
-    assert epoch == "epoch 1/2: loss 2.0000 (2.886 bits), validation 2.5000 (3.600 bits), 1,234 symbols/s"
+    assert len(epoch) <= 80
+    assert epoch == "epoch 1/2: loss 2.0000 (2.886 bits), validation 2.5000 (3.600 bits), 1.2k/s"
 
 
 def test_a_word_when_the_loss_explodes():

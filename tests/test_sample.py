@@ -139,6 +139,10 @@ def test_nothing_asked_nothing_written(model):
     assert model.sample(0) == ""
 
 
+def test_huge_top_k_and_prompts_of_bytes(model):
+    assert model.sample(50, b"abc", seed=0, top_k=10**30) == model.sample(50, "abc", seed=0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -85,9 +85,11 @@ def count(name: str, value: object, least: int = 1) -> int:
 def number(name: str, value: object, least: float, most: float = np.inf, *, open_ends: str = "") -> float:
     """`value` as a float between `least` and `most`; `open_ends` names those that are not allowed: "(", ")" or both."""
     try:
-        found = float(value)
+        found = float(value) if not isinstance(value, str | bytes) else None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+        found = None
+    if found is None:
+        raise TypeError(f"{name} must be a number, got {value!r}")
     above = found > least or (found == least and "(" not in open_ends)
     below = found < most or (found == most and ")" not in open_ends)
     if not (above and below and np.isfinite(found)):

@@ -43,7 +43,7 @@ cdef extern from "fastlstm.h" nogil:
 cdef const fl_row *row  # the chosen row of the kernel table
 
 # C (m, n) = op(A) op(B) + beta C, row-major; op(X) is X or its transpose, op(A) is (m, k), op(B) is (k, n).
-# The other modules must have called load_blas() at import of their first user.
+# load_blas() must have been called.
 cdef void multiply(real *C, const real *A, const real *B, int64_t m, int64_t n, int64_t k, bint transpose_a,
                    bint transpose_b, real beta) noexcept nogil
 

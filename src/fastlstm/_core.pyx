@@ -36,10 +36,24 @@ def use_isa(name: str | None) -> None:
 
 def isa() -> str:
     """Name of the row in use."""
+    _check_environment()
     return row.name.decode()
 
 
-use_isa(os.environ.get("FASTLSTM_ISA") or None)
+cdef str environment_error = None  # raised at first use: an import should not fail for a setting
+
+
+cdef int _check_environment() except -1:
+    if environment_error is not None:
+        raise ValueError(environment_error)
+    return 0
+
+
+use_isa(None)
+try:
+    use_isa(os.environ.get("FASTLSTM_ISA") or None)
+except ValueError as error:
+    environment_error = f"FASTLSTM_ISA: {error}"
 
 
 cdef unsigned int flush_denormals() noexcept nogil:
@@ -85,6 +99,7 @@ cdef void *_blas_pointer(dict capsules, str name) except NULL:
 def load_blas() -> None:
     """Take the BLAS functions from SciPy, which is imported here and not before; later calls return at once."""
     global sgemm, dgemm, sgemv, dgemv
+    _check_environment()
     if dgemv is not NULL:
         return
     from scipy.linalg import cython_blas
@@ -125,6 +140,7 @@ def matmul(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, bint tran
     """C = op(A) op(B) + beta C, in place."""
     cdef int64_t m = C.shape[0], n = C.shape[1], k = A.shape[0] if transpose_a else A.shape[1]
     cdef unsigned int mode
+    load_blas()
     if m == 0 or n == 0 or k == 0:
         if k == 0 and beta == 0:
             C[:, :] = 0

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The sampling loop: from symbol to symbol without the GIL."""
 
-from libc.math cimport exp
+from libc.math cimport exp, isfinite
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy
@@ -26,12 +26,19 @@ cdef int likeliest_first(const void *a, const void *b) noexcept nogil:
 
 cdef int64_t choose(Candidate *candidates, const real *logits, int64_t V, double temperature, int64_t top_k,
                     double top_p, double uniform) noexcept nogil:
-    """Draw from softmax(logits / temperature), cut to the top_k likeliest (0: all), then to the nucleus of mass top_p."""
+    """Draw from softmax(logits / temperature), cut to the top_k likeliest (0: all), then to the nucleus of mass top_p.
+
+    Returns -1 where a logit is NaN or infinite.
+    """
     cdef int64_t v, best = 0, kept = V
     cdef double total = 0, mass = 0
-    for v in range(1, V):
+    for v in range(V):
+        total += logits[v]
         if logits[v] > logits[best]:
             best = v
+    if not isfinite(total):
+        return -1
+    total = 0
     if temperature == 0:
         return best
     for v in range(V):
@@ -71,7 +78,7 @@ def generate(int32_t[::1] symbols, int64_t begin, const double[::1] uniforms, re
     """
     cdef int64_t V = output_weight.shape[0], H = output_weight.shape[1], L = weight_hh.shape[0], S = stop.shape[0]
     cdef int64_t n = begin, end = begin + uniforms.shape[0], k, s, gate_bytes = 4 * H * sizeof(real)
-    cdef int64_t symbol
+    cdef int64_t symbol = 0
     cdef bint stopped = False
     cdef unsigned int mode
     dtype = np.float32 if real is float else np.float64
@@ -83,6 +90,8 @@ def generate(int32_t[::1] symbols, int64_t begin, const double[::1] uniforms, re
             memcpy(&logits[0], &output_bias[0], V * sizeof(real))
             multiply(&logits[0], &h[L - 1, 0], &output_weight[0, 0], 1, V, H, False, True, <real>1)
             symbol = choose(<Candidate *>&candidates[0], &logits[0], V, temperature, top_k, top_p, uniforms[n - begin])
+            if symbol < 0:
+                break
             symbols[n] = <int32_t>symbol
             n += 1
             memcpy(&gates[0], &table[symbol, 0], gate_bytes)
@@ -99,4 +108,6 @@ def generate(int32_t[::1] symbols, int64_t begin, const double[::1] uniforms, re
                         stopped = False
                         break
         restore_denormals(mode)
+    if symbol < 0:
+        raise FloatingPointError(f"the network's output is NaN or infinite after {n} symbols")
     return n

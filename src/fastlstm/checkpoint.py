@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], sections: M
     """
     from safetensors.numpy import save
 
-    path = Path(path)
+    path = check_target(path)
     metadata = {f"fastlstm.{name}": json.dumps(value) for name, value in sections.items()}
     metadata |= {"fastlstm.format": str(FORMAT), _CHECKSUM_KEY: _NO_CHECKSUM}
     content = bytearray(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
@@ -56,6 +56,24 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], sections: M
         os.close(directory)
 
 
+def check_target(path: str | os.PathLike) -> Path:
+    """Where `write` would put the file at `path`, symbolic links followed; an error where it could not."""
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the directory {target.parent} does not exist")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{path} is not a regular file, so a model cannot replace it")
+    if target.exists() and target.stat().st_size and not _is_model(target):
+        raise ValueError(f"{path} exists and is not a fastlstm model; remove it first, or choose another name")
+    return target
+
+
+def _is_model(path: Path) -> bool:
+    """Whether the file looks like one of ours, damaged or not."""
+    with open(path, "rb") as file:
+        return b'"fastlstm.format"' in file.read(1 << 20)
+
+
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and sections of a model file.
 
@@ -69,10 +87,20 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
             f"{path.suffix} files are pickles and are not opened; pass a state dict or a .safetensors file"
         )
     content = path.read_bytes()
-    try:
+    with errors_named(path):
         return _parse(content)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path.name}: {error}") from None
+
+
+@contextlib.contextmanager
+def errors_named(path: str | os.PathLike) -> Iterator[None]:
+    """Turn whatever the content of a file provokes in the block into a CheckpointError that names it."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise CheckpointError(f"{path}: {what or type(error).__name__}") from None
 
 
 def _parse(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -84,7 +112,7 @@ def _parse(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not isinstance(metadata, dict) or "fastlstm.format" not in metadata:
         raise CheckpointError("a safetensors file, but not a fastlstm model")
     version = metadata["fastlstm.format"]
-    if not (isinstance(version, str) and version.isdecimal()):
+    if not (isinstance(version, str) and version.isdecimal() and 0 < len(version) < 10 and int(version) > 0):
         raise CheckpointError(f"its format is {version!r}, expected a number")
     if int(version) > FORMAT:
         raise CheckpointError(f"format {version} is newer than {FORMAT}, the newest this version reads")
@@ -106,7 +134,9 @@ def _header(content: bytes) -> tuple[dict[str, Any], int]:
         raise CheckpointError(f"the file has {len(content)} bytes, too few for a model")
     (size,) = struct.unpack("<Q", content[:8])
     if size > len(content) - 8:
-        raise CheckpointError(f"the header declares {size} bytes, the file has {len(content) - 8}")
+        raise CheckpointError(
+            f"not a fastlstm model, or cut short: its header would have {size} bytes, the file has {len(content) - 8}"
+        )
     try:
         header = json.loads(content[8 : 8 + size])
     except (ValueError, RecursionError):
@@ -139,14 +169,17 @@ def _checksum_place(content: bytes | bytearray) -> int:
     return place + len(key)
 
 
-def _digest(content: bytes | bytearray) -> str:
+def _digest(*parts: bytes | bytearray | memoryview) -> str:
     import hashlib  # loads OpenSSL, which importing fastlstm need not do
 
-    return hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _check_checksum(content: bytes, metadata: dict[str, Any]) -> None:
     place = _checksum_place(content)
-    blank = b"".join([content[:place], _NO_CHECKSUM.encode(), content[place + 64 :]])
-    if _digest(blank) != metadata.get(_CHECKSUM_KEY):
+    view = memoryview(content)
+    if _digest(view[:place], _NO_CHECKSUM.encode(), view[place + 64 :]) != metadata.get(_CHECKSUM_KEY):
         raise CheckpointError("its checksum does not match: the file has been damaged or altered")

@@ -9,17 +9,22 @@ import argparse
 import difflib
 import json
 import os
+import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
 import fastlstm
 from fastlstm import text
+from fastlstm.checkpoint import check_target
 from fastlstm.engines import NAMES as ENGINES
 from fastlstm.model import CELLS, TASKS, Model
 from fastlstm.optim import OPTIMIZERS, Exponential
+from fastlstm.progress import Quiet
 
 STANDARD_LIBRARY = "the standard library of this Python"
 
@@ -82,7 +87,7 @@ def _parser() -> Parser:
     sample = commands.add_parser("sample", help="write text with a model")
     sample.add_argument("model", type=Path, metavar="FILE", help="a model file")
     sample.add_argument("--length", type=int, default=500, help="symbols to write")
-    sample.add_argument("--prompt", default="", help="text to go on from")
+    sample.add_argument("--prompt", default="", help="text to go on from; $'a\\nb' in a shell has a line end")
     sample.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above wilder, 0 the likeliest")
     sample.add_argument("--top-k", type=int, help="keep only this many of the likeliest symbols")
     sample.add_argument("--top-p", type=float, help="keep only the likeliest symbols that reach this probability")
@@ -96,10 +101,10 @@ def _parser() -> Parser:
     info.add_argument("model", type=Path, nargs="?", metavar="FILE", help="a model file")
 
     for command in (demo, train, sample):
-        command.add_argument("--seed", type=int, help="same seed, same result")
+        command.add_argument("--seed", type=int, help="same seed, same result (default: a new one)")
     for command in (demo, train, sample, evaluate):
         command.add_argument("--engine", choices=ENGINES, default="blas", help="what computes")
-    for command in (demo, train, evaluate):
+    for command in (demo, train):
         command.add_argument("--threads", type=int, help="threads; without it, one for each processor")
     for command in (demo, train, sample, evaluate, info):
         command.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
@@ -129,12 +134,15 @@ def _add_training(train: Parser) -> None:
     model.add_argument("--symbols", choices=text.SYMBOLS, help="what a symbol is (default: characters)")
     model.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: float32)")
     fit = train.add_argument_group("the training")
-    fit.add_argument("--epochs", type=int, help="passes over the text, with --resume in all (default: 50)")
+    fit.add_argument("--epochs", type=int, help="passes over the text, with --resume in all (default: 50, or as before)")
     fit.add_argument("--batch-size", type=int, help="streams read side by side (default: 50)")
     fit.add_argument("--seq-length", type=int, help="steps gradients are followed back (default: 50)")
     fit.add_argument("--optimizer", choices=OPTIMIZERS, help="(default: adam)")
     fit.add_argument("--learning-rate", type=float, help="(default: 0.002)")
-    fit.add_argument("--schedule", choices=("constant", "exponential"), help="of the learning rate (default: constant)")
+    fit.add_argument(
+        "--schedule", choices=("constant", "exponential"),
+        help="of the learning rate (default: constant; exponential with --decay)",
+    )
     fit.add_argument("--decay", type=float, help="exponential: factor per epoch (default: 0.97)")
     fit.add_argument("--decay-after", type=int, help="exponential: epochs at the full rate before (default: 10)")
     fit.add_argument("--clip-norm", type=float, help="largest norm of the gradients (default: 5)")
@@ -161,27 +169,36 @@ def _source(arguments: argparse.Namespace, kind: str) -> text.TextSource:
         return text.standard_library()
     parts: list[str | bytes | Path] = []
     for path in arguments.paths:
-        parts += [sys.stdin.buffer.read()] if path == "-" else text.find_files([Path(path)], arguments.glob)
+        parts += [_standard_input()] if path == "-" else text.find_files([Path(path)], arguments.glob)
     return text.read(kind, parts)
 
 
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise ValueError("standard input is closed")
+    return sys.stdin.buffer.read()
+
+
 def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False))
+    finite = {name: None if isinstance(v, float) and not isfinite(v) else v for name, v in value.items()}
+    print(json.dumps(finite, allow_nan=False))
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(line, file=Quiet(sys.stderr), flush=True)
 
 
 def _demo(arguments: argparse.Namespace) -> None:
     from fastlstm.demo import run
 
+    fastlstm.set_threads(arguments.threads)
     result = run(arguments.seconds, arguments.out, 0 if arguments.seed is None else arguments.seed)
     if arguments.json:
         _print_json(result)
 
 
-def _schedule(arguments: argparse.Namespace) -> dict[str, Exponential | None]:
+def _schedule(arguments: argparse.Namespace, saved: Exponential | None) -> dict[str, Exponential | None]:
+    """The schedule the options ask for, if any; what they leave open is that of `saved`."""
     decay = _given(arguments, ("decay", "decay_after"))
     if arguments.schedule is None and not decay:
         return {}
@@ -189,37 +206,37 @@ def _schedule(arguments: argparse.Namespace) -> dict[str, Exponential | None]:
         if decay:
             raise ValueError("--decay and --decay-after need --schedule exponential")
         return {"schedule": None}
-    return {"schedule": Exponential(decay.get("decay", 0.97), decay.get("decay_after", 10))}
+    before = saved or Exponential(0.97, after=10)
+    return {"schedule": Exponential(decay.get("decay", before.rate), decay.get("decay_after", before.after))}
 
 
-def _resumed(arguments: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
-    """The model to go on with, and the options it was trained with."""
+def _resumed(arguments: argparse.Namespace) -> Model:
+    """The model to go on with."""
     changed = [name for name in MODEL_OPTIONS if getattr(arguments, name) is not None]
     if changed:
         raise ValueError(f"--{changed[0].replace('_', '-')} is fixed by the checkpoint; leave it out with --resume")
     model = Model.load(arguments.resume)
     if model.options is None:
         raise ValueError(f"{arguments.resume} holds no training to resume")
-    return model, {name: value for name, value in vars(model.options).items()}
+    return model
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    options: dict[str, Any] = {}
-    if arguments.resume:
-        model, options = _resumed(arguments)
-    else:
-        model = Model(**_given(arguments, MODEL_OPTIONS))
-    options |= _given(arguments, FIT_OPTIONS) | _schedule(arguments)
+    model = _resumed(arguments) if arguments.resume else Model(**_given(arguments, MODEL_OPTIONS))
+    options = _given(arguments, FIT_OPTIONS) | _schedule(arguments, model.options.schedule if model.options else None)
     out = arguments.out or arguments.resume or Path("model.safetensors")
-    if not out.parent.is_dir():
-        raise ValueError(f"--out {out}: the directory {out.parent} does not exist")
-    source = _source(arguments, model.config["symbols"])
-    _say(f"training on {len(source):,} symbols")
     best = out.with_name(f"{out.stem}.best{out.suffix}")
+    check_target(out)
+    source = _source(arguments, model.config["symbols"])
+    where = "" if arguments.paths else f" of {STANDARD_LIBRARY}; name a PATH for another text"
+    _say(f"training on {len(source):,} symbols{where}")
+    if arguments.resume:
+        _say(f"resuming after {model.epochs_finished} of {options.get('epochs', model.options.epochs)} epochs")
+    elif out.exists():
+        _say(f"replacing {out}")
 
     def keep_best(model: Model, record: dict[str, Any]) -> None:
-        losses = [r["validation_loss"] for r in model.history if "validation_loss" in r]
-        if losses and losses[-1] == min(losses) and record["validation_loss"] == losses[-1]:
+        if record["best"]:
             model.save(best)
 
     try:
@@ -230,33 +247,34 @@ def _train(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         if model.network:
             model.save(out)
-            paths = " ".join(arguments.paths)
-            _say(f"stopped; go on with: fastlstm train --resume {out}{' ' + paths if paths else ''}")
+            glob = ["--glob", arguments.glob] if arguments.glob != "*" else []
+            _say(f"stopped; go on with: {shlex.join(['fastlstm', 'train', '--resume', str(out), *glob, *arguments.paths])}")
         raise
-    if not model.history:
-        model.save(out)
     last = model.history[-1] if model.history else {}
     if arguments.json:
         _print_json({"model": str(out), **last, "history": model.history})
         return
     part = "validation_" if "validation_loss" in last else ""
     loss = f"{part}loss {last[part + 'loss']:.4f} nats, {last[part + 'bits_per_symbol']:.3f} bits" if last else "untrained"
-    print(f"{out}: {loss.replace('_', ' ')}")
+    print(f"{out}: {loss.replace('_', ' ')}{f'; best weights in {best}' if best.exists() else ''}")
     _say(f"next: fastlstm sample {out}")
 
 
 def _sample(arguments: argparse.Namespace) -> None:
     model = Model.load(arguments.model)
+    seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     pieces = model.sample_iter(
         arguments.length, arguments.prompt, temperature=arguments.temperature, top_k=arguments.top_k,
-        top_p=arguments.top_p, stop=arguments.stop, seed=arguments.seed,
+        top_p=arguments.top_p, stop=arguments.stop, seed=seed,
     )
     if arguments.json:
         written = model.vocabulary.join(pieces)
         if isinstance(written, bytes):
             written = written.decode(errors="backslashreplace")
-        _print_json({"prompt": arguments.prompt, "text": written})
+        _print_json({"prompt": arguments.prompt, "text": written, "seed": seed})
         return
+    if sys.stdout.isatty():
+        print(arguments.prompt, end="", flush=True)
     for piece in pieces:
         sys.stdout.buffer.write(piece if isinstance(piece, bytes) else piece.encode(errors="surrogatepass"))
         if sys.stdout.isatty():
@@ -266,8 +284,6 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    if arguments.threads:
-        fastlstm.set_threads(arguments.threads)
     model = Model.load(arguments.model)
     source = _source(arguments, model.config["symbols"])
     result = {"symbols": len(source), **model.evaluate(source)}
@@ -290,7 +306,7 @@ def _info(arguments: argparse.Namespace) -> None:
             "seed": model.seed,
             "vocabulary": len(model.vocabulary),
             "parameters": sum(array.size for array in model.parameters.values()),
-            "epochs": len(model.history),
+            "epochs": model.epochs_finished,
         }
         if model.history:
             facts |= {name: value for name, value in model.history[-1].items() if name != "epoch"}
@@ -299,7 +315,8 @@ def _info(arguments: argparse.Namespace) -> None:
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):{width}}  {', '.join(value) if isinstance(value, list) else value}")
+        shown = ", ".join(value) if isinstance(value, list) else f"{value:.6g}" if isinstance(value, float) else value
+        print(f"{name.replace('_', ' '):{width}}  {shown}")
 
 
 COMMANDS = {"demo": _demo, "train": _train, "sample": _sample, "evaluate": _evaluate, "info": _info}
@@ -307,12 +324,15 @@ COMMANDS = {"demo": _demo, "train": _train, "sample": _sample, "evaluate": _eval
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     arguments = _parser().parse_args(argv)
     try:
         fastlstm.set_engine(getattr(arguments, "engine", "blas"))
         COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        if arguments.command != "train":  # which has said how to go on
+            _say(f"fastlstm {arguments.command}: stopped")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left: nothing to say at exit

@@ -5,9 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fastlstm import ngram
+from fastlstm import _check, ngram
+from fastlstm.checkpoint import check_target
 from fastlstm.model import Model
 from fastlstm.optim import Exponential
+from fastlstm.progress import Quiet
 from fastlstm.text import Vocabulary, standard_library
 from fastlstm.threads import get_threads
 from fastlstm.training import bits
@@ -33,16 +35,14 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
         out: where the model goes.
         seed: of weights and samples.
     """
-    if seconds <= WARM_UP_SECONDS:
-        raise ValueError(f"seconds must be more than {WARM_UP_SECONDS:g}, got {seconds:g}")
-    if not out.parent.is_dir():
-        raise ValueError(f"out {out}: the directory {out.parent} does not exist")
+    _check.number("seconds", seconds, WARM_UP_SECONDS, open_ends="(")
+    check_target(out)
     text = standard_library()
     vocabulary = Vocabulary.of("characters", text)
     _say(
         f"Reading the standard library of Python {sys.version.split()[0]}: {len(text):,} characters, "
         f"{len(vocabulary)} different ones.\n"
-        f"The network, {NUM_LAYERS}x{HIDDEN_SIZE}, reads one character after another and guesses the next. "
+        f"The network, {NUM_LAYERS}x{HIDDEN_SIZE}, reads one character after another and guesses the next.\n"
         f"Untrained, it writes:"
     )
     model = Model(hidden_size=HIDDEN_SIZE, num_layers=NUM_LAYERS, vocabulary=vocabulary.symbols, seed=seed)
@@ -59,7 +59,7 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     left = (seconds - WARM_UP_SECONDS) * (1 - OVERHEAD)
     size = int(min(max(warm_up[0]["symbols_per_second"] * left / EPOCHS, LEAST_TEXT), MOST_TEXT, len(rest)))
     train = rest[-size:]
-    _say(f"Now {EPOCHS} times through {size:,} characters of it; {HELD_OUT:,} others are held out and only measured.")
+    _say(f"Now {EPOCHS} times through {size:,} characters of it; {HELD_OUT:,} others are only measured.")
     history = model.fit(
         train, epochs=EPOCHS, validation=held_out, schedule=Exponential(DECAY), progress=True,
         callbacks=[lambda model, _: _show_sample(model, seed)], **options,
@@ -67,7 +67,7 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     trained = time.monotonic() - began
     model.save(out)
 
-    _say("Counting instead of learning: an interpolated Witten-Bell n-gram with 5 characters of context, same text …")
+    _say("Counting instead of learning: an interpolated Witten-Bell n-gram, 5 characters of\ncontext, same text …")
     lstm = history[-1]["validation_bits_per_symbol"]
     counted = bits(ngram.held_out_nats(vocabulary.encode(train), vocabulary.encode(held_out), len(vocabulary)))
     _say(
@@ -75,7 +75,7 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
         f"  n-gram  {counted:.3f}\n"
         f"  LSTM    {lstm:.3f}   {counted - lstm:.3f} fewer, after {trained:.0f} seconds\n\n"
         f"The model is in {out}. Try:\n"
-        f"  fastlstm sample {out} --prompt \"class Reader:\" --length 600 --temperature 0.7\n"
+        f"  fastlstm sample {out} --prompt \"class Reader:\" --temperature 0.7\n"
         f"  fastlstm sample {out} --prompt \"import \" --temperature 0\n"
         f"  fastlstm info {out}\n"
         f"  fastlstm train PATH_TO_YOUR_TEXT --out mine.safetensors"
@@ -89,8 +89,8 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
 def _show_sample(model: Model, seed: int) -> None:
     written = PROMPT.lstrip() + model.sample(320, prompt=PROMPT, temperature=0.7, seed=seed)
     shown = "".join(c if c.isprintable() or c == "\n" else "·" for c in written)
-    _say("\n".join(f"  | {line[:110]}" for line in shown.splitlines()) + "\n")
+    _say("\n".join(f"  | {line[:76]}" for line in shown.splitlines()) + "\n")
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(text, file=Quiet(sys.stderr), flush=True)

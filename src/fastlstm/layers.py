@@ -17,6 +17,17 @@ from fastlstm.reference import ACTIVATIONS
 State = tuple[np.ndarray, np.ndarray]
 
 
+def parameter_shapes(I: int, H: int, L: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter of a stack of L layers of H units that reads I numbers."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for k in range(L):
+        shapes[f"weight_ih_l{k}"] = (4 * H, H if k else I)
+        shapes[f"weight_hh_l{k}"] = (4 * H, H)
+        if bias:
+            shapes[f"bias_ih_l{k}"] = shapes[f"bias_hh_l{k}"] = (4 * H,)
+    return shapes
+
+
 class Tape:
     """What one `LSTM.forward` kept for its `backward`; it serves once."""
 
@@ -24,12 +35,15 @@ class Tape:
         self, stack: LSTM, engine: ModuleType, saved: Any, x: np.ndarray, lengths: np.ndarray | None
     ) -> None:
         self.stack, self.engine, self.x, self.lengths = stack, engine, x, lengths
+        self._version = stack.version
         self._saved = saved
 
     def take(self) -> Any:
         """What the engine saved, the first time; an error afterwards."""
         if self._saved is None:
             raise RuntimeError("this tape has already served a backward pass; run forward again")
+        if self._version != self.stack.version:
+            raise RuntimeError("the parameters have changed since this tape's forward; run forward again")
         saved, self._saved = self._saved, None
         return saved
 
@@ -78,19 +92,11 @@ class LSTM:
         self.recurrent_activation = _check.choice("recurrent_activation", recurrent_activation, ACTIVATIONS)
         self.dtype = _check.float_dtype(dtype)
         self._rng = np.random.default_rng(seed)
-        self._parameters = Parameters(self.shapes(), self.dtype)
+        self._parameters = Parameters(
+            parameter_shapes(self.input_size, self.hidden_size, self.num_layers, self.bias), self.dtype
+        )
         init.uniform(self._parameters, self.hidden_size**-0.5, self._rng)
         init.forget_bias(self._parameters, self.hidden_size)
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter, in PyTorch's order."""
-        H, shapes = self.hidden_size, {}
-        for k in range(self.num_layers):
-            shapes[f"weight_ih_l{k}"] = (4 * H, self.input_size if k == 0 else H)
-            shapes[f"weight_hh_l{k}"] = (4 * H, H)
-            if self.bias:
-                shapes[f"bias_ih_l{k}"] = shapes[f"bias_hh_l{k}"] = (4 * H,)
-        return shapes
 
     # ---- parameters ----------------------------------------------------------------------------------------------
 
@@ -174,7 +180,7 @@ class LSTM:
             names of `parameters`.
 
         Raises:
-            RuntimeError: the tape has already been used.
+            RuntimeError: the tape has already been used, or the parameters have changed since.
             ValueError: the tape is another stack's, or an argument is wrong.
         """
         if tape.stack is not self:
@@ -218,7 +224,8 @@ class LSTM:
         if state is None:
             return np.zeros(shape, self.dtype), np.zeros(shape, self.dtype)
         if not isinstance(state, tuple | list) or len(state) != 2:
-            raise TypeError(f"the state must be a pair ({', '.join(names)}), got {type(state).__name__}")
+            size = f" of {len(state)}" if hasattr(state, "__len__") else ""
+            raise TypeError(f"the state must be a pair ({', '.join(names)}), got {type(state).__name__}{size}")
         h, c = (_check.array(name, value, shape, self.dtype) for name, value in zip(names, state, strict=True))
         return h, c
 

@@ -6,7 +6,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from math import prod
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastlstm import _check, checkpoint, training
-from fastlstm.checkpoint import CheckpointError
+from fastlstm import _check, checkpoint, model_file, training
+from fastlstm.checkpoint import check_target
 from fastlstm.network import LanguageNetwork
 from fastlstm.optim import OPTIMIZERS, Adam, Exponential
 from fastlstm.progress import Progress
@@ -33,6 +35,25 @@ def _is_text(x: Data) -> bool:
     """Whether x is text to be read and encoded, not ids."""
     parts = x if isinstance(x, list | tuple) and x else [x]
     return all(isinstance(part, str | bytes | Path) for part in parts)
+
+
+def _read(kind: str, x: TextSource) -> str | bytes:
+    """The text of x; a str is the text itself, so one that names a file is taken for a mistake."""
+    if isinstance(x, str) and 0 < len(x) < 256 and "\n" not in x and "\0" not in x and os.path.isfile(x):
+        raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read that")
+    return read(kind, x)
+
+
+def _encode(vocabulary: Vocabulary, x: Data) -> np.ndarray:
+    """Ids (N,) of a text or of integers."""
+    if _is_text(x):
+        return vocabulary.encode(_read(vocabulary.kind, x))
+    return _check.tokens("tokens", x, 1, len(vocabulary))
+
+
+def _refuse_targets(y: None) -> None:
+    if y is not None:
+        raise ValueError("y must be None: a language model's targets are the text itself")
 
 
 class Model:
@@ -109,18 +130,14 @@ class Model:
         return list(self._position.history) if self._position else []
 
     @property
+    def epochs_finished(self) -> int:
+        """Whole epochs of the latest training."""
+        return self._position.epoch if self._position else 0
+
+    @property
     def options(self) -> training.Options | None:
         """How the latest training was done."""
         return self._options
-
-    # ---- data ----------------------------------------------------------------------------------------------------
-
-    def _ids(self, x: Data) -> np.ndarray:
-        """Ids (N,) of a text or of integers."""
-        network = self._built()
-        if _is_text(x):
-            return self.vocabulary.encode(read(self.vocabulary.kind, x))
-        return _check.tokens("tokens", x, 1, network.V)
 
     # ---- training ------------------------------------------------------------------------------------------------
 
@@ -156,122 +173,117 @@ class Model:
             checkpoint: file that receives the model after each epoch, and at the end.
             checkpoint_every: seconds between further checkpoints, inside the epochs too.
             resume: go on from the checkpoint this model was loaded from, in the middle of its epoch, to the same weights
-                as without the stop. `x` must be the same text, and batch_size, seq_length and validation the same.
+                as without the stop (on the same engine and instruction set). `x` must be the same text. Options left at their
+                defaults are taken from the checkpoint; batch_size, seq_length and validation cannot be changed.
             callbacks: called as callback(model, record) after each epoch.
             progress: show progress on standard error; None if it is a terminal.
-            threads: slices of the batch computed side by side; None is `fastlstm.get_threads()`, and on `resume` the number
-                the checkpoint was trained with, on which the last bits depend.
+            threads: slices of the batch computed side by side, on which the last bits depend; None is
+                `fastlstm.get_threads()`.
 
         Returns:
             One dict per finished epoch: epoch (the first is 1), loss (nats per symbol, while training),
-            bits_per_symbol, validation_loss, validation_bits_per_symbol, learning_rate, symbols_per_second, seconds. An
-            epoch cut off by `max_seconds` gets one too.
+            bits_per_symbol, validation_loss, validation_bits_per_symbol, best (whether no epoch before had a smaller loss,
+            validation's if there is one), learning_rate, symbols_per_second, seconds. An epoch cut off by `max_seconds` gets
+            one too, until it is finished by resuming.
 
         Raises:
-            FloatingPointError: the loss or a gradient is NaN or infinite; the weights are those before it.
+            FloatingPointError: the loss or a gradient is NaN or infinite (the weights are those before it), or a weight.
             ValueError: among others, a text shorter than one window.
             RuntimeError: another thread is training this model.
         """
-        if y is not None:
-            raise ValueError("y must be None: a language model's targets are the text itself")
+        _refuse_targets(y)
         if not self._training.acquire(blocking=False):
             raise RuntimeError("this model is being trained in another thread")
         try:
-            if resume and self._position is None:
-                raise ValueError("nothing to resume: load a checkpoint written by fit first")
-            if self.network is None:
-                self._build(self._vocabulary_of(x, validation))
-            ids = self._ids(x)
-            fraction = validation if isinstance(validation, int | float) else None
-            if threads is None:
-                threads = self._options.threads if resume else get_threads()
+            is_fraction = isinstance(validation, Real | None)
             options = training.Options(
-                _check.count("epochs", epochs, 0), _check.count("batch_size", batch_size),
-                _check.count("seq_length", seq_length), _check.choice("optimizer", optimizer, OPTIMIZERS),
-                _check.number("learning_rate", learning_rate, 0, open_ends="("), schedule,
-                None if clip_norm is None else _check.number("clip_norm", clip_norm, 0, open_ends="("),
-                None if clip_value is None else _check.number("clip_value", clip_value, 0, open_ends="("),
-                None if fraction is None else _check.number("validation", fraction, 0, 1, open_ends=")"),
-                _check.count("threads", threads),
-            )
+                epochs, batch_size, seq_length, optimizer, learning_rate, schedule, clip_norm, clip_value,
+                validation if is_fraction else None, threads,
+            ).checked()
             if resume:
-                self._check_same(options)
-            ids, held_out = self._split(ids, validation)
-            self.vocabulary.counts = np.bincount(ids, minlength=len(self.vocabulary))
+                if self._position is None:
+                    raise ValueError("nothing to resume: load a checkpoint written by fit first")
+                options = options.resuming(self._options)
+            options = replace(options, threads=options.threads or get_threads())
             if max_seconds is not None:
                 max_seconds = _check.number("max_seconds", max_seconds, 0, open_ends="(")
             if checkpoint_every is not None:
                 checkpoint_every = _check.number("checkpoint_every", checkpoint_every, 0)
-            return self._train(ids, held_out, options, resume, max_seconds, checkpoint, checkpoint_every, callbacks,
-                               progress)
+            if checkpoint is not None:
+                check_target(checkpoint)
+            vocabulary, ids, held_out = self._data(x, None if is_fraction else validation)
+            if options.validation:
+                cut = len(ids) - int(len(ids) * options.validation)
+                ids, held_out = ids[:cut], ids[cut:]
+            windows = training.Windows(ids, options.seq_length, options.batch_size)
+            if held_out is not None and len(held_out) < 2:
+                raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
+            if resume and (self._position.fingerprint != windows.fingerprint or self._position.window > len(windows)):
+                raise ValueError("this is not the text the checkpoint was trained on; resume with the same text")
+            # Nothing has changed so far; from here on all arguments are good.
+            if self.network is None:
+                self._build(vocabulary)
+            self.vocabulary.counts = np.bincount(ids, minlength=len(vocabulary))
+            if not resume:
+                self._position = training.Position(fingerprint=windows.fingerprint)
+            self._options = options
+            return self._train(windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
         finally:
             self._training.release()
 
-    def _vocabulary_of(self, x: Data, validation: float | Data | None) -> Vocabulary:
-        """The vocabulary of all the text given, validation's own included."""
+    def _data(self, x: Data, held_out: Data | None) -> tuple[Vocabulary, np.ndarray, np.ndarray | None]:
+        """The vocabulary, the ids of x and, if given, of the held-out data; each source is read once."""
         kind = self.config["symbols"]
-        sources = [x] if validation is None or isinstance(validation, int | float) else [x, validation]
-        if not all(map(_is_text, sources)):
-            raise ValueError("integer symbols need a vocabulary: give one to Model(vocabulary=...)")
-        return Vocabulary.of(kind, read(kind, sources))
-
-    def _split(self, ids: np.ndarray, validation: float | Data | None) -> tuple[np.ndarray, np.ndarray | None]:
-        if validation is None or (isinstance(validation, int | float) and validation == 0):
-            return ids, None
-        if not isinstance(validation, int | float):
-            held_out = self._ids(validation)
-        else:
-            cut = len(ids) - int(len(ids) * validation)
-            ids, held_out = ids[:cut], ids[cut:]
-        if len(held_out) < 2:
-            raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
-        return ids, held_out
-
-    def _check_same(self, options: training.Options) -> None:
-        for name in ("batch_size", "seq_length", "validation"):
-            before, now = getattr(self._options, name), getattr(options, name)
-            if before != now:
-                raise ValueError(f"{name} must be {before} to resume this checkpoint, got {now}")
+        sources = [_read(kind, data) if _is_text(data) else data for data in (x, held_out) if data is not None]
+        vocabulary = self.vocabulary
+        if vocabulary is None:
+            if not all(map(_is_text, sources)):
+                raise ValueError("integer symbols need a vocabulary: give one to Model(vocabulary=...)")
+            vocabulary = Vocabulary.of(kind, read(kind, sources))
+        ids = [_encode(vocabulary, data) for data in sources]
+        return vocabulary, ids[0], ids[1] if len(ids) > 1 else None
 
     def _train(
-        self, ids: np.ndarray, held_out: np.ndarray | None, options: training.Options, resume: bool,
-        max_seconds: float | None, path: str | os.PathLike | None, save_every: float | None,
+        self, windows: training.Windows, held_out: np.ndarray | None, max_seconds: float | None,
+        path: str | os.PathLike | None, save_every: float | None,
         callbacks: Iterable[Callable[[Model, dict[str, Any]], None]], progress: bool | None,
     ) -> list[dict[str, Any]]:
-        position = self._position if resume else training.Position()
+        position, options = self._position, self._options
         if self._optimizer is None:
             self._optimizer = OPTIMIZERS[options.optimizer](self.network.parameters)
-        last_save = time.monotonic()
+        last_save, display = time.monotonic(), None
 
         def after_window(symbols: int, loss: float) -> None:
             nonlocal last_save
             if display:
                 display.window(symbols, loss)
             if path is not None and save_every is not None and time.monotonic() - last_save >= save_every:
+                trainer.check_weights()
                 self.save(path)
                 last_save = time.monotonic()
 
         def after_epoch(record: dict[str, Any]) -> None:
             if display:
                 display.epoch(record)
-            if path is not None:
-                self.save(path)
             for callback in callbacks:
                 callback(self, record)
+            if path is not None:
+                self.save(path)
 
         trainer = training.Trainer(
-            self.network, self._optimizer, position, options, ids, held_out, self.seed, after_window, after_epoch,
+            self.network, self._optimizer, position, options, windows, held_out, self.seed, after_window, after_epoch,
             max_seconds,
         )
-        self._position, self._options = position, options
-        display = None
         if progress or (progress is None and os.isatty(2)):
-            display = Progress(options.epochs, position.epoch, trainer.windows.symbols, position.symbols)
+            display = Progress(options.epochs, position.epoch, windows.symbols, position.symbols)
         try:
-            return trainer.run()
+            records = trainer.run()
         finally:
             if display:
                 display.close()
+        if path is not None and not records:
+            self.save(path)
+        return records
 
     # ---- using ---------------------------------------------------------------------------------------------------
 
@@ -285,18 +297,18 @@ class Model:
         Returns:
             {"loss": nats per symbol, "bits_per_symbol", "perplexity"}.
         """
-        if y is not None:
-            raise ValueError("y must be None: a language model's targets are the text itself")
-        network, ids = self._built(), self._ids(x)
+        _refuse_targets(y)
+        network, ids = self._built(), _encode(self.vocabulary, x)
         if len(ids) < 2:
             raise ValueError(f"the text must have at least 2 symbols, got {len(ids)}")
         return training.metrics(training.evaluate(network, ids))
 
     def _generator(
-        self, prompt: str | bytes, temperature: float, top_k: int | None, top_p: float | None,
+        self, length: int, prompt: str | bytes, temperature: float, top_k: int | None, top_p: float | None,
         stop: str | bytes | None, seed: int | None,
     ) -> Generator:
         network = self._built()
+        _check.count("length", length, least=0)
         rng = self._rng if seed is None else np.random.default_rng(_check.count("seed", seed, 0))
         return Generator(network, self.vocabulary, prompt, temperature, top_k, top_p, stop, rng)
 
@@ -319,7 +331,7 @@ class Model:
         Returns:
             The text without the prompt: str, or bytes from a model of bytes.
         """
-        generator = self._generator(prompt, temperature, top_k, top_p, stop, seed)
+        generator = self._generator(length, prompt, temperature, top_k, top_p, stop, seed)
         return self.vocabulary.join(generator.pieces(length))
 
     def sample_iter(
@@ -327,7 +339,7 @@ class Model:
         top_p: float | None = None, stop: str | bytes | None = None, seed: int | None = None,
     ) -> Iterator[str | bytes]:
         """The text `sample` would return, one symbol at a time, as it is written."""
-        return self._generator(prompt, temperature, top_k, top_p, stop, seed).pieces(length, piece=1)
+        return self._generator(length, prompt, temperature, top_k, top_p, stop, seed).pieces(length, piece=1)
 
     # ---- files ---------------------------------------------------------------------------------------------------
 
@@ -336,24 +348,8 @@ class Model:
 
         The file at `path` is replaced whole or not at all.
         """
-        network = self._built()
-        arrays = dict(network.parameters.arrays)
-        arrays["vocabulary.counts"] = self.vocabulary.counts
-        sections: dict[str, Any] = {
-            "config": self.config,
-            "seed": self.seed,
-            "random_state": self._rng.bit_generator.state,
-            "vocabulary": self.vocabulary.symbols,
-        }
-        if self._optimizer:
-            for moment in ("first_moment", "second_moment"):
-                arrays |= {f"{moment}.{name}": a for name, a in getattr(self._optimizer, moment)}
-            sections["optimizer"] = {"name": self._optimizer.name, "steps": self._optimizer.steps}
-        if self._position:
-            sections["options"], sections["position"] = self._options.to_json(), self._position.to_json()
-            if self._position.state:
-                arrays["state.h"], arrays["state.c"] = self._position.state
-        checkpoint.write(path, arrays, sections)
+        self._built()
+        checkpoint.write(path, *model_file.pack(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Model:
@@ -363,49 +359,8 @@ class Model:
             CheckpointError: the file is damaged, foreign, inconsistent, or of a newer format.
         """
         arrays, sections = checkpoint.read(path)
-        try:
-            return cls._restore(arrays, sections)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise CheckpointError(f"{Path(path).name}: {what}") from None
-
-    @classmethod
-    def _restore(cls, arrays: dict[str, np.ndarray], sections: dict[str, Any]) -> Model:
-        model = cls(**sections["config"], seed=sections["seed"])
-        vocabulary = Vocabulary(model.config["symbols"], sections["vocabulary"], arrays.pop("vocabulary.counts"))
-        cls._check_declared_size(model.config, len(vocabulary), arrays)
-        model._build(vocabulary)
-        parameters = model.network.parameters
-
-        def take(prefix: str) -> dict[str, np.ndarray]:
-            return {name: arrays.pop(prefix + name) for name in parameters.arrays if prefix + name in arrays}
-
-        parameters.load(take(""))
-        if "optimizer" in sections:
-            model._optimizer = OPTIMIZERS[sections["optimizer"]["name"]](parameters)
-            model._optimizer.steps = sections["optimizer"]["steps"]
-            model._optimizer.first_moment.load(take("first_moment."))
-            model._optimizer.second_moment.load(take("second_moment."))
-        if "position" in sections:
-            model._options = training.Options.from_json(sections["options"])
-            model._position = training.Position(**sections["position"])
-            if "state.h" in arrays:
-                shape = (model.config["num_layers"], model._options.batch_size, model.config["hidden_size"])
-                model._position.state = tuple(
-                    _check.array(n, arrays.pop(n), shape, model.network.dtype) for n in ("state.h", "state.c")
-                )
-        if arrays:
-            raise ValueError(f"it holds tensors this version does not know: {', '.join(sorted(arrays))}")
-        model._rng.bit_generator.state = sections["random_state"]
-        return model
-
-    @staticmethod
-    def _check_declared_size(config: dict[str, Any], V: int, arrays: dict[str, np.ndarray]) -> None:
-        """Compare the sizes a file declares with its arrays before anything of those sizes is made."""
-        weight = arrays["lstm.weight_hh_l0"]
-        H, top = config["hidden_size"], f"lstm.weight_hh_l{config['num_layers'] - 1}"
-        if weight.shape != (4 * H, H) or top not in arrays or arrays["output.weight"].shape != (V, H):
-            raise ValueError(f"its weights do not have the declared sizes: hidden_size {H}, {V} symbols")
+        with checkpoint.errors_named(path):
+            return model_file.unpack(cls, arrays, sections)
 
     def __repr__(self) -> str:
         """The configuration and the number of parameters."""

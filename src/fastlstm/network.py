@@ -6,11 +6,18 @@ from numpy.typing import DTypeLike
 from fastlstm import _check, _core, init
 from fastlstm.engines import Workspace, current_engine
 from fastlstm.engines.blas import bias_of, one_blas_thread, token_table
-from fastlstm.layers import LSTM, State
+from fastlstm.layers import LSTM, State, parameter_shapes
 from fastlstm.parameters import Parameters
 
 # Logits are computed, turned into gradients and used up in blocks of about this many elements.
 LOGIT_BLOCK = 1 << 18
+
+
+def network_shapes(V: int, H: int, L: int, E: int | None) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter of a `LanguageNetwork`."""
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}
+    shapes |= {f"lstm.{name}": shape for name, shape in parameter_shapes(E or V, H, L).items()}
+    return shapes | {"output.weight": (V, H), "output.bias": (V,)}
 
 
 class LanguageNetwork:
@@ -35,10 +42,7 @@ class LanguageNetwork:
             embedding or V, hidden_size, num_layers, dropout=dropout, dtype=dtype, seed=int(rng.integers(2**63))
         )
         self.dtype = self.lstm.dtype
-        shapes = {"embedding.weight": (V, embedding)} if embedding else {}
-        shapes |= {f"lstm.{name}": shape for name, shape in self.lstm.shapes().items()}
-        shapes |= {"output.weight": (V, hidden_size), "output.bias": (V,)}
-        self.parameters = Parameters(shapes, self.dtype)
+        self.parameters = Parameters(network_shapes(V, hidden_size, num_layers, embedding), self.dtype)
         init.uniform(self.parameters.section("output."), self.lstm.hidden_size**-0.5, rng)
         if embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))

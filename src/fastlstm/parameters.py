@@ -60,7 +60,8 @@ class Parameters:
             raise ValueError(f"missing parameters: {', '.join(sorted(missing))}")
         if unknown:
             raise ValueError(f"unexpected parameters: {', '.join(sorted(unknown))}")
-        checked = {n: _check.array(n, values[n], array.shape, array.dtype) for n, array in self.arrays.items()}
+        # Copied before the first is written: the values may be views of these very arrays.
+        checked = {n: _check.array(n, values[n], array.shape, array.dtype).copy() for n, array in self.arrays.items()}
         for name, value in checked.items():
             self.arrays[name][...] = value
         self.touch()

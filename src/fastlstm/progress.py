@@ -1,5 +1,6 @@
 """What training says while it runs: a bar in a terminal, plain lines elsewhere, a word when something goes wrong."""
 
+import contextlib
 import sys
 import time
 from typing import Any, TextIO
@@ -10,12 +11,31 @@ from fastlstm.training import bits
 PLAIN_INTERVAL = 10.0
 # Share of the past that the shown loss keeps from window to window.
 SMOOTHING = 0.98
-# Windows before the smoothed loss is judged.
-WARM_UP = 100
 # The loss has exploded when it is this many times its best, and has stopped falling after PATIENCE epochs without
 # 0.1% less.
 EXPLODED = 1.5
 PATIENCE, LEAST_FALL = 5, 0.999
+
+
+class Quiet:
+    """A text stream whose reader may leave: what is written then is lost, without an error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if somebody reads."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, if somebody reads."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the stream's own."""
+        return getattr(self._stream, name)
 
 
 class Progress:
@@ -32,7 +52,7 @@ class Progress:
     def __init__(self, epochs: int, epoch: int, symbols: int, done: int, stream: TextIO | None = None) -> None:
         from tqdm import tqdm
 
-        self._stream = stream or sys.stderr
+        self._stream = Quiet(stream or sys.stderr)
         self._epochs, self._epoch, self._symbols = epochs, epoch, symbols
         self._plain = not self._stream.isatty()
         self._bar = tqdm(
@@ -40,7 +60,7 @@ class Progress:
             file=self._stream, disable=self._plain, dynamic_ncols=True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, {remaining} left",
         )
-        self._loss = self._best = 0.0
+        self._loss, self._best = 0.0, float("inf")
         self._windows = 0
         self._warned = False
         self._best_epoch_loss, self._epochs_without_fall = float("inf"), 0
@@ -53,13 +73,10 @@ class Progress:
         keep = SMOOTHING * (1 - SMOOTHING**self._windows) / (1 - SMOOTHING ** (self._windows + 1))
         self._loss = keep * self._loss + (1 - keep) * loss
         self._windows += 1
-        if self._windows == WARM_UP:
-            self._best = self._loss
-        elif self._windows > WARM_UP:
-            self._best = min(self._best, self._loss)
-            if self._loss > EXPLODED * self._best and not self._warned:
-                self._warned = True
-                self.say(f"the loss has grown from {self._best:.3f} to {self._loss:.3f}: try a smaller learning rate")
+        self._best = min(self._best, self._loss)
+        if self._loss > EXPLODED * self._best and not self._warned:
+            self._warned = True
+            self.say(f"the loss has grown from {self._best:.3f} to {self._loss:.3f}: try a smaller learning rate")
         if not self._plain:
             self._bar.set_description_str(self._status(), refresh=False)
             self._bar.update(symbols)
@@ -75,7 +92,7 @@ class Progress:
         if "validation_loss" in record:
             judged = record["validation_loss"]
             line += f", validation {judged:.4f} ({record['validation_bits_per_symbol']:.3f} bits)"
-        self.say(f"{line}, {record['symbols_per_second']:,.0f} symbols/s")
+        self.say(f"{line}, {record['symbols_per_second'] / 1000:.1f}k/s")
         if judged < LEAST_FALL * self._best_epoch_loss:
             self._best_epoch_loss, self._epochs_without_fall = judged, 0
         else:
@@ -84,10 +101,9 @@ class Progress:
                 self.say(f"the loss has stopped falling: {PATIENCE} epochs without a better one")
 
     def say(self, line: str) -> None:
-        """One line above the bar."""
+        """One line in the place of the bar, which comes back with the next window."""
         self._bar.clear()
         print(line, file=self._stream, flush=True)
-        self._bar.refresh()
 
     def close(self) -> None:
         """Remove the bar."""

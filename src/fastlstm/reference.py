@@ -101,6 +101,7 @@ def layer_backward(
             ],
             axis=1,
         )
+        da = np.where(running, da, 0)
         dx[t] = da @ weight_ih
         d_weight_ih += da.T @ x
         d_weight_hh += da.T @ tape.h[t]

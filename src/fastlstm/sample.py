@@ -35,10 +35,10 @@ class Generator:
     ) -> None:
         self._network, self._vocabulary, self._rng = network, vocabulary, rng
         self._temperature = _check.number("temperature", temperature, 0)
-        self._top_k = 0 if top_k is None else _check.count("top_k", top_k)
+        self._top_k = 0 if top_k is None else min(_check.count("top_k", top_k), network.V)
         self._top_p = 1.0 if top_p is None else _check.number("top_p", top_p, 0, 1, open_ends="(")
         if stop is not None and not stop:
-            raise ValueError("stop must not be empty; None never stops")
+            raise ValueError("stop must not be empty; leave it out to go on to the full length")
         self._stop = np.zeros(0, np.int32) if stop is None else vocabulary.encode(stop)
         self._weights = network.generator_weights()
         self._h, self._c = network.zero_state(1)

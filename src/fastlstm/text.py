@@ -21,13 +21,15 @@ class Vocabulary:
 
     Args:
         kind: "characters" (Unicode code points) or "bytes" (all 256 of them).
-        symbols: of characters, each one once, in id order; ignored for bytes.
+        symbols: of characters, each one once, in id order; none for bytes.
         counts: (V,) how often each occurred in the training text; None is once each.
     """
 
     def __init__(self, kind: str, symbols: Iterable[str] = (), counts: ArrayLike | None = None) -> None:
         self.kind = _check.choice("symbols", kind, SYMBOLS)
-        self.symbols: list[str] = list(symbols) if kind == "characters" else []
+        self.symbols: list[str] = list(symbols)
+        if kind == "bytes" and self.symbols:
+            raise ValueError("a model of bytes knows all 256 of them; leave vocabulary out")
         points = []
         for place, symbol in enumerate(self.symbols):
             if not isinstance(symbol, str) or len(symbol) != 1:
@@ -40,12 +42,16 @@ class Vocabulary:
         if len(repeated):
             raise ValueError(f"vocabulary holds {_name(int(repeated[0]))} more than once")
         self.counts = np.ones(len(self), np.int64) if counts is None else np.asarray(counts, np.int64)
+        if self.counts.shape != (len(self),):
+            raise ValueError(f"counts must have shape ({len(self)},), got {_check.shape_text(self.counts.shape)}")
 
     @classmethod
     def of(cls, kind: str, text: str | bytes) -> "Vocabulary":
         """The vocabulary of `text`: its characters in code-point order, or all bytes."""
         _check.choice("symbols", kind, SYMBOLS)
         points, counts = np.unique(_code_points(kind, text), return_counts=True)
+        if not len(points):
+            raise ValueError("the text is empty")
         if kind == "characters":
             return cls(kind, map(chr, points.tolist()), counts)
         return cls(kind, counts=np.bincount(points, minlength=256))
@@ -65,7 +71,7 @@ class Vocabulary:
             position = int(np.argmax(unknown))
             raise ValueError(
                 f"character {_name(int(points[position]))} at position {position} is not among the "
-                f"{len(self)} symbols the model knows"
+                f"{len(self)} symbols the model knows; train it on text that has it, or with symbols='bytes'"
             )
         return self._order[place].astype(np.int32)
 
@@ -86,8 +92,9 @@ def _name(point: int) -> str:
 
 
 def _code_points(kind: str, text: str | bytes) -> np.ndarray:
+    text = read(kind, text)
     if kind == "bytes":
-        return np.frombuffer(text.encode() if isinstance(text, str) else text, np.uint8)
+        return np.frombuffer(text, np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
@@ -111,7 +118,7 @@ def read(kind: str, source: TextSource) -> str | bytes:
         name = source if isinstance(source, Path) else "the text"
         raise ValueError(
             f"{name} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}; "
-            "use symbols='bytes' for text in other encodings"
+            "use symbols='bytes' (--symbols bytes) for other encodings"
         ) from None
 
 
@@ -122,6 +129,8 @@ def find_files(paths: Iterable[Path], pattern: str = "*") -> list[Path]:
         if not path.is_dir():
             files.append(path)
             continue
+        if Path(pattern).is_absolute():
+            raise ValueError(f"the pattern must be relative to {path}, got {pattern!r}")
         below = (p for p in sorted(path.rglob(pattern)) if p.is_file())
         found = [p for p in below if not any(part.startswith(".") for part in p.relative_to(path).parts)]
         if not found:

@@ -7,17 +7,18 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite, log
 from typing import Any
 
 import numpy as np
 
+from fastlstm import _check
 from fastlstm.engines import Workspace
 from fastlstm.engines.blas import one_blas_thread
 from fastlstm.layers import State
 from fastlstm.network import LanguageNetwork
-from fastlstm.optim import Adam, Exponential, clip
+from fastlstm.optim import OPTIMIZERS, Adam, Exponential, clip
 from fastlstm.parameters import Parameters
 
 # Steps of text evaluated at once.
@@ -28,18 +29,49 @@ LEAST_WORK = 2e8
 
 @dataclass(frozen=True)
 class Options:
-    """How to train: the arguments of `Model.fit` that a checkpoint keeps."""
+    """How to train: the arguments of `Model.fit` that a checkpoint keeps, and their defaults there."""
 
-    epochs: int
-    batch_size: int
-    seq_length: int
-    optimizer: str
-    learning_rate: float
-    schedule: Exponential | None
-    clip_norm: float | None
-    clip_value: float | None
-    validation: float | None  # the fraction; None for none or for data of its own
-    threads: int
+    epochs: int = 50
+    batch_size: int = 50
+    seq_length: int = 50
+    optimizer: str = "adam"
+    learning_rate: float = 2e-3
+    schedule: Exponential | None = None
+    clip_norm: float | None = 5.0
+    clip_value: float | None = None
+    validation: float | None = 0.05  # the fraction; None for none or for data of its own
+    threads: int | None = None
+
+    def checked(self) -> "Options":
+        """The same with plain numbers, each in its range."""
+
+        def limit(name: str) -> float | None:
+            value = getattr(self, name)
+            return None if value is None else _check.number(name, value, 0, open_ends="(")
+
+        if not isinstance(self.schedule, Exponential | None):
+            raise TypeError(f"schedule must be a fastlstm.Exponential or None, got {type(self.schedule).__name__}")
+        return replace(
+            self,
+            epochs=_check.count("epochs", self.epochs, 0),
+            batch_size=_check.count("batch_size", self.batch_size),
+            seq_length=_check.count("seq_length", self.seq_length),
+            optimizer=_check.choice("optimizer", self.optimizer, OPTIMIZERS),
+            learning_rate=_check.number("learning_rate", self.learning_rate, 0, open_ends="("),
+            clip_norm=limit("clip_norm"),
+            clip_value=limit("clip_value"),
+            validation=None if self.validation is None else _check.number("validation", self.validation, 0, 1, open_ends=")"),
+            threads=None if self.threads is None else _check.count("threads", self.threads),
+        )
+
+    def resuming(self, saved: "Options") -> "Options":
+        """These options where they differ from the defaults, else the saved ones; refused where the text is cut by them."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        for name in ("batch_size", "seq_length", "validation"):
+            before, now = getattr(saved, name), changed.get(name, getattr(saved, name))
+            if before != now:
+                raise ValueError(f"{name} must be {before} to resume this checkpoint, got {now}")
+        return replace(saved, **changed)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -49,7 +81,7 @@ class Options:
     def from_json(cls, values: dict[str, Any]) -> "Options":
         """The inverse of `to_json`."""
         schedule = values["schedule"]
-        return cls(**{**values, "schedule": Exponential(**schedule) if schedule else None})
+        return cls(**{**values, "schedule": Exponential(**schedule) if schedule else None}).checked()
 
 
 @dataclass
@@ -62,12 +94,27 @@ class Position:
     symbols: int = 0           # how many those were
     seconds: float = 0.0       # trained so far, in all sessions
     fingerprint: int = 0       # of the training text
+    best_loss: float | None = None  # of all epochs, on the held-out text if there is one
     history: list[dict[str, Any]] = field(default_factory=list)
     state: State | None = None  # carried from window to window; None is zero
 
     def to_json(self) -> dict[str, Any]:
         """All but the state as JSON values."""
         return {name: value for name, value in vars(self).items() if name != "state"}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Position":
+        """The inverse of `to_json`."""
+        position = cls(**values)
+        for name in ("epoch", "window", "symbols", "fingerprint"):
+            _check.count(name, getattr(position, name), 0)
+        for name in ("loss_sum", "seconds"):
+            _check.number(name, getattr(position, name), 0)
+        if position.best_loss is not None:
+            _check.number("best_loss", position.best_loss, 0)
+        if not (isinstance(position.history, list) and all(isinstance(record, dict) for record in position.history)):
+            raise TypeError("history must be a list of records")
+        return position
 
 
 def bits(nats: float) -> float:
@@ -77,7 +124,8 @@ def bits(nats: float) -> float:
 
 def metrics(nats: float) -> dict[str, float]:
     """The measures of a language model that needs `nats` a symbol on average."""
-    return {"loss": nats, "bits_per_symbol": bits(nats), "perplexity": float(np.exp(nats))}
+    with np.errstate(over="ignore"):  # a perplexity beyond all numbers is infinite
+        return {"loss": nats, "bits_per_symbol": bits(nats), "perplexity": float(np.exp(nats))}
 
 
 def evaluate(network: LanguageNetwork, ids: np.ndarray) -> float:
@@ -101,11 +149,12 @@ class Windows:
         if len(ids) < T * B + 1:
             raise ValueError(
                 f"the training text has {len(ids)} symbols, fewer than the {T * B + 1} of one training window "
-                f"(seq_length {T} x batch_size {B} + 1)"
+                f"(seq_length {T} x batch_size {B} + 1); make one of them smaller"
             )
         steps = (len(ids) - 1) // B
         self._streams = np.ascontiguousarray(ids[: steps * B].reshape(B, steps).T)
         self._targets = np.ascontiguousarray(ids[1 : steps * B + 1].reshape(B, steps).T)
+        self.fingerprint = zlib.crc32(ids)
         count = -(-steps // T)
         self._edges = np.linspace(0, steps, count + 1).astype(np.int64)
 
@@ -185,14 +234,16 @@ class Interruptible:
 
     def __enter__(self) -> "Interruptible":
         self._held = self._caught = False
-        self._installed = threading.current_thread() is threading.main_thread()
+        # A handler of the program's own, or none, is left alone.
+        python_handles = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._installed = python_handles and threading.current_thread() is threading.main_thread()
         if self._installed:
-            self._before = signal.signal(signal.SIGINT, self._handle)
+            signal.signal(signal.SIGINT, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._installed:
-            signal.signal(signal.SIGINT, self._before)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _handle(self, *_: object) -> None:
         self._caught = True
@@ -212,13 +263,13 @@ class Interruptible:
 
 
 class Trainer:
-    """Trains a network on ids, from a position to the end of the last epoch.
+    """Trains a network on the windows of a text, from a position to the end of the last epoch.
 
     Args:
         network, optimizer: changed in place.
         position: where to start; kept up to date.
-        options: see `Options`.
-        ids: the training text.
+        options: see `Options`; `threads` is a number.
+        windows: of the training text.
         held_out: ids to evaluate after each epoch; None for no validation.
         seed: of the dropout masks.
         on_window: called after each window with the number of its symbols and its mean loss.
@@ -227,19 +278,14 @@ class Trainer:
     """
 
     def __init__(
-        self, network: LanguageNetwork, optimizer: Adam, position: Position, options: Options, ids: np.ndarray,
+        self, network: LanguageNetwork, optimizer: Adam, position: Position, options: Options, windows: Windows,
         held_out: np.ndarray | None, seed: int, on_window: Callable[[int, float], None],
         on_epoch: Callable[[dict[str, Any]], None], max_seconds: float | None,
     ) -> None:
         self.network, self.optimizer, self.position, self.options = network, optimizer, position, options
         self.held_out, self._seed, self._max_seconds = held_out, seed, max_seconds
         self._on_window, self._on_epoch = on_window, on_epoch
-        self.windows = Windows(ids, options.seq_length, options.batch_size)
-        fingerprint = zlib.crc32(ids)
-        started = position.epoch or position.window
-        if started and position.fingerprint != fingerprint:
-            raise ValueError("this is not the text the checkpoint was trained on; resume with the same files")
-        position.fingerprint = fingerprint
+        self.windows = windows
 
     def run(self) -> list[dict[str, Any]]:
         """Train; returns the records of the epochs finished here."""
@@ -266,8 +312,9 @@ class Trainer:
         position, options = self.position, self.options
         tokens, targets = self.windows[position.window]
         state = position.state or self.network.zero_state(options.batch_size)
-        place = f"epoch {position.epoch}, window {position.window}"
-        loss, state, gradients = workers.window(tokens, targets, state, (self._seed, self.optimizer.steps))
+        place = f"epoch {position.epoch + 1}, window {position.window}"
+        with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
+            loss, state, gradients = workers.window(tokens, targets, state, (self._seed, self.optimizer.steps))
         if not isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} in {place}; the weights are unchanged")
         try:
@@ -286,7 +333,17 @@ class Trainer:
         factor = self.options.schedule(self.position.epoch) if self.options.schedule else 1.0
         return self.options.learning_rate * factor
 
+    def check_weights(self) -> None:
+        """FloatingPointError where a weight is NaN or infinite, as after a step far too large."""
+        for name, array in self.network.parameters:
+            if not np.isfinite(array).all():
+                raise FloatingPointError(
+                    f"{name} holds NaN or Inf after {self.optimizer.steps} steps: the learning rate is too large, and the last "
+                    "checkpoint is the last good state"
+                )
+
     def _end_epoch(self, symbols_per_second: float) -> None:
+        self.check_weights()
         position = self.position
         loss = position.loss_sum / position.symbols
         record = {
@@ -299,6 +356,10 @@ class Trainer:
         if self.held_out is not None:
             held_out_loss = evaluate(self.network, self.held_out)
             record |= {"validation_loss": held_out_loss, "validation_bits_per_symbol": bits(held_out_loss)}
+        judged = record.get("validation_loss", loss)
+        record["best"] = position.best_loss is None or judged < position.best_loss
+        if record["best"]:
+            position.best_loss = judged
         record["seconds"] = position.seconds
         if position.history and position.history[-1]["epoch"] == record["epoch"]:
             position.history.pop()  # written when max_seconds cut this epoch off

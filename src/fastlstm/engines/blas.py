@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
 _KINDS = {name: kind for kind, name in enumerate(ACTIVATIONS)}  # as the FL_ constants count them
 
 
+class _ThreadCount(NamedTuple):
+    """How a BLAS library tells and takes its number of threads."""
+
+    get: Callable[[], int]
+    set: Callable[[int], Any]
+
+
+def _thread_count(library: Any) -> _ThreadCount:
+    """Of a library found by threadpoolctl; for OpenBLAS its own functions, as threadpoolctl's heed one thread only."""
+    for name in library.check_symbols if library.internal_api == "openblas" else ():
+        if hasattr(library.dynlib, name):
+            return _ThreadCount(getattr(library.dynlib, name), getattr(library.dynlib, name.replace("get_num", "set_num")))
+    return _ThreadCount(library.get_num_threads, library.set_num_threads)
+
+
 class _OneBlasThread:
     """Holds SciPy's BLAS to one thread while any block is inside, and restores it when the last one leaves.
 
@@ -27,33 +44,45 @@ class _OneBlasThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._libraries: list | None = None
+        self._libraries: list[_ThreadCount] | None = None
         self._before: list[int] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        """A forked child has none of the threads that were inside."""
+        self._lock = threading.Lock()
+        if self._inside:
+            self._inside = 0
+            self._restore()
+
+    def _restore(self) -> None:
+        for library, threads in zip(self._libraries, self._before, strict=True):
+            library.set(threads)
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
                 if self._libraries is None:
                     self._libraries = self._find()
-                self._before = [library.get_num_threads() for library in self._libraries]
+                self._before = [library.get() for library in self._libraries]
                 for library in self._libraries:
-                    library.set_num_threads(1)
+                    library.set(1)
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                for library, threads in zip(self._libraries, self._before, strict=True):
-                    library.set_num_threads(threads)
+                self._restore()
 
     @staticmethod
-    def _find() -> list:
+    def _find() -> list[_ThreadCount]:
         _core.load_blas()
         from threadpoolctl import ThreadpoolController
 
         found = ThreadpoolController().select(user_api="blas").lib_controllers
-        return [library for library in found if "numpy.libs" not in library.filepath]  # NumPy brings its own
+        return [_thread_count(library) for library in found if "numpy.libs" not in library.filepath]  # NumPy has its own
 
 
 one_blas_thread = _OneBlasThread()
@@ -75,6 +104,7 @@ class Saved(NamedTuple):
     workspace: Workspace
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def bias_of(stack: LSTM, k: int) -> np.ndarray:
     """The sum of layer k's two biases (4H,), zeros without them."""
     if not stack.bias:
@@ -82,6 +112,7 @@ def bias_of(stack: LSTM, k: int) -> np.ndarray:
     return stack.parameters[f"bias_ih_l{k}"] + stack.parameters[f"bias_hh_l{k}"]
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def token_table(stack: LSTM) -> np.ndarray:
     """Row v (4H,) is layer 0's pre-activation for the one-hot input v: what makes a token a row gather."""
     return np.add(stack.parameters["weight_ih_l0"].T, bias_of(stack, 0), order="C")

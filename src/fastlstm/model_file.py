@@ -1,0 +1,91 @@
+"""What a model file holds: a `Model` as arrays and JSON sections, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlstm import _check
+from fastlstm.network import network_shapes
+from fastlstm.optim import OPTIMIZERS
+from fastlstm.text import Vocabulary
+from fastlstm.training import Options, Position
+
+if TYPE_CHECKING:
+    from fastlstm.model import Model
+
+MOMENTS = ("first_moment", "second_moment")
+
+
+def pack(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and sections of a model whose vocabulary is known."""
+    arrays = {**model.network.parameters.arrays, "vocabulary.counts": model.vocabulary.counts}
+    sections: dict[str, Any] = {
+        "config": model.config,
+        "seed": model.seed,
+        "random_state": model._rng.bit_generator.state,
+        "vocabulary": model.vocabulary.symbols,
+    }
+    if model._optimizer:
+        for moment in MOMENTS:
+            arrays |= {f"{moment}.{name}": array for name, array in getattr(model._optimizer, moment)}
+        sections["optimizer"] = {"name": model._optimizer.name, "steps": model._optimizer.steps}
+    if model._position:
+        sections["options"], sections["position"] = model._options.to_json(), model._position.to_json()
+        if model._position.state:
+            arrays["state.h"], arrays["state.c"] = model._position.state
+    return arrays, sections
+
+
+def unpack(model_class: type[Model], arrays: dict[str, np.ndarray], sections: dict[str, Any]) -> Model:
+    """The model of these arrays and sections; any error means that they do not fit together."""
+    arrays, config = dict(arrays), sections["config"]
+    vocabulary = Vocabulary(config["symbols"], sections["vocabulary"], _counts(arrays.pop("vocabulary.counts")))
+    _check_sizes(config, len(vocabulary), arrays)
+    model = model_class(**config, seed=sections["seed"], vocabulary=vocabulary.symbols or None)
+    model.vocabulary = vocabulary
+    parameters = model.network.parameters
+
+    def take(prefix: str) -> dict[str, np.ndarray]:
+        return {name: arrays.pop(prefix + name) for name in parameters.arrays if prefix + name in arrays}
+
+    parameters.load(take(""))
+    if "optimizer" in sections:
+        optimizer = OPTIMIZERS[sections["optimizer"]["name"]](parameters)
+        optimizer.steps = _check.count("steps", sections["optimizer"]["steps"], 0)
+        for moment in MOMENTS:
+            getattr(optimizer, moment).load(take(f"{moment}."))
+        model._optimizer = optimizer
+    if "position" in sections:
+        model._options, model._position = Options.from_json(sections["options"]), Position.from_json(sections["position"])
+        if "state.h" in arrays:
+            shape = (model.config["num_layers"], model._options.batch_size, model.config["hidden_size"])
+            h, c = (_check.array(name, arrays.pop(name), shape, model.network.dtype) for name in ("state.h", "state.c"))
+            model._position.state = h, c
+    if arrays:
+        raise ValueError(f"it holds tensors this version does not know: {', '.join(sorted(arrays))}")
+    model._rng.bit_generator.state = sections["random_state"]
+    return model
+
+
+def _counts(counts: np.ndarray) -> np.ndarray:
+    if counts.ndim != 1 or counts.dtype != np.dtype(np.int64) or counts.min(initial=0) < 0 or not counts.any():
+        raise ValueError("vocabulary.counts must be int64 counts (V,), not all of them 0")
+    return counts
+
+
+def _check_sizes(config: dict[str, Any], V: int, arrays: dict[str, np.ndarray]) -> None:
+    """Compare the sizes a file declares with the arrays it has, before anything of those sizes is made."""
+    H, L = _check.count("hidden_size", config["hidden_size"]), _check.count("num_layers", config["num_layers"])
+    dtype = _check.float_dtype(config["dtype"])
+    if len(arrays) < L:
+        raise ValueError(f"num_layers is {L}, but there are only {len(arrays)} tensors")
+    for name, shape in network_shapes(V, H, L, config["embedding"]).items():
+        if name not in arrays:
+            raise ValueError(f"missing parameters: {name}")
+        found = arrays[name]
+        if found.shape != shape:
+            raise ValueError(f"{name} must have shape {_check.shape_text(shape)}, got {_check.shape_text(found.shape)}")
+        if found.dtype != dtype:
+            raise ValueError(f"{name} must be {dtype}, got {found.dtype}")
