@@ -40,7 +40,7 @@ cdef extern from "fastlstm.h" nogil:
         int (*supported)() noexcept nogil
 
 # Only _core links the C library: the functions of fastlstm.h are declared in _core.pyx, and what others need is here.
-cdef const fl_row *row  # the chosen row of the kernel table
+cdef fl_row *row  # the chosen row of the kernel table
 
 # C (m, n) = op(A) op(B) + beta C, row-major; op(X) is X or its transpose, op(A) is (m, k), op(B) is (k, n).
 # load_blas() must have been called.

@@ -31,7 +31,7 @@ def use_isa(name: str | None) -> None:
     cdef const fl_row *chosen = fl_select(NULL if name is None else <const char *>wanted)
     if chosen is NULL:
         raise ValueError(f"instruction set must be one of {available_isas()} on this processor, got {name!r}")
-    row = chosen
+    row = <fl_row *>chosen
 
 
 def isa() -> str:
