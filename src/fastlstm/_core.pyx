@@ -27,8 +27,12 @@ def available_isas() -> list[str]:
 def use_isa(name: str | None) -> None:
     """Choose a row of the kernel table by name, or the best one with None."""
     global row
-    cdef bytes wanted = b"" if name is None else name.encode()
-    cdef const fl_row *chosen = fl_select(NULL if name is None else <const char *>wanted)
+    cdef bytes encoded
+    cdef const char *wanted = NULL
+    if name is not None:
+        encoded = name.encode()
+        wanted = encoded
+    cdef const fl_row *chosen = fl_select(wanted)
     if chosen is NULL:
         raise ValueError(f"instruction set must be one of {available_isas()} on this processor, got {name!r}")
     row = <fl_row *>chosen
