@@ -40,9 +40,9 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     text = standard_library()
     vocabulary = Vocabulary.of("characters", text)
     _say(
-        f"Reading the standard library of Python {sys.version.split()[0]}: {len(text):,} characters, "
-        f"{len(vocabulary)} different ones.\n"
-        f"The network, {NUM_LAYERS}x{HIDDEN_SIZE}, reads one character after another and guesses the next.\n"
+        f"The source of Python {sys.version.split()[0]}'s standard library: {len(text):,} characters, "
+        f"{len(vocabulary)} of them\ndifferent. "
+        f"The network, {NUM_LAYERS}x{HIDDEN_SIZE}, reads one after another and guesses the next.\n"
         f"Untrained, it writes:"
     )
     model = Model(hidden_size=HIDDEN_SIZE, num_layers=NUM_LAYERS, vocabulary=vocabulary.symbols, seed=seed)
