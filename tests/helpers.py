@@ -6,6 +6,8 @@ import numpy as np
 
 from fastlstm import LSTM, reference
 
+RAGGED = (4, 0, 6, 1)  # lengths of T = 6: unsorted, one empty, one full
+
 
 class Case(NamedTuple):
     """A stack with random parameters, its input, a nonzero state, and the gradients of a loss at its outputs."""

@@ -22,6 +22,7 @@ from fastlstm.network import LanguageNetwork
 from fastlstm.optim import OPTIMIZERS, Adam, Exponential
 from fastlstm.progress import Progress
 from fastlstm.sample import Generator
+from fastlstm.session import Options, Position
 from fastlstm.text import SYMBOLS, TextSource, Vocabulary, read
 from fastlstm.threads import get_threads
 
@@ -100,8 +101,8 @@ class Model:
         self.vocabulary: Vocabulary | None = None
         self.network: LanguageNetwork | None = None
         self._optimizer: Adam | None = None
-        self._options: training.Options | None = None
-        self._position: training.Position | None = None
+        self._options: Options | None = None
+        self._position: Position | None = None
         if vocabulary is not None or symbols == "bytes":
             self._build(Vocabulary(symbols, vocabulary or ()))
 
@@ -135,7 +136,7 @@ class Model:
         return self._position.epoch if self._position else 0
 
     @property
-    def options(self) -> training.Options | None:
+    def options(self) -> Options | None:
         """How the latest training was done."""
         return self._options
 
@@ -196,7 +197,7 @@ class Model:
             raise RuntimeError("this model is being trained in another thread")
         try:
             is_fraction = isinstance(validation, Real | None)
-            options = training.Options(
+            options = Options(
                 epochs, batch_size, seq_length, optimizer, learning_rate, schedule, clip_norm, clip_value,
                 validation if is_fraction else None, threads,
             ).checked()
@@ -225,7 +226,7 @@ class Model:
                 self._build(vocabulary)
             self.vocabulary.counts = np.bincount(ids, minlength=len(vocabulary))
             if not resume:
-                self._position = training.Position(fingerprint=windows.fingerprint)
+                self._position = Position(fingerprint=windows.fingerprint)
             self._options = options
             return self._train(windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
         finally:

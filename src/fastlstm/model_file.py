@@ -9,8 +9,8 @@ import numpy as np
 from fastlstm import _check
 from fastlstm.network import network_shapes
 from fastlstm.optim import OPTIMIZERS
+from fastlstm.session import Options, Position
 from fastlstm.text import Vocabulary
-from fastlstm.training import Options, Position
 
 if TYPE_CHECKING:
     from fastlstm.model import Model

@@ -1,0 +1,98 @@
+"""A training session as data: how to train, and where training stands."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from fastlstm import _check
+from fastlstm.layers import State
+from fastlstm.optim import OPTIMIZERS, Exponential
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train: the arguments of `Model.fit` that a checkpoint keeps, and their defaults there."""
+
+    epochs: int = 50
+    batch_size: int = 50
+    seq_length: int = 50
+    optimizer: str = "adam"
+    learning_rate: float = 2e-3
+    schedule: Exponential | None = None
+    clip_norm: float | None = 5.0
+    clip_value: float | None = None
+    validation: float | None = 0.05  # the fraction; None for none or for data of its own
+    threads: int | None = None
+
+    def checked(self) -> "Options":
+        """The same with plain numbers, each in its range."""
+
+        def limit(name: str) -> float | None:
+            value = getattr(self, name)
+            return None if value is None else _check.number(name, value, 0, open_ends="(")
+
+        if not isinstance(self.schedule, Exponential | None):
+            raise TypeError(f"schedule must be a fastlstm.Exponential or None, got {type(self.schedule).__name__}")
+        return replace(
+            self,
+            epochs=_check.count("epochs", self.epochs, 0),
+            batch_size=_check.count("batch_size", self.batch_size),
+            seq_length=_check.count("seq_length", self.seq_length),
+            optimizer=_check.choice("optimizer", self.optimizer, OPTIMIZERS),
+            learning_rate=_check.number("learning_rate", self.learning_rate, 0, open_ends="("),
+            clip_norm=limit("clip_norm"),
+            clip_value=limit("clip_value"),
+            validation=None if self.validation is None else _check.number("validation", self.validation, 0, 1, open_ends=")"),
+            threads=None if self.threads is None else _check.count("threads", self.threads),
+        )
+
+    def resuming(self, saved: "Options") -> "Options":
+        """These options where they differ from the defaults, else the saved ones; refused where the text is cut by them."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        for name in ("batch_size", "seq_length", "validation"):
+            before, now = getattr(saved, name), changed.get(name, getattr(saved, name))
+            if before != now:
+                raise ValueError(f"{name} must be {before} to resume this checkpoint, got {now}")
+        return replace(saved, **changed)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Options":
+        """The inverse of `to_json`."""
+        schedule = values["schedule"]
+        return cls(**{**values, "schedule": Exponential(**schedule) if schedule else None}).checked()
+
+
+@dataclass
+class Position:
+    """Where training stands: everything but the weights and moments that the next window depends on."""
+
+    epoch: int = 0             # epochs finished
+    window: int = 0            # windows of the present epoch done
+    loss_sum: float = 0.0      # nats of the present epoch's symbols so far
+    symbols: int = 0           # how many those were
+    seconds: float = 0.0       # trained so far, in all sessions
+    fingerprint: int = 0       # of the training text
+    best_loss: float | None = None  # of all epochs, on the held-out text if there is one
+    history: list[dict[str, Any]] = field(default_factory=list)
+    state: State | None = None  # carried from window to window; None is zero
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the state as JSON values."""
+        return {name: value for name, value in vars(self).items() if name != "state"}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Position":
+        """The inverse of `to_json`."""
+        position = cls(**values)
+        for name in ("epoch", "window", "symbols", "fingerprint"):
+            _check.count(name, getattr(position, name), 0)
+        for name in ("loss_sum", "seconds"):
+            _check.number(name, getattr(position, name), 0)
+        if position.best_loss is not None:
+            _check.number("best_loss", position.best_loss, 0)
+        if not (isinstance(position.history, list) and all(isinstance(record, dict) for record in position.history)):
+            raise TypeError("history must be a list of records")
+        return position

@@ -1,0 +1,375 @@
+"""What the LSTM stack promises besides its numbers: arrays, streams, parameters, engines, dropout, errors."""
+
+import numpy as np
+import pytest
+
+import fastlstm
+from fastlstm import LSTM, _check
+from helpers import (
+    RAGGED,
+    assert_close,
+    assert_equal,
+    random_case,
+    run,
+)
+
+# ---- arrays in, arrays out ---------------------------------------------------------------------------------------
+
+
+def unaligned(a):
+    memory = np.empty(a.nbytes + 1, np.uint8)[1:]
+    memory[:] = np.frombuffer(a.tobytes(), np.uint8)
+    return memory.view(a.dtype).reshape(a.shape)
+
+
+def read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def memory_mapped(a, tmp_path):
+    path = tmp_path / f"{id(a)}.bin"
+    a.tofile(path)
+    return np.memmap(path, a.dtype, "r", shape=a.shape)
+
+
+FORMS = {
+    "read-only": lambda a, _: read_only(a),
+    "Fortran": lambda a, _: np.asfortranarray(a),
+    "negative strides": lambda a, _: np.flip(np.flip(a).copy()),
+    "every second element": lambda a, _: np.repeat(a, 2, axis=-1)[..., ::2],
+    "big-endian": lambda a, _: a.astype(a.dtype.newbyteorder(">")),
+    "unaligned": lambda a, _: unaligned(a),
+    "memory-mapped": memory_mapped,
+    "nested lists": lambda a, _: a.tolist(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["numbers", "tokens"])
+def test_forms_of_arrays_give_the_same_bits_and_are_not_modified(dtype, form, kind, tmp_path):
+    case = random_case(L=2, dtype=dtype, lengths=RAGGED)
+    if kind == "tokens":
+        case = case._replace(x=np.random.default_rng(0).integers(0, 3, (6, 4), np.int32))
+    formed = case._replace(
+        x=FORMS[form](case.x, tmp_path), dy=FORMS[form](case.dy, tmp_path), lengths=FORMS[form](case.lengths, tmp_path),
+        state=[FORMS[form](a, tmp_path) for a in case.state], dstate=[FORMS[form](a, tmp_path) for a in case.dstate],
+    )
+    assert_equal(run(formed), run(case))
+    for given, original in zip((formed.x, formed.dy, *formed.state, *formed.dstate),
+                               (case.x, case.dy, *case.state, *case.dstate), strict=True):
+        np.testing.assert_array_equal(given, original)
+    if kind == "numbers":
+        stream = case.rnn.stream(4)
+        np.testing.assert_array_equal(stream.step(formed.x[0]), case.rnn.stream(4).step(case.x[0]))
+
+
+@pytest.mark.parametrize("lengths", [None, RAGGED])
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+def test_arrays_in_and_out_belong_to_the_caller(engine, lengths):
+    """Overwriting whatever went into or came out of `forward` changes nothing that `backward` returns."""
+    case = random_case(L=2, lengths=lengths)
+    with fastlstm.engine(engine):
+        want = run(case)
+        y, (h, c), tape = case.rnn.forward(case.x, case.state, case.lengths)
+        for array in (case.x, *case.state, y, h, c):
+            array.fill(7)
+        if lengths is not None:
+            case.lengths.fill(0)
+        dx, (dh0, dc0), gradients = case.rnn.backward(tape, case.dy, case.dstate)
+    got = {"dx": dx, "dh0": dh0, "dc0": dc0, **gradients}
+    assert_equal(got, {name: want[name] for name in got})
+    arrays = list(got.values())
+    assert not any(np.shares_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
+
+
+def test_token_arrays_may_be_reused_before_backward():
+    """The tokens were checked once: what comes later must not be used to index."""
+    case = random_case(I=5)
+    tokens = np.zeros((6, 4), np.int32)
+    want = run(case._replace(x=tokens))
+    _, _, tape = case.rnn.forward(tokens, case.state)
+    tokens.fill(10**6)
+    _, _, gradients = case.rnn.backward(tape, case.dy, case.dstate)
+    assert_equal(gradients, {name: want[name] for name in gradients})
+
+
+def test_tape_serves_once_and_only_its_own_stack():
+    case = random_case()
+    _, _, tape = case.rnn.forward(case.x)
+    wider = LSTM(3, 8)
+    with pytest.raises(ValueError, match="tape must come from this stack's own forward"):
+        wider.backward(tape, np.zeros((6, 4, 8)))
+    with pytest.raises(ValueError, match=r"dy must have shape \(6, 4, 5\), got \(6, 4, 4\)"):
+        case.rnn.backward(tape, case.dy[..., 1:])
+    case.rnn.backward(tape, case.dy)
+    with pytest.raises(RuntimeError, match="already served"):
+        case.rnn.backward(tape, case.dy)
+
+
+# ---- streams -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+def test_stream_writes_into_out_and_keeps_its_state_to_itself(engine):
+    case = random_case(L=2, dtype="float32")
+    with fastlstm.engine(engine):
+        y, _ = case.rnn(case.x)
+        stream, out = case.rnn.stream(4), np.empty((4, 5), np.float32)
+        assert stream.step(case.x[0], out=out) is out
+        np.testing.assert_allclose(out, y[0], rtol=1e-5, atol=1e-6)
+        out.fill(7)
+        for state in (*stream.state, stream.step(case.x[1])):
+            state.fill(7)
+        np.testing.assert_allclose(stream.step(case.x[2]), y[2], rtol=1e-5, atol=1e-6)
+        stream.reset()
+        np.testing.assert_allclose(stream.step(case.x[0]), y[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fault", ["shape", "dtype", "order", "read-only"])
+def test_stream_refuses_an_unfit_out(fault):
+    stream, fit = LSTM(3, 5).stream(4), np.empty((4, 5), np.float32)
+    out = {
+        "shape": fit[1:], "dtype": fit.astype(float), "order": np.asfortranarray(fit), "read-only": read_only(fit)
+    }[fault]
+    with pytest.raises(ValueError, match=r"out must be a writable C-contiguous float32 array of shape \(4, 5\)"):
+        stream.step(np.zeros((4, 3)), out)
+
+
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+@pytest.mark.parametrize("kind", ["numbers", "tokens"])
+def test_stream_sees_new_parameters(engine, kind):
+    case, other = random_case(L=2), random_case(L=2, seed=1)
+    x = case.x if kind == "numbers" else np.zeros((6, 4), np.int32)
+    with fastlstm.engine(engine):
+        stream = case.rnn.stream(4)
+        stream.step(x[0])
+        case.rnn.load_state_dict(other.rnn.state_dict())
+        stream.reset()
+        expected = other.rnn.stream(4)
+        np.testing.assert_array_equal(stream.step(x[0]), expected.step(x[0]))
+
+
+# ---- parameters, engines, dropout --------------------------------------------------------------------------------
+
+
+def test_parameters_are_read_only_and_state_dict_is_a_copy():
+    rnn = LSTM(3, 5, 2, seed=0)
+    for array in rnn.parameters.values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    with pytest.raises(TypeError):
+        rnn.parameters["weight_ih_l0"] = np.zeros((20, 3))
+    before = rnn.state_dict()
+    rnn.state_dict()["weight_ih_l0"].fill(0)
+    assert_equal(rnn.state_dict(), before)
+
+
+def test_new_parameters_are_seeded_bounded_and_remember():
+    rnn = LSTM(3, 16, 2, seed=0)
+    assert_equal(rnn.parameters, LSTM(3, 16, 2, seed=0).parameters)
+    assert not np.array_equal(rnn.parameters["weight_ih_l0"], LSTM(3, 16, 2, seed=1).parameters["weight_ih_l0"])
+    for name, array in rnn.parameters.items():
+        if name.startswith("weight"):
+            assert 0.2 < np.abs(array).max() <= 0.25
+    for k in range(2):
+        forget = rnn.parameters[f"bias_ih_l{k}"][16:32] + rnn.parameters[f"bias_hh_l{k}"][16:32]
+        np.testing.assert_array_equal(forget, 1)
+
+
+def test_load_state_dict_is_strict_and_changes_nothing_on_error():
+    rnn = LSTM(3, 5, seed=0)
+    before, new = rnn.state_dict(), LSTM(3, 5, seed=1).state_dict()
+    without = {name: a for name, a in new.items() if name != "bias_hh_l0"}
+    for wrong, message in [
+        (without, "missing parameters: bias_hh_l0"),
+        (new | {"weight_ih_l1": np.zeros((20, 5))}, "unexpected parameters: weight_ih_l1"),
+        (new | {"bias_hh_l0": np.zeros(19)}, r"bias_hh_l0 must have shape \(20,\), got \(19,\)"),
+        (new | {"bias_hh_l0": np.zeros(20, complex)}, "bias_hh_l0 must hold real numbers, got dtype complex128"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            rnn.load_state_dict(wrong)
+        assert_equal(rnn.state_dict(), before)
+    rnn.load_state_dict(new)
+    for array in new.values():
+        kept = array.copy()
+        array.fill(7)  # a copy was taken
+        assert any(np.array_equal(kept, p) for p in rnn.parameters.values())
+
+
+def test_engines_are_chosen_and_agree():
+    case = random_case(L=2, dtype="float32", lengths=RAGGED, dropout=0.3)
+    blas = run(case, dropout_seed=2)
+    with fastlstm.engine("reference"):
+        assert fastlstm.cpu_info()["engine"] == "reference"
+        by_reference = run(case, dropout_seed=2)
+        with fastlstm.engine("blas"):
+            assert_equal(run(case, dropout_seed=2), blas)
+    assert fastlstm.cpu_info()["engine"] == "blas"
+    assert_close(blas, by_reference, 5e-6)
+    assert all(a.dtype == np.float32 for a in by_reference.values())
+    fastlstm.set_engine("reference")
+    try:
+        assert_equal(run(case, dropout_seed=2), by_reference)
+        with fastlstm.engine("blas"):
+            _, _, tape = case.rnn.forward(case.x)
+        case.rnn.backward(tape, case.dy)  # by the engine that made the tape
+    finally:
+        fastlstm.set_engine("blas")
+
+
+def test_only_forward_drops_and_its_mask_is_seeded():
+    case = random_case(L=2, dropout=0.5)
+    plain = LSTM(3, 5, 2, dtype="float64")
+    plain.load_state_dict(case.rnn.state_dict())
+    y, _ = case.rnn(case.x)
+    np.testing.assert_array_equal(y, plain(case.x)[0])
+    np.testing.assert_array_equal(case.rnn(case.x)[0], y)
+    seeded = [case.rnn.forward(case.x, dropout_seed=seed)[0] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(seeded[0], seeded[1])
+    assert not np.array_equal(seeded[0], seeded[2])
+    assert not np.array_equal(seeded[0], y)
+    drawn = [case.rnn.forward(case.x)[0] for _ in range(2)]
+    assert not np.array_equal(*drawn)
+
+
+def test_dropout_masks_are_scaled_to_keep_the_mean(dtype):
+    masks = LSTM(3, 100, 3, dropout=0.2, dtype=dtype).dropout_masks(100, 10, 0)
+    assert len(masks) == 2
+    assert not np.array_equal(*masks)
+    for mask in masks:
+        assert mask.dtype == dtype
+        assert set(np.unique(mask)) == {dtype.type(0), dtype.type(1 / 0.8)}
+        assert abs(np.mean(mask == 0) - 0.2) < 0.01
+
+
+# ---- errors ------------------------------------------------------------------------------------------------------
+
+
+def test_token_outside_the_vocabulary_is_named_with_its_place():
+    tokens = np.zeros((10, 20), np.int64)
+    rnn = LSTM(65, 4)
+    for token in (70, -1, 65, 2**40):
+        tokens[3, 12] = token
+        with pytest.raises(IndexError) as raised:
+            rnn(tokens)
+        assert str(raised.value) == f"token id {token} at position (3, 12) is outside [0, 65)"
+    rnn(tokens, lengths=[10] * 12 + [3] + [10] * 7)  # in the padding it does not matter
+    with pytest.raises(IndexError, match=r"token id 65 at position 1 is outside \[0, 65\)"):
+        rnn.stream(2).step([0, 65])
+
+
+@pytest.mark.parametrize(("x", "message"), [
+    (np.zeros((10, 4, 31)), "x must have shape (T, B, 32), got (10, 4, 31)"),
+    (np.zeros((10, 4)), "x must have shape (T, B, 32), got (10, 4)"),
+    (np.zeros(10, int), "x must have shape (T, B, 32), got (10,)"),
+    (np.zeros((10, 4, 32), complex), "x must hold real numbers, got dtype complex128"),
+    ([["a", "b"]], "x must hold real numbers, got dtype <U1"),
+    (np.zeros((10, 4, 32), object), "x must hold real numbers, got dtype object"),
+])
+def test_wrong_x_is_refused(x, message):
+    for call in (LSTM(32, 8), LSTM(32, 8).forward):
+        with pytest.raises(ValueError) as raised:  # noqa: PT011
+            call(x)
+        assert str(raised.value) == message
+
+
+def test_wrong_states_are_refused():
+    rnn, x = LSTM(3, 64, 2), np.zeros((5, 4, 3))
+    good, wrong = np.zeros((2, 4, 64)), np.zeros((1, 4, 64))
+    with pytest.raises(ValueError, match=r"^h0 must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
+        rnn(x, (wrong, good))
+    with pytest.raises(ValueError, match=r"^c0 must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
+        rnn(x, (good, wrong))
+    with pytest.raises(TypeError, match=r"the state must be a pair \(h0, c0\), got ndarray"):
+        rnn(x, good)
+    _, _, tape = rnn.forward(x)
+    with pytest.raises(ValueError, match=r"^dc must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
+        rnn.backward(tape, np.zeros((5, 4, 64)), (good, wrong))
+
+
+@pytest.mark.parametrize(("lengths", "error", "message"), [
+    ([5, 5], ValueError, r"lengths must have shape \(4,\), got \(2,\)"),
+    ([5, 6, 5, 5], ValueError, "lengths must be between 0 and T = 5, got 6 at index 1"),
+    ([5, 5, -1, 5], ValueError, "lengths must be between 0 and T = 5, got -1 at index 2"),
+    ([5.0, 5, 5, 5], TypeError, "lengths must be an integer array, got float64"),
+])
+def test_wrong_lengths_are_refused(lengths, error, message):
+    for x in (np.zeros((5, 4, 3)), np.zeros((5, 4), int)):
+        with pytest.raises(error, match=message):
+            LSTM(3, 8)(x, lengths=lengths)
+
+
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"activation": "tahn"}, ValueError, "got 'tahn'; did you mean 'tanh'?"),
+    ({"recurrent_activation": "sigmod"}, ValueError, "got 'sigmod'; did you mean 'sigmoid'?"),
+    ({"dtype": "float16"}, ValueError, "dtype must be one of 'float32', 'float64', got 'float16'"),
+    ({"dtype": "flaot32"}, ValueError, "got 'flaot32'; did you mean 'float32'?"),
+    ({"dtype": np.int32}, ValueError, "dtype must be 'float32' or 'float64', got <class 'numpy.int32'>"),
+    ({"dtype": None}, ValueError, "dtype must be 'float32' or 'float64', got None"),
+    ({"hidden_size": 0}, ValueError, "hidden_size must be at least 1, got 0"),
+    ({"hidden_size": 2.5}, TypeError, "hidden_size must be a whole number, got 2.5"),
+    ({"num_layers": 0}, ValueError, "num_layers must be at least 1, got 0"),
+    ({"dropout": -0.1}, ValueError, "dropout must be in [0, 1), got"),
+    ({"dropout": 1}, ValueError, "dropout must be in [0, 1), got"),
+    ({"dropout": float("nan")}, ValueError, "dropout must be in [0, 1), got"),
+    ({"dropout": "half"}, TypeError, "dropout must be a number, got 'half'"),
+])
+def test_wrong_options_are_refused(options, error, message):
+    with pytest.raises(error) as raised:
+        LSTM(**{"input_size": 3, "hidden_size": 8, **options})
+    assert message in str(raised.value)
+
+
+def test_parameters_load_from_their_own_views():
+    rnn = LSTM(4, 4, num_layers=2, seed=0)
+    values = dict(rnn.parameters)
+    values["weight_hh_l0"], values["weight_hh_l1"] = values["weight_hh_l1"], values["weight_hh_l0"]
+    expected = {name: array.copy() for name, array in values.items()}
+    rnn.load_state_dict(values)
+    assert all(np.array_equal(rnn.parameters[name], array) for name, array in expected.items())
+
+
+def test_tape_of_other_parameters_is_refused():
+    rnn = LSTM(3, 4, seed=0)
+    y, _, tape = rnn.forward(np.zeros((2, 1, 3)))
+    rnn.load_state_dict(rnn.state_dict())
+    with pytest.raises(RuntimeError, match="the parameters have changed since this tape's forward"):
+        rnn.backward(tape, y)
+
+
+def test_denormal_numbers_count_as_zero(dtype):
+    """They would otherwise cost many times the normal time, in products too."""
+    rnn = LSTM(3, 8, num_layers=2, dtype=dtype, seed=0)
+    tiny = np.full((4, 2, 3), np.finfo(dtype).smallest_subnormal * 9, dtype)
+    state = tuple(np.full((2, 2, 8), np.finfo(dtype).smallest_subnormal * 9, dtype) for _ in range(2))
+    expected, _ = rnn(np.zeros_like(tiny))
+    assert np.array_equal(rnn(tiny, state)[0], expected)
+    stream = rnn.stream(2)
+    stream.state = state
+    assert np.array_equal(np.stack([stream.step(x) for x in tiny]), expected)
+
+
+def test_unknown_engine_is_refused_with_a_suggestion():
+    with pytest.raises(ValueError, match=r"engine must be one of 'blas', .*, got 'blass'; did you mean 'blas'"):
+        fastlstm.set_engine("blass")
+    with pytest.raises(ValueError, match="did you mean 'reference'"), fastlstm.engine("refrence"):
+        pass
+
+
+def test_tokens_that_are_not_integers_are_refused():
+    with pytest.raises(TypeError, match=r"^tokens must be an integer array, got float64$"):
+        _check.tokens("tokens", np.zeros((2, 3)), 2, 65)
+    with pytest.raises(ValueError, match=r"^x must have shape \(2, 3\), got \(2,\)$"):
+        LSTM(3, 4).stream(2).step(np.zeros(2))
+
+
+def test_sizes_beyond_what_blas_addresses_are_refused():
+    _check.blas_dimensions(rows=2**31 - 1)
+    with pytest.raises(ValueError, match="T \\* B is 2147483648, more than the 2147483647 that BLAS can address"):
+        _check.blas_dimensions(**{"4 * H": 8, "T * B": 2**31})
+    huge = np.broadcast_to(np.zeros((1, 1), np.int32), (2**16, 2**15))  # refused before anything is allocated
+    from fastlstm.engines import blas
+    with pytest.raises(ValueError, match="T \\* B is 2147483648"):
+        blas.forward(LSTM(3, 4), huge, None, None, None, None, keep=False)
