@@ -228,4 +228,7 @@ def test_no_steps_and_no_sequences(engine):
         np.testing.assert_array_equal(state, case.state)
         y, (h, c) = case.rnn(case.x[:, :0])
         assert y.shape == (6, 0, 5)
+        for empty, name in ((case.x[:0], "T"), (case.x[:, :0], "B")):
+            with pytest.raises(ValueError, match=f"x must not be empty in training, got {name} = 0"):
+                case.rnn.forward(empty)
         assert h.shape == c.shape == (2, 0, 5)

@@ -157,9 +157,15 @@ class LSTM:
 
         Returns:
             y, (h, c) and the tape, which serves one `backward`.
+
+        Raises:
+            ValueError: among others, where T or B is 0: there is nothing to learn from.
         """
         x, (h0, c0), lengths = self._check_input(x, state, lengths)
         x = x.copy()  # the tape keeps it: the caller may refill the array, and checked tokens must stay checked
+        for name, size in zip("TB", x.shape, strict=False):
+            if size == 0:
+                raise ValueError(f"x must not be empty in training, got {name} = 0")
         engine = current_engine()
         masks = self.dropout_masks(*x.shape[:2], dropout_seed)
         y, h, c, saved = engine.forward(self, x, h0, c0, lengths, masks, keep=True)
