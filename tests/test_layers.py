@@ -155,6 +155,8 @@ def test_ragged_equals_one_by_one(isa, dtype):
     bound = 1e-13 if dtype == np.float64 else 5e-6
     total = {name: 0 for name in case.rnn.parameters}
     for b, length in enumerate(case.lengths):
+        if length == 0:
+            continue  # nothing to run alone: see the next test
         alone = run(case._replace(
             x=case.x[:length, b : b + 1], dy=case.dy[:length, b : b + 1], lengths=None,
             state=[a[:, b : b + 1] for a in case.state], dstate=[a[:, b : b + 1] for a in case.dstate],
