@@ -12,14 +12,15 @@
 /* Activation functions of the cells, the order of `fastlstm.reference.ACTIVATIONS`. */
 enum { FL_TANH, FL_SIGMOID, FL_RELU, FL_HARD_SIGMOID, FL_SOFTSIGN, FL_LINEAR };
 
-/* Hyperparameters of one Adam step (Kingma & Ba 2015, algorithm 1). */
+/* Hyperparameters of one optimiser step; each kernel says which it reads besides the learning rate and gradient_scale. */
 typedef struct {
     double learning_rate;   /* step size, already multiplied by the schedule */
-    double beta1, beta2;    /* decay of the two moments, in [0, 1) */
+    double beta1, beta2;    /* decay of the first and second moment, in [0, 1) */
     double epsilon;         /* added to the root of the second moment */
+    double weight_decay;    /* share of each parameter taken off, times the learning rate */
     double gradient_scale;  /* every gradient is multiplied by this first: the clipping factor */
     int64_t step;           /* number of this step, from 1: corrects the bias of the moments */
-} fl_adam;
+} fl_update;
 
 #define REAL float
 #define FL_KERNELS fl_kernels_f32

@@ -25,11 +25,16 @@ typedef struct {
     void (*softmax_cross_entropy)(double *losses, REAL *logits, const int32_t *targets, double scale, int64_t rows,
                                   int64_t V);
 
-    /* One Adam step over n parameters.
-     * parameters, first_moment, second_moment (n,)  in and out
-     * gradients (n,)                                in */
-    void (*adam)(REAL *parameters, REAL *first_moment, REAL *second_moment, const REAL *gradients, const fl_adam *options,
-                 int64_t n);
+    /* One step of an optimiser over n parameters, g being gradient_scale * gradients.
+     *     sgd      u = beta1 u + g;  parameters -= learning_rate u            first_moment NULL: u = g
+     *     rmsprop  v = beta2 v + (1 - beta2) g^2;  parameters -= learning_rate g / (sqrt(v) + epsilon)
+     *     adam     parameters *= 1 - learning_rate weight_decay, then Adam's step with all the others
+     * parameters, first_moment (u, m), second_moment (v)  (n,)  in and out
+     * gradients (n,)                                            in */
+    void (*sgd)(REAL *parameters, REAL *first_moment, const REAL *gradients, const fl_update *options, int64_t n);
+    void (*rmsprop)(REAL *parameters, REAL *second_moment, const REAL *gradients, const fl_update *options, int64_t n);
+    void (*adam)(REAL *parameters, REAL *first_moment, REAL *second_moment, const REAL *gradients,
+                 const fl_update *options, int64_t n);
 
     /* Sum of squares of x (n,), summed in double over short blocks: NaN and Inf show in the result. */
     double (*sum_of_squares)(const REAL *x, int64_t n);

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from fastlstm import Model, cli
+from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
 SIZES = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-length", "20", "--seed", "1", "--threads", "1"]
@@ -97,6 +97,32 @@ def test_interrupted_training_saves_and_says_how_to_go_on(corpus):
     assert Model.load(path)._position.history
 
 
+@pytest.mark.parametrize(
+    ("arguments", "schedule"),
+    [
+        (["--schedule", "exponential"], Exponential(0.97, after=10)),
+        (["--schedule", "exponential", "--decay", "0.5", "--decay-after", "2"], Exponential(0.5, after=2)),
+        (["--schedule", "step", "--decay-every", "1"], Step(0.97, every=1)),
+        (["--schedule", "cosine"], Cosine(2)),
+        (["--schedule", "plateau", "--decay", "0.1"], Plateau(0.1, patience=3)),
+        (["--schedule", "constant"], None),
+    ],
+)
+def test_schedules(corpus, arguments, schedule):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "2", *SIZES, *arguments]) == 0
+    assert Model.load(path).options.schedule == schedule
+
+
+def test_resuming_changes_only_what_is_given_of_the_schedule(corpus):
+    path = corpus.parent / "m.safetensors"
+    options = ["--schedule", "exponential", "--decay", "0.5", "--decay-after", "1"]
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", *SIZES, *options]) == 0
+    assert cli.main(["train", str(corpus), "--resume", str(path), "--epochs", "2", "--decay", "0.25"]) == 0
+    assert Model.load(path).options.schedule == Exponential(0.25, after=1)
+    assert Model.load(path).history[-1]["learning_rate"] == 2e-3 * 0.25
+
+
 def test_sample_is_the_models(trained, capfd):
     assert cli.main(["sample", str(trained), "--length", "50", "--prompt", "the ", "--seed", "3", "--temperature", "0.5"]) == 0
     expected = Model.load(trained).sample(50, "the ", seed=3, temperature=0.5)
@@ -165,7 +191,9 @@ def test_info(trained, capfd):
         (["train", "{corpus}", "--hidden-size", "0"], "hidden_size must be at least 1, got 0"),
         (["train", "{corpus}", "--hidden-size", "many"], "invalid int value: 'many'"),
         (["train", "{corpus}"], "the training text has 1672 symbols, fewer than the 2501 of one training window"),
-        (["train", "{corpus}", "--schedule", "constant", "--decay", "0.5"], "--decay and --decay-after need"),
+        (["train", "{corpus}", "--schedule", "constant", "--decay", "0.5"], "the options of --decay need --schedule"),
+        (["train", "{corpus}", "--schedule", "step", "--decay-after", "5"], "--schedule step has no after; its options are"),
+        (["train", "{corpus}", "--schedule", "cosin"], "did you mean cosine?"),
         (["train", "{corpus}", "--resume", "{trained}", "--hidden-size", "9"], "--hidden-size is fixed by the checkpoint"),
         (["train", "{trained}"], "is not UTF-8"),
         (["sample", "{corpus}"], "text.txt: "),

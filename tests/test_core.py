@@ -191,18 +191,39 @@ def test_scatter_add_equals_numpy(isa, dtype):
         assert (guard == 12345).all()
 
 
-def test_adam_equals_reference(isa, dtype):
-    options = {"learning_rate": 3e-3, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6}
+OPTIONS = {"learning_rate": 3e-3, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6, "weight_decay": 0.3}
+# For each optimiser: its options, how many moments it keeps, and the reference's function.
+OPTIMISERS = {
+    "sgd": (("learning_rate", "beta1"), 1, reference.sgd),
+    "rmsprop": (("learning_rate", "beta2", "epsilon"), 1, reference.rmsprop),
+    "adam": (("learning_rate", "beta1", "beta2", "epsilon", "weight_decay"), 2, reference.adam),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_optimiser_equals_reference(isa, dtype, name):
+    names, moment_count, wanted_step = OPTIMISERS[name]
+    options = {option: OPTIONS[option] for option in names}
     for n in SIZES:
         start, *gradients = random_arrays(dtype, n, n, n, n, seed=n)
-        (ours, guard), m, v = guarded(start), np.zeros(n, dtype), np.zeros(n, dtype)
-        want = start.astype(np.float64), np.zeros(n), np.zeros(n)
+        (ours, guard), moments = guarded(start), [np.zeros(n, dtype) for _ in range(moment_count)]
+        want = start.astype(np.float64), *(np.zeros(n) for _ in range(moment_count))
         for step, gradient in enumerate(gradients, 1):
-            _core.adam(ours, m, v, gradient, *options.values(), 0.5, step)
-            want = reference.adam(*want, 0.5 * gradient.astype(np.float64), step=step, **options)
+            numbered = {"step": step} if name == "adam" else {}
+            getattr(_core, name)(ours, *moments, gradient, *options.values(), 0.5, *numbered.values())
+            want = wanted_step(*want, 0.5 * gradient.astype(np.float64), **numbered, **options)
         bound = 8 * np.finfo(dtype).eps
-        for got, wanted in zip((ours, m, v), want, strict=True):
+        for got, wanted in zip((ours, *moments), want, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=bound, atol=bound)
+        assert (guard == 12345).all()
+
+
+def test_sgd_without_momentum_keeps_nothing(isa, dtype):
+    for n in SIZES:
+        start, gradient = random_arrays(dtype, n, n, seed=n)
+        ours, guard = guarded(start)
+        _core.sgd(ours, None, gradient, 0.5, 0.9, 0.5)
+        np.testing.assert_allclose(ours, start - dtype.type(0.25) * gradient, rtol=1e-6, atol=1e-6)
         assert (guard == 12345).all()
 
 

@@ -288,6 +288,71 @@ def test_best_marks_the_smallest_loss_so_far():
     assert [r["best"] for r in history] == [loss == min(losses[: k + 1]) for k, loss in enumerate(losses)]
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop", "adam", "adamw"])
+def test_every_optimizer_learns_and_resumes_bit_equal(tmp_path, optimizer):
+    options = {"optimizer": optimizer, "learning_rate": 0.3 if optimizer in ("sgd", "momentum") else 1e-2, **FIT}
+    whole, part = small(), small()
+    history = whole.fit(TEXT, epochs=4, **options)
+    assert history[-1]["loss"] < 0.97 * history[0]["loss"]
+    part.fit(TEXT, epochs=2, **options)
+    part.save(tmp_path / "m.safetensors")
+    resumed = Model.load(tmp_path / "m.safetensors")
+    resumed.fit(TEXT, epochs=4, resume=True, **options)
+    assert np.array_equal(weights(resumed), weights(whole))
+
+
+def test_another_optimizer_starts_with_moments_of_its_own():
+    model, other = small(), small()
+    for m in (model, other):
+        m.fit(TEXT, epochs=1, **FIT)
+    model.fit(TEXT, epochs=1, optimizer="rmsprop", **FIT)
+    other._optimizer = None
+    other.fit(TEXT, epochs=1, optimizer="rmsprop", **FIT)
+    assert np.array_equal(weights(model), weights(other))
+
+
+# Validation that can only get worse: the text that is learnt says nothing of it.
+DIVERGING = {"x": "ab" * 400, "validation": "ba" * 20 + "aabb" * 40, "learning_rate": 2e-2, **FIT}
+
+
+def test_patience_stops_and_best_weights_are_restored(tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = small()
+    history = model.fit(**DIVERGING, epochs=60, patience=3, restore_best=True, checkpoint=path)
+    losses = [r["validation_loss"] for r in history]
+    best = losses.index(min(losses))
+    assert len(losses) == best + 1 + 3 < 60
+    assert model.evaluate(DIVERGING["validation"])["loss"] == losses[best]
+    assert Model.load(path).evaluate(DIVERGING["validation"])["loss"] == losses[-1]  # a checkpoint holds the last state
+    resumed = Model.load(path)
+    assert resumed.fit(**DIVERGING, epochs=60, resume=True) == []  # patience is still over
+    assert np.array_equal(weights(resumed), weights(model))
+
+
+def test_best_weights_survive_a_stop(tmp_path):
+    path = tmp_path / "m.safetensors"
+    options = {**DIVERGING, "restore_best": True}
+    whole, part = small(), small()
+    losses = [r["validation_loss"] for r in whole.fit(**options, epochs=12)]
+    assert losses.index(min(losses)) < 9  # the best epoch lies before the stop
+    part.fit(**options, epochs=10, checkpoint=path)
+    resumed = Model.load(path)
+    resumed.fit(**options, epochs=12, resume=True)
+    assert np.array_equal(weights(resumed), weights(whole))
+
+
+def test_plateau_schedule_follows_the_losses_across_a_stop(tmp_path):
+    options = {**DIVERGING, "schedule": fastlstm.Plateau(0.5, patience=2)}
+    whole, part = small(), small()
+    rates = [r["learning_rate"] for r in whole.fit(**options, epochs=14)]
+    assert len(set(rates)) > 2
+    part.fit(**options, epochs=11)
+    part.save(tmp_path / "m.safetensors")
+    resumed = Model.load(tmp_path / "m.safetensors")
+    assert [r["learning_rate"] for r in resumed.fit(**options, epochs=14, resume=True)] == rates[11:]
+    assert np.array_equal(weights(resumed), weights(whole))
+
+
 def test_file_that_can_be_read_once_is_read_once(tmp_path):
     import os
 

@@ -1,9 +1,9 @@
-"""Row B4 and the optimiser: clipping and Adam as in PyTorch, non-finite gradients, the schedule."""
+"""Rows B3 and B4: the optimisers and clipping as in PyTorch, gradients that are not finite."""
 
 import numpy as np
 import pytest
 
-from fastlstm.optim import Adam, Exponential, clip, gradient_norm
+from fastlstm.optim import OPTIMIZERS, clip, gradient_norm
 from fastlstm.parameters import Parameters
 
 SHAPES = {"weight": (40, 30), "bias": (30,)}
@@ -83,42 +83,41 @@ def test_gradient_norm_equals_numpy_where_squares_overflow_too(isa, dtype):
     assert gradients.flat[0] == 3
 
 
-def test_adam_equals_torch(isa, torch, dtype):
+TORCH = {
+    "sgd": lambda torch, p: torch.optim.SGD(p, lr=2e-3),
+    "momentum": lambda torch, p: torch.optim.SGD(p, lr=2e-3, momentum=0.9),
+    "rmsprop": lambda torch, p: torch.optim.RMSprop(p, lr=2e-3),
+    "adam": lambda torch, p: torch.optim.Adam(p, lr=2e-3),
+    "adamw": lambda torch, p: torch.optim.AdamW(p, lr=2e-3),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_equal_torch(isa, torch, dtype, name):
     ours = random_parameters(dtype, 0)
     theirs = torch_parameters(torch, ours)
-    optimizer, adam = torch.optim.Adam(theirs, lr=2e-3), Adam(ours)
+    optimizer, own = TORCH[name](torch, theirs), OPTIMIZERS[name](ours)
     for step in range(1, 11):
         gradients = random_parameters(dtype, step, scale=10.0 ** -(step % 4))
         set_gradients(torch, theirs, gradients)
         norm = float(torch.nn.utils.clip_grad_norm_(theirs, 1.0))
         optimizer.step()
-        adam.step(gradients, 2e-3, clip(gradients, 1.0, None))
+        own.step(gradients, 2e-3, clip(gradients, 1.0, None))
         assert norm == pytest.approx(gradient_norm(gradients), rel=1e-6)
         np.testing.assert_allclose(ours.flat, flat(theirs), rtol=1e-6, atol=1e-6)
-    assert adam.steps == ours.version == 10
+    assert own.steps == ours.version == 10
 
 
-def test_adam_of_a_zero_gradient_moves_nothing(dtype):
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "adamw"])
+def test_a_zero_gradient_moves_nothing(dtype, name):
     parameters = random_parameters(dtype, 0)
     before = parameters.flat.copy()
-    Adam(parameters).step(parameters.zeros_like(), 1.0)
+    OPTIMIZERS[name](parameters).step(parameters.zeros_like(), 1.0)
     np.testing.assert_array_equal(parameters.flat, before)
 
 
-def test_exponential_decays_after_its_first_epochs():
-    assert [Exponential(0.5, after=2)(epoch) for epoch in range(5)] == [1, 1, 0.5, 0.25, 0.125]
-    assert [Exponential(1.0, after=1)(epoch) for epoch in (0, 1, 100)] == [1, 1, 1]
-
-
-@pytest.mark.parametrize(("rate", "after", "error", "message"), [
-    (0, 1, ValueError, "rate must be in (0, 1], got 0"),
-    (1.5, 1, ValueError, "rate must be in (0, 1], got 1.5"),
-    (float("nan"), 1, ValueError, "rate must be in (0, 1], got nan"),
-    ("fast", 1, TypeError, "rate must be a number, got 'fast'"),
-    (0.5, -1, ValueError, "after must be at least"),
-    (0.5, 1.5, TypeError, "after must be a whole number, got 1.5"),
-])
-def test_exponential_refuses_other_values(rate, after, error, message):
-    with pytest.raises(error) as raised:
-        Exponential(rate, after)
-    assert message in str(raised.value)
+def test_adamw_of_a_zero_gradient_shrinks(dtype):
+    parameters = random_parameters(dtype, 0)
+    before = parameters.flat.copy()
+    OPTIMIZERS["adamw"](parameters).step(parameters.zeros_like(), 0.5)
+    np.testing.assert_allclose(parameters.flat, before * (1 - 0.5 * 0.01), rtol=1e-6)

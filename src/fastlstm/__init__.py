@@ -6,15 +6,18 @@ from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
 from fastlstm.layers import LSTM
 from fastlstm.model import Model
-from fastlstm.optim import Exponential
+from fastlstm.schedules import Cosine, Exponential, Plateau, Step
 from fastlstm.threads import available_cpus, get_threads, set_threads
 
 __version__ = "0.1.0"
 __all__ = [
     "LSTM",
     "CheckpointError",
+    "Cosine",
     "Exponential",
     "Model",
+    "Plateau",
+    "Step",
     "cpu_info",
     "engine",
     "get_threads",

@@ -9,8 +9,8 @@ cdef extern from "fastlstm.h" nogil:
     enum:
         FL_TANH, FL_SIGMOID, FL_RELU, FL_HARD_SIGMOID, FL_SOFTSIGN, FL_LINEAR
 
-    ctypedef struct fl_adam:
-        double learning_rate, beta1, beta2, epsilon, gradient_scale
+    ctypedef struct fl_update:
+        double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_scale
         int64_t step
 
     ctypedef struct fl_kernels_f32:
@@ -18,7 +18,9 @@ cdef extern from "fastlstm.h" nogil:
         void (*lstm_backward)(float *, float *, const float *, const float *, const float *, const float *, int64_t,
                               int64_t, int, int) noexcept nogil
         void (*softmax_cross_entropy)(double *, float *, const int32_t *, double, int64_t, int64_t) noexcept nogil
-        void (*adam)(float *, float *, float *, const float *, const fl_adam *, int64_t) noexcept nogil
+        void (*sgd)(float *, float *, const float *, const fl_update *, int64_t) noexcept nogil
+        void (*rmsprop)(float *, float *, const float *, const fl_update *, int64_t) noexcept nogil
+        void (*adam)(float *, float *, float *, const float *, const fl_update *, int64_t) noexcept nogil
         double (*sum_of_squares)(const float *, int64_t) noexcept nogil
         void (*scatter_add)(float *, const float *, const int32_t *, int64_t, int64_t) noexcept nogil
         void (*activate)(float *, const float *, int, int64_t) noexcept nogil
@@ -28,7 +30,9 @@ cdef extern from "fastlstm.h" nogil:
         void (*lstm_backward)(double *, double *, const double *, const double *, const double *, const double *,
                               int64_t, int64_t, int, int) noexcept nogil
         void (*softmax_cross_entropy)(double *, double *, const int32_t *, double, int64_t, int64_t) noexcept nogil
-        void (*adam)(double *, double *, double *, const double *, const fl_adam *, int64_t) noexcept nogil
+        void (*sgd)(double *, double *, const double *, const fl_update *, int64_t) noexcept nogil
+        void (*rmsprop)(double *, double *, const double *, const fl_update *, int64_t) noexcept nogil
+        void (*adam)(double *, double *, double *, const double *, const fl_update *, int64_t) noexcept nogil
         double (*sum_of_squares)(const double *, int64_t) noexcept nogil
         void (*scatter_add)(double *, const double *, const int32_t *, int64_t, int64_t) noexcept nogil
         void (*activate)(double *, const double *, int, int64_t) noexcept nogil

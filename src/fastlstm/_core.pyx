@@ -167,13 +167,42 @@ def softmax_cross_entropy(double[::1] losses, real[:, ::1] logits, const int32_t
             row.f64.softmax_cross_entropy(&losses[0], &logits[0, 0], &targets[0], scale, rows, V)
 
 
+def sgd(real[::1] parameters, real[::1] first_moment, const real[::1] gradients, double learning_rate, double beta1,
+        double gradient_scale) -> None:
+    """One step of gradient descent in place, with momentum where first_moment is an array and not None."""
+    cdef int64_t n = parameters.shape[0]
+    cdef real *moment = NULL if first_moment is None else &first_moment[0]
+    cdef fl_update options
+    options.learning_rate, options.beta1, options.gradient_scale = learning_rate, beta1, gradient_scale
+    with nogil:
+        if real is float:
+            row.f32.sgd(&parameters[0], moment, &gradients[0], &options, n)
+        else:
+            row.f64.sgd(&parameters[0], moment, &gradients[0], &options, n)
+
+
+def rmsprop(real[::1] parameters, real[::1] second_moment, const real[::1] gradients, double learning_rate, double beta2,
+            double epsilon, double gradient_scale) -> None:
+    """One RMSProp step in place; gradients are multiplied by gradient_scale first."""
+    cdef int64_t n = parameters.shape[0]
+    cdef fl_update options
+    options.learning_rate, options.beta2, options.epsilon = learning_rate, beta2, epsilon
+    options.gradient_scale = gradient_scale
+    with nogil:
+        if real is float:
+            row.f32.rmsprop(&parameters[0], &second_moment[0], &gradients[0], &options, n)
+        else:
+            row.f64.rmsprop(&parameters[0], &second_moment[0], &gradients[0], &options, n)
+
+
 def adam(real[::1] parameters, real[::1] first_moment, real[::1] second_moment, const real[::1] gradients,
-         double learning_rate, double beta1, double beta2, double epsilon, double gradient_scale, int64_t step) -> None:
+         double learning_rate, double beta1, double beta2, double epsilon, double weight_decay, double gradient_scale,
+         int64_t step) -> None:
     """One Adam step in place; gradients are multiplied by gradient_scale first."""
     cdef int64_t n = parameters.shape[0]
-    cdef fl_adam options
+    cdef fl_update options
     options.learning_rate, options.beta1, options.beta2, options.epsilon = learning_rate, beta1, beta2, epsilon
-    options.gradient_scale, options.step = gradient_scale, step
+    options.weight_decay, options.gradient_scale, options.step = weight_decay, gradient_scale, step
     with nogil:
         if real is float:
             row.f32.adam(&parameters[0], &first_moment[0], &second_moment[0], &gradients[0], &options, n)

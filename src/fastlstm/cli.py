@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,8 +24,10 @@ from fastlstm import text
 from fastlstm.checkpoint import check_target
 from fastlstm.engines import NAMES as ENGINES
 from fastlstm.model import CELLS, TASKS, Model
-from fastlstm.optim import OPTIMIZERS, Exponential
+from fastlstm.optim import OPTIMIZERS
 from fastlstm.progress import Quiet
+from fastlstm.schedules import SCHEDULES, Schedule
+from fastlstm.session import Options
 
 STANDARD_LIBRARY = "the standard library of this Python"
 
@@ -140,22 +143,32 @@ def _add_training(train: Parser) -> None:
     fit.add_argument("--optimizer", choices=OPTIMIZERS, help="(default: adam)")
     fit.add_argument("--learning-rate", type=float, help="(default: 0.002)")
     fit.add_argument(
-        "--schedule", choices=("constant", "exponential"),
-        help="of the learning rate (default: constant; exponential with --decay)",
+        "--schedule", choices=("constant", *SCHEDULES),
+        help="of the learning rate (default: constant): step by --decay every --decay-every epochs, exponential by "
+        "--decay in each epoch after --decay-after, cosine to 0 over the --epochs, plateau by --decay after "
+        "--decay-patience epochs in vain",
     )
-    fit.add_argument("--decay", type=float, help="exponential: factor per epoch (default: 0.97)")
-    fit.add_argument("--decay-after", type=int, help="exponential: epochs at the full rate before (default: 10)")
+    for name, (kind, _, default, what) in DECAY_OPTIONS.items():
+        fit.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{what} (default: {default})")
     fit.add_argument("--clip-norm", type=float, help="largest norm of the gradients (default: 5)")
     fit.add_argument("--clip-value", type=float, help="largest size of each gradient (default: none)")
     fit.add_argument("--validation", type=float, help="fraction at the end held out (default: 0.05)")
+    fit.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after so many in vain (default: never)")
     fit.add_argument("--max-seconds", type=float, help="stop after about this time")
 
 
 MODEL_OPTIONS = ("task", "cell", "hidden_size", "num_layers", "embedding", "dropout", "symbols", "dtype", "seed")
 FIT_OPTIONS = (
-    "epochs", "batch_size", "seq_length", "optimizer", "learning_rate", "clip_norm", "clip_value", "validation",
+    "epochs", "batch_size", "seq_length", "optimizer", "learning_rate", "clip_norm", "clip_value", "validation", "patience",
     "max_seconds", "threads",
 )
+# Options of the schedules: type, name there, default, meaning.
+DECAY_OPTIONS: dict[str, tuple[type, str, float, str]] = {
+    "decay": (float, "rate", 0.97, "factor of the schedule"),
+    "decay_after": (int, "after", 10, "exponential: epochs at the full rate"),
+    "decay_every": (int, "every", 10, "step: epochs between"),
+    "decay_patience": (int, "patience", 3, "plateau: epochs without a smaller loss"),
+}
 
 
 def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
@@ -197,17 +210,26 @@ def _demo(arguments: argparse.Namespace) -> None:
         _print_json(result)
 
 
-def _schedule(arguments: argparse.Namespace, saved: Exponential | None) -> dict[str, Exponential | None]:
-    """The schedule the options ask for, if any; what they leave open is that of `saved`."""
-    decay = _given(arguments, ("decay", "decay_after"))
-    if arguments.schedule is None and not decay:
+def _schedule(arguments: argparse.Namespace, saved: Schedule | None, epochs: int) -> dict[str, Schedule | None]:
+    """The schedule the options ask for, if any; what they leave open is that of `saved`, or the default."""
+    given = {DECAY_OPTIONS[name][1]: value for name, value in _given(arguments, list(DECAY_OPTIONS)).items()}
+    name = arguments.schedule or (type(saved).__name__.lower() if given and saved else None)
+    if name is None and not given:
         return {}
-    if arguments.schedule == "constant":
-        if decay:
-            raise ValueError("--decay and --decay-after need --schedule exponential")
+    if name == "constant" and not given:
         return {"schedule": None}
-    before = saved or Exponential(0.97, after=10)
-    return {"schedule": Exponential(decay.get("decay", before.rate), decay.get("decay_after", before.after))}
+    if name in (None, "constant"):
+        raise ValueError("the options of --decay need --schedule step, exponential or plateau")
+    kind = SCHEDULES[name]
+    values = {"epochs": epochs, **{field: default for _, field, default, _ in DECAY_OPTIONS.values()}}
+    if type(saved) is kind:
+        values |= vars(saved)
+    values |= given
+    names = [field.name for field in fields(kind)]
+    unused = sorted(given.keys() - set(names))
+    if unused:
+        raise ValueError(f"--schedule {name} has no {unused[0]}; its options are those of {', '.join(names)}")
+    return {"schedule": kind(**{field: values[field] for field in names if field in values})}
 
 
 def _resumed(arguments: argparse.Namespace) -> Model:
@@ -223,7 +245,9 @@ def _resumed(arguments: argparse.Namespace) -> Model:
 
 def _train(arguments: argparse.Namespace) -> None:
     model = _resumed(arguments) if arguments.resume else Model(**_given(arguments, MODEL_OPTIONS))
-    options = _given(arguments, FIT_OPTIONS) | _schedule(arguments, model.options.schedule if model.options else None)
+    options = _given(arguments, FIT_OPTIONS)
+    before = model.options or Options()
+    options |= _schedule(arguments, before.schedule, options.get("epochs", before.epochs))
     out = arguments.out or arguments.resume or Path("model.safetensors")
     best = out.with_name(f"{out.stem}.best{out.suffix}")
     check_target(out)
@@ -231,7 +255,7 @@ def _train(arguments: argparse.Namespace) -> None:
     where = "" if arguments.paths else f" of {STANDARD_LIBRARY}; name a PATH for another text"
     _say(f"training on {len(source):,} symbols{where}")
     if arguments.resume:
-        _say(f"resuming after {model.epochs_finished} of {options.get('epochs', model.options.epochs)} epochs")
+        _say(f"resuming after {model.epochs_finished} of {options.get('epochs', before.epochs)} epochs")
     elif out.exists():
         _say(f"replacing {out}")
 

@@ -8,8 +8,8 @@ from typing import Any
 from fastlstm import _check, ngram
 from fastlstm.checkpoint import check_target
 from fastlstm.model import Model
-from fastlstm.optim import Exponential
 from fastlstm.progress import Quiet
+from fastlstm.schedules import Exponential
 from fastlstm.text import Vocabulary, standard_library
 from fastlstm.threads import get_threads
 from fastlstm.training import bits

@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastlstm import _check, checkpoint, model_file, training
 from fastlstm.checkpoint import check_target
 from fastlstm.network import LanguageNetwork
-from fastlstm.optim import OPTIMIZERS, Adam, Exponential
+from fastlstm.optim import OPTIMIZERS, Optimizer
 from fastlstm.progress import Progress
 from fastlstm.sample import Generator
+from fastlstm.schedules import Schedule
 from fastlstm.session import Options, Position
 from fastlstm.text import SYMBOLS, TextSource, Vocabulary, read
 from fastlstm.threads import get_threads
@@ -100,7 +101,7 @@ class Model:
         self._training = threading.Lock()
         self.vocabulary: Vocabulary | None = None
         self.network: LanguageNetwork | None = None
-        self._optimizer: Adam | None = None
+        self._optimizer: Optimizer | None = None
         self._options: Options | None = None
         self._position: Position | None = None
         if vocabulary is not None or symbols == "bytes":
@@ -144,18 +145,18 @@ class Model:
 
     def fit(
         self, x: Data, y: None = None, *, epochs: int = 50, batch_size: int = 50, seq_length: int = 50,
-        optimizer: str = "adam", learning_rate: float = 2e-3, schedule: Exponential | None = None,
+        optimizer: str = "adam", learning_rate: float = 2e-3, schedule: Schedule | None = None,
         clip_norm: float | None = 5.0, clip_value: float | None = None, validation: float | Data | None = 0.05,
-        max_seconds: float | None = None, checkpoint: str | os.PathLike | None = None,
-        checkpoint_every: float | None = None, resume: bool = False,
+        patience: int | None = None, restore_best: bool = False, max_seconds: float | None = None,
+        checkpoint: str | os.PathLike | None = None, checkpoint_every: float | None = None, resume: bool = False,
         callbacks: Iterable[Callable[[Model, dict[str, Any]], None]] = (), progress: bool | None = None,
         threads: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Train on a text by truncated back-propagation through time, with Adam.
+        """Train on a text by truncated back-propagation through time.
 
         The text is cut into `batch_size` streams, each read in windows of at most `seq_length` symbols; the state is
         carried from window to window and is zero at the start of each epoch. Continues from the present weights, and
-        from the optimiser's moments. Where it stops, by Ctrl-C too, the model is whole.
+        from the optimiser's moments if the optimiser is the same. Where it stops, by Ctrl-C too, the model is whole.
 
         Args:
             x: the text: str, bytes, a Path, a list of these, or integer ids (N,).
@@ -163,13 +164,15 @@ class Model:
             epochs: additional passes over the text; with `resume`, the total since the start.
             batch_size: B, streams read side by side.
             seq_length: T, steps gradients are followed back.
-            optimizer: "adam".
-            learning_rate: of Adam.
-            schedule: `fastlstm.Exponential`, or None for a constant rate.
+            optimizer: "adam", "adamw", "rmsprop", "momentum" or "sgd", with PyTorch's defaults (`fastlstm.optim`).
+            learning_rate: of the optimiser, more than 0.
+            schedule: one of `fastlstm.schedules`, or None for a constant rate.
             clip_norm: largest norm of all gradients together; None for no limit.
             clip_value: largest size of each gradient, applied before `clip_norm`; None for no limit.
             validation: the fraction at the end of the text, in [0, 1), or a text of its own, that is never trained on and
                 is evaluated after each epoch; None for none.
+            patience: stop after this many epochs in a row without a smaller loss (validation's if there is one); None never.
+            restore_best: end with the weights of the epoch with the smallest loss; checkpoints still hold the last ones.
             max_seconds: stop after about this time.
             checkpoint: file that receives the model after each epoch, and at the end.
             checkpoint_every: seconds between further checkpoints, inside the epochs too.
@@ -199,7 +202,7 @@ class Model:
             is_fraction = isinstance(validation, Real | None)
             options = Options(
                 epochs, batch_size, seq_length, optimizer, learning_rate, schedule, clip_norm, clip_value,
-                validation if is_fraction else None, threads,
+                validation if is_fraction else None, patience, restore_best, threads,
             ).checked()
             if resume:
                 if self._position is None:
@@ -250,7 +253,7 @@ class Model:
         callbacks: Iterable[Callable[[Model, dict[str, Any]], None]], progress: bool | None,
     ) -> list[dict[str, Any]]:
         position, options = self._position, self._options
-        if self._optimizer is None:
+        if self._optimizer is None or self._optimizer.name != options.optimizer:
             self._optimizer = OPTIMIZERS[options.optimizer](self.network.parameters)
         last_save, display = time.monotonic(), None
 
@@ -284,6 +287,9 @@ class Model:
                 display.close()
         if path is not None and not records:
             self.save(path)
+        if options.restore_best and position.best_weights is not None:
+            self.network.parameters.flat[...] = position.best_weights
+            self.network.parameters.touch()
         return records
 
     # ---- using ---------------------------------------------------------------------------------------------------

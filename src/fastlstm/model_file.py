@@ -15,9 +15,6 @@ from fastlstm.text import Vocabulary
 if TYPE_CHECKING:
     from fastlstm.model import Model
 
-MOMENTS = ("first_moment", "second_moment")
-
-
 def pack(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and sections of a model whose vocabulary is known."""
     arrays = {**model.network.parameters.arrays, "vocabulary.counts": model.vocabulary.counts}
@@ -28,13 +25,15 @@ def pack(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "vocabulary": model.vocabulary.symbols,
     }
     if model._optimizer:
-        for moment in MOMENTS:
-            arrays |= {f"{moment}.{name}": array for name, array in getattr(model._optimizer, moment)}
+        for moment, parameters in model._optimizer.moments.items():
+            arrays |= {f"{moment}.{name}": array for name, array in parameters}
         sections["optimizer"] = {"name": model._optimizer.name, "steps": model._optimizer.steps}
     if model._position:
         sections["options"], sections["position"] = model._options.to_json(), model._position.to_json()
         if model._position.state:
             arrays["state.h"], arrays["state.c"] = model._position.state
+        if model._position.best_weights is not None:
+            arrays["best_weights"] = model._position.best_weights
     return arrays, sections
 
 
@@ -54,8 +53,8 @@ def unpack(model_class: type[Model], arrays: dict[str, np.ndarray], sections: di
     if "optimizer" in sections:
         optimizer = OPTIMIZERS[sections["optimizer"]["name"]](parameters)
         optimizer.steps = _check.count("steps", sections["optimizer"]["steps"], 0)
-        for moment in MOMENTS:
-            getattr(optimizer, moment).load(take(f"{moment}."))
+        for moment, values in optimizer.moments.items():
+            values.load(take(f"{moment}."))
         model._optimizer = optimizer
     if "position" in sections:
         model._options, model._position = Options.from_json(sections["options"]), Position.from_json(sections["position"])
@@ -63,6 +62,10 @@ def unpack(model_class: type[Model], arrays: dict[str, np.ndarray], sections: di
             shape = (model.config["num_layers"], model._options.batch_size, model.config["hidden_size"])
             h, c = (_check.array(name, arrays.pop(name), shape, model.network.dtype) for name in ("state.h", "state.c"))
             model._position.state = h, c
+        if "best_weights" in arrays:
+            model._position.best_weights = _check.array(
+                "best_weights", arrays.pop("best_weights"), parameters.flat.shape, model.network.dtype
+            )
     if arrays:
         raise ValueError(f"it holds tensors this version does not know: {', '.join(sorted(arrays))}")
     model._rng.bit_generator.state = sections["random_state"]

@@ -1,41 +1,96 @@
-"""Clipping, the Adam optimiser and learning-rate schedules, over parameters kept in one vector."""
+"""Clipping and the optimisers, over parameters kept in one vector."""
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 from math import isfinite, sqrt
 
 import numpy as np
 
-from fastlstm import _check, _core
+from fastlstm import _core
 from fastlstm.parameters import Parameters
 
 
-class Adam:
-    """m = β₁ m + (1 - β₁) g,  v = β₂ v + (1 - β₂) g²,  θ -= η m̂ / (√v̂ + ε)  (Kingma & Ba 2015, algorithm 1).
+class Optimizer(ABC):
+    """Moves parameters against their gradients, step by step.
 
-    m̂ and v̂ are m / (1 - β₁ᵗ) and v / (1 - β₂ᵗ) at step t, counted from 1.
+    What it keeps between steps is in `moments`: vectors under the names of `moment_names`, zero at first. `steps` counts.
+    The hyperparameters are PyTorch's defaults.
     """
 
-    name = "adam"
+    name: str
+    moment_names: tuple[str, ...] = ()
 
-    def __init__(
-        self, parameters: Parameters, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
-    ) -> None:
+    def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
-        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        self.moments = {name: parameters.zeros_like() for name in self.moment_names}
         self.steps = 0
-        self.first_moment, self.second_moment = parameters.zeros_like(), parameters.zeros_like()
 
     def step(self, gradients: Parameters, learning_rate: float, gradient_scale: float = 1.0) -> None:
         """Move the parameters by one step against `gradients` multiplied by `gradient_scale`."""
         self.steps += 1
-        _core.adam(
-            self._parameters.flat, self.first_moment.flat, self.second_moment.flat, gradients.flat, learning_rate,
-            self.beta1, self.beta2, self.epsilon, gradient_scale, self.steps,
-        )
+        moments = [moment.flat for moment in self.moments.values()]
+        self._update(self._parameters.flat, moments, gradients.flat, learning_rate, gradient_scale)
         self._parameters.touch()
 
+    @abstractmethod
+    def _update(
+        self, parameters: np.ndarray, moments: list[np.ndarray], gradients: np.ndarray, learning_rate: float, scale: float
+    ) -> None:
+        """One step over the vectors, in place."""
 
-OPTIMIZERS = {Adam.name: Adam}
+
+class SGD(Optimizer):
+    """θ -= η g."""
+
+    name = "sgd"
+
+    def _update(self, parameters, moments, gradients, learning_rate, scale) -> None:
+        _core.sgd(parameters, None, gradients, learning_rate, 0.0, scale)
+
+
+class Momentum(Optimizer):
+    """u = 0.9 u + g,  θ -= η u  (Polyak 1964)."""
+
+    name = "momentum"
+    moment_names = ("first_moment",)
+
+    def _update(self, parameters, moments, gradients, learning_rate, scale) -> None:
+        _core.sgd(parameters, *moments, gradients, learning_rate, 0.9, scale)
+
+
+class RMSProp(Optimizer):
+    """v = 0.99 v + 0.01 g²,  θ -= η g / (√v + ε), ε = 1e-8  (Tieleman & Hinton 2012)."""
+
+    name = "rmsprop"
+    moment_names = ("second_moment",)
+
+    def _update(self, parameters, moments, gradients, learning_rate, scale) -> None:
+        _core.rmsprop(parameters, *moments, gradients, learning_rate, 0.99, 1e-8, scale)
+
+
+class Adam(Optimizer):
+    """m = β₁ m + (1 - β₁) g,  v = β₂ v + (1 - β₂) g²,  θ -= η m̂ / (√v̂ + ε)  (Kingma & Ba 2015, algorithm 1).
+
+    m̂ and v̂ are m / (1 - β₁ᵗ) and v / (1 - β₂ᵗ) at step t, counted from 1; β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+    """
+
+    name = "adam"
+    moment_names = ("first_moment", "second_moment")
+    weight_decay = 0.0
+
+    def _update(self, parameters, moments, gradients, learning_rate, scale) -> None:
+        _core.adam(
+            parameters, *moments, gradients, learning_rate, 0.9, 0.999, 1e-8, self.weight_decay, scale, self.steps
+        )
+
+
+class AdamW(Adam):
+    """Adam after θ *= 1 - 0.01 η  (Loshchilov & Hutter 2019)."""
+
+    name = "adamw"
+    weight_decay = 0.01
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Momentum, RMSProp, Adam, AdamW)}
 
 
 def gradient_norm(gradients: Parameters) -> float:
@@ -69,25 +124,3 @@ def clip(gradients: Parameters, clip_norm: float | None, clip_value: float | Non
         np.clip(gradients.flat, -clip_value, clip_value, out=gradients.flat)
         norm = gradient_norm(gradients)
     return 1.0 if clip_norm is None else min(1.0, clip_norm / (norm + 1e-6))
-
-
-@dataclass(frozen=True)
-class Exponential:
-    """Schedule: the full learning rate for `after` epochs, then multiplied by `rate` once more in every epoch.
-
-    Args:
-        rate: factor per epoch, in (0, 1].
-        after: epochs at the full rate, at least 1.
-    """
-
-    rate: float
-    after: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        _check.number("rate", self.rate, 0, 1, open_ends="(")
-        _check.count("after", self.after)
-
-    def __call__(self, epoch: int) -> float:
-        """Factor of the learning rate in an epoch, the first being 0."""
-        return self.rate ** max(0, epoch - self.after + 1)

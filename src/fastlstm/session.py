@@ -3,9 +3,12 @@
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
+
 from fastlstm import _check
 from fastlstm.layers import State
-from fastlstm.optim import OPTIMIZERS, Exponential
+from fastlstm.optim import OPTIMIZERS
+from fastlstm.schedules import Schedule, from_json
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,12 @@ class Options:
     seq_length: int = 50
     optimizer: str = "adam"
     learning_rate: float = 2e-3
-    schedule: Exponential | None = None
+    schedule: Schedule | None = None
     clip_norm: float | None = 5.0
     clip_value: float | None = None
     validation: float | None = 0.05  # the fraction; None for none or for data of its own
+    patience: int | None = None
+    restore_best: bool = False
     threads: int | None = None
 
     def checked(self) -> "Options":
@@ -30,8 +35,8 @@ class Options:
             value = getattr(self, name)
             return None if value is None else _check.number(name, value, 0, open_ends="(")
 
-        if not isinstance(self.schedule, Exponential | None):
-            raise TypeError(f"schedule must be a fastlstm.Exponential or None, got {type(self.schedule).__name__}")
+        if not isinstance(self.schedule, Schedule | None):
+            raise TypeError(f"schedule must be one of fastlstm.schedules or None, got {type(self.schedule).__name__}")
         return replace(
             self,
             epochs=_check.count("epochs", self.epochs, 0),
@@ -42,6 +47,8 @@ class Options:
             clip_norm=limit("clip_norm"),
             clip_value=limit("clip_value"),
             validation=None if self.validation is None else _check.number("validation", self.validation, 0, 1, open_ends=")"),
+            patience=None if self.patience is None else _check.count("patience", self.patience),
+            restore_best=bool(self.restore_best),
             threads=None if self.threads is None else _check.count("threads", self.threads),
         )
 
@@ -56,13 +63,13 @@ class Options:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self)
+        return {**asdict(self), "schedule": self.schedule.to_json() if self.schedule else None}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Options":
         """The inverse of `to_json`."""
         schedule = values["schedule"]
-        return cls(**{**values, "schedule": Exponential(**schedule) if schedule else None}).checked()
+        return cls(**{**values, "schedule": from_json(schedule) if schedule else None}).checked()
 
 
 @dataclass
@@ -78,10 +85,22 @@ class Position:
     best_loss: float | None = None  # of all epochs, on the held-out text if there is one
     history: list[dict[str, Any]] = field(default_factory=list)
     state: State | None = None  # carried from window to window; None is zero
+    best_weights: np.ndarray | None = None  # the vector of parameters at best_loss, where it is to be restored
 
     def to_json(self) -> dict[str, Any]:
-        """All but the state as JSON values."""
-        return {name: value for name, value in vars(self).items() if name != "state"}
+        """All but the arrays as JSON values."""
+        return {name: value for name, value in vars(self).items() if name not in ("state", "best_weights")}
+
+    @property
+    def losses(self) -> list[float]:
+        """Of the finished epochs: on the held-out text if there is one."""
+        return [record.get("validation_loss", record["loss"]) for record in self.history[: self.epoch]]
+
+    @property
+    def epochs_since_best(self) -> int:
+        """How many epochs in a row have brought no smaller loss."""
+        losses = self.losses
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Position":

@@ -16,7 +16,7 @@ from fastlstm.engines import Workspace
 from fastlstm.engines.blas import one_blas_thread
 from fastlstm.layers import State
 from fastlstm.network import LanguageNetwork
-from fastlstm.optim import Adam, clip
+from fastlstm.optim import Optimizer, clip
 from fastlstm.parameters import Parameters
 from fastlstm.session import Options, Position
 
@@ -187,7 +187,7 @@ class Trainer:
     """
 
     def __init__(
-        self, network: LanguageNetwork, optimizer: Adam, position: Position, options: Options, windows: Windows,
+        self, network: LanguageNetwork, optimizer: Optimizer, position: Position, options: Options, windows: Windows,
         held_out: np.ndarray | None, seed: int, on_window: Callable[[int, float], None],
         on_epoch: Callable[[dict[str, Any]], None], max_seconds: float | None,
     ) -> None:
@@ -207,17 +207,17 @@ class Trainer:
 
         workers = GradientWorkers(self.network, options.seq_length, options.batch_size, options.threads)
         with Interruptible() as interruptible, one_blas_thread, workers:
-            while position.epoch < options.epochs and not out_of_time():
-                epoch_began, symbols_before = time.monotonic(), position.symbols
+            while position.epoch < options.epochs and not (self._patience_is_over() or out_of_time()):
+                epoch_began, symbols_before, rate = time.monotonic(), position.symbols, self.learning_rate
                 while position.window < len(self.windows) and not out_of_time():
                     with interruptible.whole():
-                        self._window(workers)
+                        self._window(workers, rate)
                 if position.symbols:
                     speed = (position.symbols - symbols_before) / max(time.monotonic() - epoch_began, 1e-9)
                     self._end_epoch(speed)
         return [record for record in position.history if record["epoch"] > first_epoch]
 
-    def _window(self, workers: GradientWorkers) -> None:
+    def _window(self, workers: GradientWorkers, learning_rate: float) -> None:
         position, options = self.position, self.options
         tokens, targets = self.windows[position.window]
         state = position.state or self.network.zero_state(options.batch_size)
@@ -230,7 +230,7 @@ class Trainer:
             scale = clip(gradients, options.clip_norm, options.clip_value)
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} in {place}; the weights are unchanged") from None
-        self.optimizer.step(gradients, self.learning_rate, scale)
+        self.optimizer.step(gradients, learning_rate, scale)
         position.state, position.window = state, position.window + 1
         position.loss_sum += loss
         position.symbols += tokens.size
@@ -239,8 +239,13 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """The rate in the present epoch."""
-        factor = self.options.schedule(self.position.epoch) if self.options.schedule else 1.0
+        schedule, position = self.options.schedule, self.position
+        factor = schedule(position.epoch, position.losses) if schedule else 1.0
         return self.options.learning_rate * factor
+
+    def _patience_is_over(self) -> bool:
+        patience = self.options.patience
+        return patience is not None and self.position.epochs_since_best >= patience
 
     def check_weights(self) -> None:
         """FloatingPointError where a weight is NaN or infinite, as after a step far too large."""
@@ -269,6 +274,8 @@ class Trainer:
         record["best"] = position.best_loss is None or judged < position.best_loss
         if record["best"]:
             position.best_loss = judged
+            if self.options.restore_best:
+                position.best_weights = self.network.parameters.flat.copy()
         record["seconds"] = position.seconds
         if position.history and position.history[-1]["epoch"] == record["epoch"]:
             position.history.pop()  # written when max_seconds cut this epoch off

@@ -94,7 +94,8 @@ static void NAME(check_softmax)(const NAME(fl_kernels) *kernels, int64_t rows, i
 
 static void NAME(check_adam)(const NAME(fl_kernels) *kernels, int64_t n)
 {
-    fl_adam options = {.learning_rate = 3e-3, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .gradient_scale = 0.5};
+    fl_update options = {.learning_rate = 3e-3, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .weight_decay = 0.3,
+                         .gradient_scale = 0.5};
     REAL *x = NAME(random)((size_t)n), *g = NAME(random)((size_t)n), *m = NAME(random)((size_t)n);
     REAL *v = NAME(random)((size_t)n), *x0, *m0, *v0;
     for (int64_t k = 0; k < n; k++)
@@ -107,9 +108,31 @@ static void NAME(check_adam)(const NAME(fl_kernels) *kernels, int64_t n)
         double corrected1 = first / (1 - pow(0.8, 3)), corrected2 = second / (1 - pow(0.95, 3));
         check("adam, first moment", m[k], first, BOUND);
         check("adam, second moment", v[k], second, BOUND);
-        check("adam, parameters", x[k], x0[k] - 3e-3 * corrected1 / (sqrt(corrected2) + 1e-6), BOUND);
+        check("adam, parameters", x[k], (1 - 9e-4) * x0[k] - 3e-3 * corrected1 / (sqrt(corrected2) + 1e-6), BOUND);
     }
     free(x), free(g), free(m), free(v), free(x0), free(m0), free(v0);
+}
+
+static void NAME(check_sgd_and_rmsprop)(const NAME(fl_kernels) *kernels, int64_t n)
+{
+    fl_update options = {.learning_rate = 3e-3, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .gradient_scale = 0.5};
+    REAL *start = NAME(random)((size_t)n), *g = NAME(random)((size_t)n), *m0 = NAME(random)((size_t)n);
+    for (int64_t k = 0; k < n; k++)
+        m0[k] *= m0[k];
+    REAL *plain = NAME(copy)(start, (size_t)n), *momentum = NAME(copy)(start, (size_t)n);
+    REAL *rms = NAME(copy)(start, (size_t)n), *u = NAME(copy)(m0, (size_t)n), *v = NAME(copy)(m0, (size_t)n);
+    kernels->sgd(plain, NULL, g, &options, n);
+    kernels->sgd(momentum, u, g, &options, n);
+    kernels->rmsprop(rms, v, g, &options, n);
+    for (int64_t k = 0; k < n; k++) {
+        double scaled = 0.5 * g[k], first = 0.8 * m0[k] + scaled, second = 0.95 * m0[k] + 0.05 * scaled * scaled;
+        check("sgd", plain[k], start[k] - 3e-3 * scaled, BOUND);
+        check("momentum, first moment", u[k], first, BOUND);
+        check("momentum, parameters", momentum[k], start[k] - 3e-3 * first, BOUND);
+        check("rmsprop, second moment", v[k], second, BOUND);
+        check("rmsprop, parameters", rms[k], start[k] - 3e-3 * scaled / (sqrt(second) + 1e-6), BOUND);
+    }
+    free(start), free(g), free(m0), free(plain), free(momentum), free(rms), free(u), free(v);
 }
 
 static void NAME(check_sum_of_squares)(const NAME(fl_kernels) *kernels, int64_t n)
@@ -148,6 +171,7 @@ static void NAME(check_all)(const NAME(fl_kernels) *kernels)
     FOR_EACH(int64_t, n, widths) {
         NAME(check_activate)(kernels, n);
         NAME(check_adam)(kernels, n);
+        NAME(check_sgd_and_rmsprop)(kernels, n);
         NAME(check_sum_of_squares)(kernels, n);
     }
     FOR_EACH(int64_t, rows, batches) {
