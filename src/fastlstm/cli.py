@@ -6,169 +6,31 @@ Progress goes to standard error, results to standard output. Exit status: 0 done
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import secrets
 import shlex
-import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from math import isfinite
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import fastlstm
 from fastlstm import text
 from fastlstm.checkpoint import check_target
-from fastlstm.engines import NAMES as ENGINES
-from fastlstm.model import CELLS, TASKS, Model
-from fastlstm.optim import OPTIMIZERS
+from fastlstm.cli_parser import DECAY_OPTIONS, STANDARD_LIBRARY, parser
+from fastlstm.model import Model
 from fastlstm.progress import Quiet
 from fastlstm.schedules import SCHEDULES, Schedule
 from fastlstm.session import Options
-
-STANDARD_LIBRARY = "the standard library of this Python"
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, with a suggestion for what was misspelt."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, formatter_class=Formatter, **kwargs)
-        self.commands: dict[str, Parser] = {}
-
-    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:
-        """Parse; an unknown option is an error of its command's parser, with the nearest known one."""
-        found, unknown = self.parse_known_args(args)
-        if unknown:
-            command = self.commands[found.command]
-            hint = _did_you_mean(unknown[0].split("=")[0], command._option_string_actions)
-            command.error(f"unrecognized argument {unknown[0]}{hint or f'; see {command.prog} --help'}")
-        return found
-
-    def error(self, message: str) -> NoReturn:
-        """One line on standard error, exit status 2."""
-        if "invalid choice: " in message:
-            _, _, rest = message.partition("invalid choice: ")
-            given, _, choices = rest.partition(" (choose from ")
-            message += _did_you_mean(given.strip("'"), choices.rstrip(")").replace("'", "").split(", "))
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-def _did_you_mean(given: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(given, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-class Formatter(argparse.HelpFormatter):
-    """Help with each default shown."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=min(100, shutil.get_terminal_size().columns))
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, argparse.SUPPRESS) or not action.option_strings:
-            return action.help
-        return f"{action.help} (default: %(default)s)"
-
-
-def _parser() -> Parser:
-    parser = Parser(prog="fastlstm", description="Train LSTMs on text and write with them, fast on a CPU.")
-    parser.add_argument("--version", action="version", version=f"fastlstm {fastlstm.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-
-    demo = commands.add_parser("demo", help=f"learn to write Python from {STANDARD_LIBRARY}, in under three minutes")
-    demo.add_argument("--seconds", type=float, default=120.0, help="how long to train")
-    demo.add_argument("--out", type=Path, default=Path("demo.safetensors"), help="where the model goes")
-
-    train = commands.add_parser("train", help="train a language model on files")
-    _add_text(train, STANDARD_LIBRARY)
-    _add_training(train)
-
-    sample = commands.add_parser("sample", help="write text with a model")
-    sample.add_argument("model", type=Path, metavar="FILE", help="a model file")
-    sample.add_argument("--length", type=int, default=500, help="symbols to write")
-    sample.add_argument("--prompt", default="", help="text to go on from; $'a\\nb' in a shell has a line end")
-    sample.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above wilder, 0 the likeliest")
-    sample.add_argument("--top-k", type=int, help="keep only this many of the likeliest symbols")
-    sample.add_argument("--top-p", type=float, help="keep only the likeliest symbols that reach this probability")
-    sample.add_argument("--stop", help="end when this has been written")
-
-    evaluate = commands.add_parser("evaluate", help="measure how well a model predicts a text")
-    evaluate.add_argument("model", type=Path, metavar="FILE", help="a model file")
-    _add_text(evaluate, STANDARD_LIBRARY)
-
-    info = commands.add_parser("info", help="describe a model file, or this machine")
-    info.add_argument("model", type=Path, nargs="?", metavar="FILE", help="a model file")
-
-    for command in (demo, train, sample):
-        command.add_argument("--seed", type=int, help="same seed, same result (default: a new one)")
-    for command in (demo, train, sample, evaluate):
-        command.add_argument("--engine", choices=ENGINES, default="blas", help="what computes")
-    for command in (demo, train):
-        command.add_argument("--threads", type=int, help="threads; without it, one for each processor")
-    for command in (demo, train, sample, evaluate, info):
-        command.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
-    parser.commands = commands.choices
-    return parser
-
-
-def _add_text(command: Parser, default: str) -> None:
-    command.add_argument(
-        "paths", nargs="*", metavar="PATH", help=f"files, directories, or - for standard input; nothing is {default}"
-    )
-    command.add_argument("--glob", default="*", help="which files of directories to take, such as '*.py'")
-
-
-def _add_training(train: Parser) -> None:
-    train.add_argument("--out", type=Path, help="file for the model (default: model.safetensors, or the one resumed)")
-    train.add_argument("--resume", type=Path, metavar="FILE", help="go on where this checkpoint stopped, on the same text")
-    train.add_argument("--checkpoint-every", type=float, metavar="SECONDS", help="save inside the epochs too")
-    # Options without a default here take it from Model and Model.fit, or from the checkpoint resumed.
-    model = train.add_argument_group("the model")
-    model.add_argument("--task", choices=TASKS, help="what to learn (default: language)")
-    model.add_argument("--cell", choices=CELLS, help="kind of cell (default: lstm)")
-    model.add_argument("--hidden-size", type=int, help="units of each layer (default: 128)")
-    model.add_argument("--num-layers", type=int, help="layers (default: 2)")
-    model.add_argument("--embedding", type=int, help="width of a learnt vector for each symbol (default: one-hot)")
-    model.add_argument("--dropout", type=float, help="probability of dropping outputs between layers (default: 0)")
-    model.add_argument("--symbols", choices=text.SYMBOLS, help="what a symbol is (default: characters)")
-    model.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: float32)")
-    fit = train.add_argument_group("the training")
-    fit.add_argument("--epochs", type=int, help="passes over the text, with --resume in all (default: 50, or as before)")
-    fit.add_argument("--batch-size", type=int, help="streams read side by side (default: 50)")
-    fit.add_argument("--seq-length", type=int, help="steps gradients are followed back (default: 50)")
-    fit.add_argument("--optimizer", choices=OPTIMIZERS, help="(default: adam)")
-    fit.add_argument("--learning-rate", type=float, help="(default: 0.002)")
-    fit.add_argument(
-        "--schedule", choices=("constant", *SCHEDULES),
-        help="of the learning rate (default: constant): step by --decay every --decay-every epochs, exponential by "
-        "--decay in each epoch after --decay-after, cosine to 0 over the --epochs, plateau by --decay after "
-        "--decay-patience epochs in vain",
-    )
-    for name, (kind, _, default, what) in DECAY_OPTIONS.items():
-        fit.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{what} (default: {default})")
-    fit.add_argument("--clip-norm", type=float, help="largest norm of the gradients (default: 5)")
-    fit.add_argument("--clip-value", type=float, help="largest size of each gradient (default: none)")
-    fit.add_argument("--validation", type=float, help="fraction at the end held out (default: 0.05)")
-    fit.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after so many in vain (default: never)")
-    fit.add_argument("--max-seconds", type=float, help="stop after about this time")
-
 
 MODEL_OPTIONS = ("task", "cell", "hidden_size", "num_layers", "embedding", "dropout", "symbols", "dtype", "seed")
 FIT_OPTIONS = (
     "epochs", "batch_size", "seq_length", "optimizer", "learning_rate", "clip_norm", "clip_value", "validation", "patience",
     "max_seconds", "threads",
 )
-# Options of the schedules: type, name there, default, meaning.
-DECAY_OPTIONS: dict[str, tuple[type, str, float, str]] = {
-    "decay": (float, "rate", 0.97, "factor of the schedule"),
-    "decay_after": (int, "after", 10, "exponential: epochs at the full rate"),
-    "decay_every": (int, "every", 10, "step: epochs between"),
-    "decay_patience": (int, "patience", 3, "plateau: epochs without a smaller loss"),
-}
 
 
 def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
@@ -193,8 +55,16 @@ def _standard_input() -> bytes:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    finite = {name: None if isinstance(v, float) and not isfinite(v) else v for name, v in value.items()}
-    print(json.dumps(finite, allow_nan=False))
+    print(json.dumps(_finite(value), allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _say(line: str) -> None:
@@ -205,7 +75,7 @@ def _demo(arguments: argparse.Namespace) -> None:
     from fastlstm.demo import run
 
     fastlstm.set_threads(arguments.threads)
-    result = run(arguments.seconds, arguments.out, 0 if arguments.seed is None else arguments.seed)
+    result = run(arguments.seconds, arguments.out, arguments.seed)
     if arguments.json:
         _print_json(result)
 
@@ -349,7 +219,7 @@ COMMANDS = {"demo": _demo, "train": _train, "sample": _sample, "evaluate": _eval
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         fastlstm.set_engine(getattr(arguments, "engine", "blas"))
         COMMANDS[arguments.command](arguments)
