@@ -114,6 +114,12 @@ def test_crafted_headers_are_refused(path, header):
         checkpoint.read(path)
 
 
+def test_models_with_large_headers_are_replaced(path):
+    for _ in range(5):  # the order of the header's entries is drawn anew each time
+        checkpoint.write(path, ARRAYS, {"history": ["x" * 1000] * 3000})
+    assert len(checkpoint.read(path)[1]["history"]) == 3000
+
+
 def test_only_models_are_replaced(path):
     text = path.with_name("text.txt")
     text.write_text("My novel")

@@ -1,6 +1,8 @@
 """`Model`: rows B4, B8 and C3, and its errors."""
 
+import copy
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -164,6 +166,20 @@ def test_save_and_load_restore_everything(tmp_path):
     for m in (model, again):
         m.fit(TEXT, epochs=1, **FIT)
     assert np.array_equal(weights(again), weights(model))
+
+
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_and_pickles_are_whole_and_apart(make):
+    model = small(dropout=0.1)
+    assert make(model).config == model.config
+    model.fit(TEXT, epochs=1, **FIT)
+    other = make(model)
+    assert np.array_equal(weights(other), weights(model))
+    assert other.sample(30) == model.sample(30)
+    other.fit(TEXT, epochs=1, **FIT)
+    assert not np.array_equal(weights(other), weights(model))
+    model.fit(TEXT, epochs=1, **FIT)
+    assert np.array_equal(weights(other), weights(model))
 
 
 def stop_after(windows):

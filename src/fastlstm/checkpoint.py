@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 FORMAT = 1
+MOST_HEADER = 100_000_000  # bytes; safetensors refuses larger ones
 _CHECKSUM_KEY = "fastlstm.checksum"
 _NO_CHECKSUM = "0" * 64  # what stands in the checksum's place while it is computed
 
@@ -30,14 +31,8 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], sections: M
         arrays: by name.
         sections: what `read` gives back, JSON values by name.
     """
-    from safetensors.numpy import save
-
     path = check_target(path)
-    metadata = {f"fastlstm.{name}": json.dumps(value) for name, value in sections.items()}
-    metadata |= {"fastlstm.format": str(FORMAT), _CHECKSUM_KEY: _NO_CHECKSUM}
-    content = bytearray(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
-    place = _checksum_place(content)
-    content[place : place + 64] = _digest(content).encode()
+    content = encode(arrays, sections)
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
@@ -56,6 +51,18 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], sections: M
         os.close(directory)
 
 
+def encode(arrays: Mapping[str, np.ndarray], sections: Mapping[str, Any]) -> bytes:
+    """The bytes of a model file."""
+    from safetensors.numpy import save
+
+    metadata = {f"fastlstm.{name}": json.dumps(value) for name, value in sections.items()}
+    metadata |= {"fastlstm.format": str(FORMAT), _CHECKSUM_KEY: _NO_CHECKSUM}
+    content = bytearray(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+    place = _checksum_place(content)
+    content[place : place + 64] = _digest(content).encode()
+    return bytes(content)
+
+
 def check_target(path: str | os.PathLike) -> Path:
     """Where `write` would put the file at `path`, symbolic links followed; an error where it could not."""
     target = Path(os.path.realpath(path))
@@ -71,7 +78,8 @@ def check_target(path: str | os.PathLike) -> Path:
 def _is_model(path: Path) -> bool:
     """Whether the file looks like one of ours, damaged or not."""
     with open(path, "rb") as file:
-        return b'"fastlstm.format"' in file.read(1 << 20)
+        header_size = int.from_bytes(file.read(8), "little")
+        return b'"fastlstm.format"' in file.read(min(header_size, MOST_HEADER))
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -88,7 +96,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
         )
     content = path.read_bytes()
     with errors_named(path):
-        return _parse(content)
+        return decode(content)
 
 
 @contextlib.contextmanager
@@ -103,7 +111,8 @@ def errors_named(path: str | os.PathLike) -> Iterator[None]:
         raise CheckpointError(f"{path}: {what or type(error).__name__}") from None
 
 
-def _parse(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def decode(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The inverse of `encode`; any error means that the bytes are not those of a model."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

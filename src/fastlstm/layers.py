@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -122,6 +123,19 @@ class LSTM:
         """Keep the parameters in `parameters` from now on (a model's common vector), with their present values."""
         parameters.load(self._parameters.arrays)
         self._parameters = parameters
+
+    def __reduce__(self) -> tuple[Callable[..., LSTM], tuple[()], dict[str, Any]]:
+        """Pickle and copy by the arguments, the parameters and the generator's state."""
+        make = partial(
+            LSTM, self.input_size, self.hidden_size, self.num_layers, bias=self.bias, dropout=self.dropout,
+            activation=self.activation, recurrent_activation=self.recurrent_activation, dtype=self.dtype.name,
+        )
+        return make, (), {"parameters": self.state_dict(), "generator": self._rng}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The other half of `__reduce__`."""
+        self.load_state_dict(state["parameters"])
+        self._rng = state["generator"]
 
     # ---- running -------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from math import prod
 from numbers import Real
 from pathlib import Path
@@ -368,6 +369,16 @@ class Model:
         arrays, sections = checkpoint.read(path)
         with checkpoint.errors_named(path):
             return model_file.unpack(cls, arrays, sections)
+
+    @classmethod
+    def _from_bytes(cls, content: bytes) -> Model:
+        return model_file.unpack(cls, *checkpoint.decode(content))
+
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
+        """Pickle and copy through the bytes of a model file."""
+        if self.network is None:
+            return partial(type(self), **self.config, seed=self.seed), ()
+        return type(self)._from_bytes, (checkpoint.encode(*model_file.pack(self)),)
 
     def __repr__(self) -> str:
         """The configuration and the number of parameters."""
