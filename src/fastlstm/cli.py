@@ -1,4 +1,4 @@
-"""The command line: `fastlstm demo | train | sample | evaluate | info`.
+"""The command line: `fastlstm demo | train | sample | evaluate | surprisal | info`.
 
 Progress goes to standard error, results to standard output. Exit status: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import fastlstm
-from fastlstm import text
+from fastlstm import _check, surprises, text
 from fastlstm.checkpoint import check_target
 from fastlstm.cli_parser import DECAY_OPTIONS, STANDARD_LIBRARY, parser
 from fastlstm.model import Model
@@ -38,14 +38,22 @@ def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
-def _source(arguments: argparse.Namespace, kind: str) -> text.TextSource:
-    """The text the paths name."""
+def _sources(arguments: argparse.Namespace, kind: str) -> list[tuple[str, str | bytes]]:
+    """Name and text of everything the paths name."""
     if not arguments.paths:
-        return text.standard_library()
-    parts: list[str | bytes | Path] = []
+        return [("standard library", text.read(kind, text.standard_library()))]
+    found: list[tuple[str, str | bytes]] = []
     for path in arguments.paths:
-        parts += [_standard_input()] if path == "-" else text.find_files([Path(path)], arguments.glob)
-    return text.read(kind, parts)
+        if path == "-":
+            found.append(("-", text.read(kind, _standard_input())))
+        else:
+            found += [(str(file), text.read(kind, file)) for file in text.find_files([Path(path)], arguments.glob)]
+    return found
+
+
+def _source(arguments: argparse.Namespace, kind: str) -> str | bytes:
+    """The text the paths name, all of it."""
+    return text.read(kind, [part for _, part in _sources(arguments, kind)])
 
 
 def _standard_input() -> bytes:
@@ -190,6 +198,24 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         )
 
 
+def _surprisal(arguments: argparse.Namespace) -> None:
+    model = Model.load(arguments.model)
+    found: list[surprises.Line] = []
+    for name, part in _sources(arguments, model.config["symbols"]):
+        try:
+            found += surprises.lines(name, part, model.surprisal([part]))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    worst = surprises.worst(found, _check.count("lines", arguments.lines))
+    if arguments.json:
+        told = [{"file": w.file, "line": w.number, "column": w.column, "bits": w.worst, "text": w.text} for w in worst]
+        _print_json({"lines": told})
+        return
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for line in worst:
+        print(surprises.render(line, colour))
+
+
 def _info(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         facts = {"version": fastlstm.__version__, **fastlstm.cpu_info()}
@@ -213,7 +239,9 @@ def _info(arguments: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' '):{width}}  {shown}")
 
 
-COMMANDS = {"demo": _demo, "train": _train, "sample": _sample, "evaluate": _evaluate, "info": _info}
+COMMANDS = {
+    "demo": _demo, "train": _train, "sample": _sample, "evaluate": _evaluate, "surprisal": _surprisal, "info": _info,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -96,16 +96,21 @@ def parser() -> Parser:
     evaluate.add_argument("model", type=Path, metavar="FILE", help="a model file")
     _add_text(evaluate, STANDARD_LIBRARY)
 
+    surprisal = commands.add_parser("surprisal", help="show the lines of a text that a model finds most unexpected")
+    surprisal.add_argument("model", type=Path, metavar="FILE", help="a model file")
+    _add_text(surprisal, STANDARD_LIBRARY)
+    surprisal.add_argument("--lines", type=int, default=20, help="how many, the worst first")
+
     info = commands.add_parser("info", help="describe a model file, or this machine")
     info.add_argument("model", type=Path, nargs="?", metavar="FILE", help="a model file")
 
     for command in (train, sample):
         command.add_argument("--seed", type=int, help="same seed, same result (default: a new one)")
-    for command in (demo, train, sample, evaluate):
+    for command in (demo, train, sample, evaluate, surprisal):
         command.add_argument("--engine", choices=ENGINES, default="blas", help="what computes")
     for command in (demo, train):
         command.add_argument("--threads", type=int, help="threads; without it, one for each processor")
-    for command in (demo, train, sample, evaluate, info):
+    for command in (demo, train, sample, evaluate, surprisal, info):
         command.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
     root.commands = commands.choices
     return root

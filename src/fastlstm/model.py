@@ -311,6 +311,21 @@ class Model:
             raise ValueError(f"the text must have at least 2 symbols, got {len(ids)}")
         return training.metrics(training.evaluate(network, ids))
 
+    def surprisal(self, x: Data) -> np.ndarray:
+        """How unexpected each symbol of a text is: -log p(symbol | all before it), from the zero state.
+
+        Args:
+            x: as in `fit`.
+
+        Returns:
+            (N,) float64, in nats. The first symbol has nothing before it and is judged by how often it occurred in the
+            training text, counted once more than it did.
+        """
+        network, ids = self._built(), _encode(self.vocabulary, x)
+        counts = self.vocabulary.counts + 1
+        first = np.log(counts.sum()) - np.log(counts[ids[:1]])
+        return np.concatenate([first, training.surprisals(network, ids)])
+
     def _generator(
         self, length: int, prompt: str | bytes, temperature: float, top_k: int | None, top_p: float | None,
         stop: str | bytes | None, seed: int | None,

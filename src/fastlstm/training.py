@@ -37,15 +37,20 @@ def metrics(nats: float) -> dict[str, float]:
         return {"loss": nats, "bits_per_symbol": bits(nats), "perplexity": float(np.exp(nats))}
 
 
-def evaluate(network: LanguageNetwork, ids: np.ndarray) -> float:
-    """Mean nats of every symbol but the first, given all before it: one stream from the zero state."""
-    state, total = network.zero_state(1), 0.0
+def surprisals(network: LanguageNetwork, ids: np.ndarray) -> np.ndarray:
+    """Nats (N - 1,) of every symbol but the first, given all before it: one stream from the zero state."""
+    state, nats = network.zero_state(1), np.empty(max(0, len(ids) - 1))
     with one_blas_thread:
-        for start in range(0, len(ids) - 1, EVALUATION_WINDOW):
-            stop = min(start + EVALUATION_WINDOW, len(ids) - 1)
-            losses, state = network.losses(ids[start:stop, None], ids[start + 1 : stop + 1, None], state)
-            total += float(losses.sum())
-    return total / (len(ids) - 1)
+        for start in range(0, len(nats), EVALUATION_WINDOW):
+            part = slice(start, min(start + EVALUATION_WINDOW, len(nats)))
+            losses, state = network.losses(ids[:-1][part, None], ids[1:][part, None], state)
+            nats[part] = losses[:, 0]
+    return nats
+
+
+def evaluate(network: LanguageNetwork, ids: np.ndarray) -> float:
+    """Mean of `surprisals`."""
+    return float(surprisals(network, ids).mean())
 
 
 class Windows:
