@@ -188,6 +188,7 @@ def test_info(trained, capfd):
         (["train", "--cell", "lstn"], "did you mean lstm?"),
         (["train", "nowhere.txt"], "nowhere.txt: No such file or directory"),
         (["train", "{corpus}", "--out", "nowhere/m.safetensors"], "nowhere does not exist"),
+        (["train", "{corpus}", "--out", "."], ". is not a regular file"),
         (["train", "{corpus}", "--hidden-size", "0"], "hidden_size must be at least 1, got 0"),
         (["train", "{corpus}", "--hidden-size", "many"], "invalid int value: 'many'"),
         (["train", "{corpus}"], "the training text has 1672 symbols, fewer than the 2501 of one training window"),

@@ -127,8 +127,8 @@ def _train(arguments: argparse.Namespace) -> None:
     before = model.options or Options()
     options |= _schedule(arguments, before.schedule, options.get("epochs", before.epochs))
     out = arguments.out or arguments.resume or Path("model.safetensors")
-    best = out.with_name(f"{out.stem}.best{out.suffix}")
     check_target(out)
+    best = out.with_name(f"{out.stem}.best{out.suffix}")
     source = _source(arguments, model.config["symbols"])
     where = "" if arguments.paths else f" of {STANDARD_LIBRARY}; name a PATH for another text"
     _say(f"training on {len(source):,} symbols{where}")

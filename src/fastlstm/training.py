@@ -230,7 +230,9 @@ class Trainer:
         with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
             loss, state, gradients = workers.window(tokens, targets, state, (self._seed, self.optimizer.steps))
         if not isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} in {place}; the weights are unchanged")
+            cause = self._overflowed_weight()
+            hint = f" (before it, {cause} held NaN or Inf: the learning rate is too large)" if cause else ""
+            raise FloatingPointError(f"the loss is {loss} in {place}; the weights are unchanged{hint}")
         try:
             scale = clip(gradients, options.clip_norm, options.clip_value)
         except FloatingPointError as error:
@@ -254,12 +256,16 @@ class Trainer:
 
     def check_weights(self) -> None:
         """FloatingPointError where a weight is NaN or infinite, as after a step far too large."""
-        for name, array in self.network.parameters:
-            if not np.isfinite(array).all():
-                raise FloatingPointError(
-                    f"{name} holds NaN or Inf after {self.optimizer.steps} steps: the learning rate is too large, and the last "
-                    "checkpoint is the last good state"
-                )
+        name = self._overflowed_weight()
+        if name:
+            raise FloatingPointError(
+                f"{name} holds NaN or Inf after {self.optimizer.steps} steps: the learning rate is too large, and the last "
+                "checkpoint is the last good state"
+            )
+
+    def _overflowed_weight(self) -> str | None:
+        """Name of the first array that is not finite."""
+        return next((name for name, array in self.network.parameters if not np.isfinite(array).all()), None)
 
     def _end_epoch(self, symbols_per_second: float) -> None:
         self.check_weights()
