@@ -292,7 +292,7 @@ def test_weights_that_overflow_are_not_saved(tmp_path):
     model.fit(**one_window)
     with pytest.raises(FloatingPointError, match="holds NaN or Inf after 2 steps: the learning rate is too large"):
         model.fit(**one_window, learning_rate=1e39)
-    with pytest.raises(FloatingPointError, match=r"epoch 1, window 1; .*weight_ih_l0 held NaN or Inf: the learning rate is too"):
+    with pytest.raises(FloatingPointError, match=r"epoch 1, window 1; .*weight_ih_l0 held NaN or Inf: the learning rate"):
         small().fit(TEXT, epochs=1, learning_rate=1e39, **FIT)
     assert np.isfinite(weights(Model.load(path))).all()
     with pytest.raises(FloatingPointError, match="the network's output is NaN or infinite after 0 symbols"):
