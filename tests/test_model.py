@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -456,6 +457,16 @@ def test_a_str_that_names_a_file_is_taken_for_a_mistake(tmp_path, monkeypatch):
     for call in (small().fit, small(vocabulary="abc").evaluate):
         with pytest.raises(ValueError, match=r"'book.txt' names a file: pass Path\('book.txt'\) to read that"):
             call("book.txt")
+
+
+def test_a_file_that_holds_the_name_of_another_is_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "ab" * 50
+    (tmp_path / "names").write_text(text)
+    (tmp_path / text).write_text("something else")
+    model, other = small(), small()
+    assert model.fit(Path("names"), epochs=1, **FIT)[0]["loss"] == other.fit([text], epochs=1, **FIT)[0]["loss"]
+    assert model.evaluate(Path("names")) == model.evaluate([text])
 
 
 def test_integers_are_text_by_ids():

@@ -2,7 +2,8 @@
 
 import difflib
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -96,6 +97,11 @@ def number(name: str, value: object, least: float, most: float = np.inf, *, open
         left, right = "(" if "(" in open_ends else "[", ")" if ")" in open_ends or most == np.inf else "]"
         raise ValueError(f"{name} must be in {left}{least:g}, {most:g}{right}, got {found:g}")
     return found
+
+
+def optional(check: Callable[..., Any], name: str, value: object, *args: Any, **kwargs: Any) -> Any:
+    """None as it is, anything else as `check(name, value, ...)` has it."""
+    return None if value is None else check(name, value, *args, **kwargs)
 
 
 def choice(name: str, value: object, choices: Iterable[str]) -> str:

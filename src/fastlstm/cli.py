@@ -143,7 +143,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
     try:
         model.fit(
-            source, **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
+            [source], **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
             resume=arguments.resume is not None, callbacks=[keep_best], progress=True,
         )
     except KeyboardInterrupt:
@@ -188,7 +188,7 @@ def _sample(arguments: argparse.Namespace) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     model = Model.load(arguments.model)
     source = _source(arguments, model.config["symbols"])
-    result = {"symbols": len(source), **model.evaluate(source)}
+    result = {"symbols": len(source), **model.evaluate([source])}
     if arguments.json:
         _print_json(result)
     else:

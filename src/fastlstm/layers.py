@@ -32,10 +32,8 @@ def parameter_shapes(I: int, H: int, L: int, bias: bool = True) -> dict[str, tup
 class Tape:
     """What one `LSTM.forward` kept for its `backward`; it serves once."""
 
-    def __init__(
-        self, stack: LSTM, engine: ModuleType, saved: Any, x: np.ndarray, lengths: np.ndarray | None
-    ) -> None:
-        self.stack, self.engine, self.x, self.lengths = stack, engine, x, lengths
+    def __init__(self, stack: LSTM, engine: ModuleType, saved: Any, x_shape: tuple[int, ...]) -> None:
+        self.stack, self.engine, self.x_shape = stack, engine, x_shape
         self._version = stack.version
         self._saved = saved
 
@@ -176,14 +174,14 @@ class LSTM:
             ValueError: among others, where T or B is 0: there is nothing to learn from.
         """
         x, (h0, c0), lengths = self._check_input(x, state, lengths)
-        x = x.copy()  # the tape keeps it: the caller may refill the array, and checked tokens must stay checked
+        x = x.copy()  # the engine keeps it: the caller may refill the array, and checked tokens must stay checked
         for name, size in zip("TB", x.shape, strict=False):
             if size == 0:
                 raise ValueError(f"x must not be empty in training, got {name} = 0")
         engine = current_engine()
         masks = self.dropout_masks(*x.shape[:2], dropout_seed)
         y, h, c, saved = engine.forward(self, x, h0, c0, lengths, masks, keep=True)
-        return y.copy(), (h, c), Tape(self, engine, saved, x, lengths)
+        return y.copy(), (h, c), Tape(self, engine, saved, x.shape)
 
     def backward(
         self, tape: Tape, dy: ArrayLike, dstate: tuple[ArrayLike, ArrayLike] | None = None
@@ -205,11 +203,11 @@ class LSTM:
         """
         if tape.stack is not self:
             raise ValueError("tape must come from this stack's own forward")
-        T, B = tape.x.shape[:2]
+        T, B = tape.x_shape[:2]
         dy = _check.array("dy", dy, (T, B, self.hidden_size), self.dtype)
         dh, dc = self._check_state(("dh", "dc"), dstate, B)
         gradients = {name: np.empty_like(array) for name, array in self._parameters}
-        want_dx = tape.x.ndim == 3
+        want_dx = len(tape.x_shape) == 3
         dx, dh0, dc0 = tape.engine.backward(self, tape.take(), dy, dh, dc, gradients, want_dx)
         return dx, (dh0, dc0), gradients
 

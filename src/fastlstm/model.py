@@ -40,18 +40,20 @@ def _is_text(x: Data) -> bool:
     return all(isinstance(part, str | bytes | Path) for part in parts)
 
 
-def _read(kind: str, x: TextSource) -> str | bytes:
-    """The text of x; a str is the text itself, so one that names a file is taken for a mistake."""
+def _read(kind: str, x: Data) -> str | bytes | ArrayLike:
+    """The text of x, or x as it is where that is ids; a str that names a file is taken for a mistake."""
+    if not _is_text(x):
+        return x
     if isinstance(x, str) and 0 < len(x) < 256 and "\n" not in x and "\0" not in x and os.path.isfile(x):
         raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read that")
     return read(kind, x)
 
 
-def _encode(vocabulary: Vocabulary, x: Data) -> np.ndarray:
-    """Ids (N,) of a text or of integers."""
-    if _is_text(x):
-        return vocabulary.encode(_read(vocabulary.kind, x))
-    return _check.tokens("tokens", x, 1, len(vocabulary))
+def _encode(vocabulary: Vocabulary, read_data: str | bytes | ArrayLike) -> np.ndarray:
+    """Ids (N,) of what `_read` returned."""
+    if isinstance(read_data, str | bytes):
+        return vocabulary.encode(read_data)
+    return _check.tokens("tokens", read_data, 1, len(vocabulary))
 
 
 def _refuse_targets(y: None) -> None:
@@ -92,7 +94,7 @@ class Model:
             "cell": _check.choice("cell", cell, CELLS),
             "hidden_size": _check.count("hidden_size", hidden_size),
             "num_layers": _check.count("num_layers", num_layers),
-            "embedding": None if embedding is None else _check.count("embedding", embedding),
+            "embedding": _check.optional(_check.count, "embedding", embedding),
             "dropout": _check.number("dropout", dropout, 0, 1, open_ends=")"),
             "symbols": _check.choice("symbols", symbols, SYMBOLS),
             "dtype": _check.float_dtype(dtype).name,
@@ -116,6 +118,9 @@ class Model:
         self.network = LanguageNetwork(
             len(vocabulary), c["hidden_size"], c["num_layers"], c["embedding"], c["dropout"], c["dtype"], self._rng
         )
+
+    def _ids(self, x: Data) -> np.ndarray:
+        return _encode(self.vocabulary, _read(self.vocabulary.kind, x))
 
     def _built(self) -> LanguageNetwork:
         if self.network is None:
@@ -210,10 +215,8 @@ class Model:
                     raise ValueError("nothing to resume: load a checkpoint written by fit first")
                 options = options.resuming(self._options)
             options = replace(options, threads=options.threads or get_threads())
-            if max_seconds is not None:
-                max_seconds = _check.number("max_seconds", max_seconds, 0, open_ends="(")
-            if checkpoint_every is not None:
-                checkpoint_every = _check.number("checkpoint_every", checkpoint_every, 0)
+            max_seconds = _check.optional(_check.number, "max_seconds", max_seconds, 0, open_ends="(")
+            checkpoint_every = _check.optional(_check.number, "checkpoint_every", checkpoint_every, 0)
             if checkpoint is not None:
                 check_target(checkpoint)
             vocabulary, ids, held_out = self._data(x, None if is_fraction else validation)
@@ -239,7 +242,7 @@ class Model:
     def _data(self, x: Data, held_out: Data | None) -> tuple[Vocabulary, np.ndarray, np.ndarray | None]:
         """The vocabulary, the ids of x and, if given, of the held-out data; each source is read once."""
         kind = self.config["symbols"]
-        sources = [_read(kind, data) if _is_text(data) else data for data in (x, held_out) if data is not None]
+        sources = [_read(kind, data) for data in (x, held_out) if data is not None]
         vocabulary = self.vocabulary
         if vocabulary is None:
             if not all(map(_is_text, sources)):
@@ -306,7 +309,7 @@ class Model:
             {"loss": nats per symbol, "bits_per_symbol", "perplexity"}.
         """
         _refuse_targets(y)
-        network, ids = self._built(), _encode(self.vocabulary, x)
+        network, ids = self._built(), self._ids(x)
         if len(ids) < 2:
             raise ValueError(f"the text must have at least 2 symbols, got {len(ids)}")
         return training.metrics(training.evaluate(network, ids))
@@ -321,7 +324,7 @@ class Model:
             (N,) float64, in nats. The first symbol has nothing before it and is judged by how often it occurred in the
             training text, counted once more than it did.
         """
-        network, ids = self._built(), _encode(self.vocabulary, x)
+        network, ids = self._built(), self._ids(x)
         counts = self.vocabulary.counts + 1
         first = np.log(counts.sum()) - np.log(counts[ids[:1]])
         return np.concatenate([first, training.surprisals(network, ids)])

@@ -37,7 +37,7 @@ class LanguageNetwork:
         self, V: int, hidden_size: int, num_layers: int, embedding: int | None, dropout: float, dtype: DTypeLike,
         rng: np.random.Generator,
     ) -> None:
-        self.V, self.embedding = V, None if embedding is None else _check.count("embedding", embedding)
+        self.V, self.embedding = V, _check.optional(_check.count, "embedding", embedding)
         self.lstm = LSTM(
             embedding or V, hidden_size, num_layers, dropout=dropout, dtype=dtype, seed=int(rng.integers(2**63))
         )

@@ -15,6 +15,14 @@ from fastlstm import _check
 class Schedule(ABC):
     """The factor the learning rate is multiplied by, epoch by epoch."""
 
+    def __post_init__(self) -> None:
+        """Check each argument: `rate` in (0, 1], `floor` in [0, 1], the others counts."""
+        for name, value in vars(self).items():
+            if name in ("rate", "floor"):
+                _check.number(name, value, 0, 1, open_ends="(" if name == "rate" else "")
+            else:
+                _check.count(name, value)
+
     @abstractmethod
     def __call__(self, epoch: int, losses: Sequence[float]) -> float:
         """The factor in an epoch, the first being 0, after the losses (validation's if there is one) of those before."""
@@ -36,11 +44,6 @@ class Step(Schedule):
     rate: float
     every: int
 
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        _check.number("rate", self.rate, 0, 1, open_ends="(")
-        _check.count("every", self.every)
-
     def __call__(self, epoch: int, losses: Sequence[float]) -> float:
         """See `Schedule`."""
         return self.rate ** (epoch // self.every)
@@ -57,11 +60,6 @@ class Exponential(Schedule):
 
     rate: float
     after: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        _check.number("rate", self.rate, 0, 1, open_ends="(")
-        _check.count("after", self.after)
 
     def __call__(self, epoch: int, losses: Sequence[float]) -> float:
         """See `Schedule`."""
@@ -80,11 +78,6 @@ class Cosine(Schedule):
     epochs: int
     floor: float = 0.0
 
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        _check.count("epochs", self.epochs)
-        _check.number("floor", self.floor, 0, 1)
-
     def __call__(self, epoch: int, losses: Sequence[float]) -> float:
         """See `Schedule`."""
         return self.floor + (1 - self.floor) * (1 + cos(pi * min(epoch / self.epochs, 1))) / 2
@@ -101,11 +94,6 @@ class Plateau(Schedule):
 
     rate: float
     patience: int
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        _check.number("rate", self.rate, 0, 1, open_ends="(")
-        _check.count("patience", self.patience)
 
     def __call__(self, epoch: int, losses: Sequence[float]) -> float:
         """See `Schedule`."""

@@ -30,11 +30,6 @@ class Options:
 
     def checked(self) -> "Options":
         """The same with plain numbers, each in its range."""
-
-        def limit(name: str) -> float | None:
-            value = getattr(self, name)
-            return None if value is None else _check.number(name, value, 0, open_ends="(")
-
         if not isinstance(self.schedule, Schedule | None):
             raise TypeError(f"schedule must be one of fastlstm.schedules or None, got {type(self.schedule).__name__}")
         return replace(
@@ -44,12 +39,12 @@ class Options:
             seq_length=_check.count("seq_length", self.seq_length),
             optimizer=_check.choice("optimizer", self.optimizer, OPTIMIZERS),
             learning_rate=_check.number("learning_rate", self.learning_rate, 0, open_ends="("),
-            clip_norm=limit("clip_norm"),
-            clip_value=limit("clip_value"),
-            validation=None if self.validation is None else _check.number("validation", self.validation, 0, 1, open_ends=")"),
-            patience=None if self.patience is None else _check.count("patience", self.patience),
+            clip_norm=_check.optional(_check.number, "clip_norm", self.clip_norm, 0, open_ends="("),
+            clip_value=_check.optional(_check.number, "clip_value", self.clip_value, 0, open_ends="("),
+            validation=_check.optional(_check.number, "validation", self.validation, 0, 1, open_ends=")"),
+            patience=_check.optional(_check.count, "patience", self.patience),
             restore_best=bool(self.restore_best),
-            threads=None if self.threads is None else _check.count("threads", self.threads),
+            threads=_check.optional(_check.count, "threads", self.threads),
         )
 
     def resuming(self, saved: "Options") -> "Options":

@@ -17,7 +17,7 @@ def available_cpus() -> int:
 def set_threads(n: int | None) -> None:
     """Use `n` threads from now on; None is FASTLSTM_NUM_THREADS if set, else one for each available processor."""
     global _threads
-    _threads = None if n is None else _check.count("n", n)
+    _threads = _check.optional(_check.count, "n", n)
 
 
 def get_threads() -> int:
