@@ -1,62 +1,11 @@
-"""Vocabularies and corpora: row C1."""
+"""Reading corpora: row C1."""
 
-import numpy as np
+import os
+import threading
+
 import pytest
 
 from fastlstm import text
-from fastlstm.text import Vocabulary
-
-UNICODE = "naïve café – 漢字 😀\n\tΩ\u0301 \ud800end"
-
-
-def test_characters_round_trip_with_unicode_intact():
-    vocabulary = Vocabulary.of("characters", UNICODE)
-    ids = vocabulary.encode(UNICODE)
-    assert vocabulary.decode(ids) == UNICODE
-    assert ids.dtype == np.int32
-    assert len(ids) == len(UNICODE)
-
-
-def test_vocabulary_and_counts_are_those_of_the_text():
-    vocabulary = Vocabulary.of("characters", "abracadabra")
-    assert vocabulary.symbols == ["a", "b", "c", "d", "r"]
-    assert vocabulary.counts.tolist() == [5, 2, 1, 1, 2]
-
-
-def test_bytes_round_trip_and_know_all_values():
-    vocabulary = Vocabulary.of("bytes", b"\x00\xff\xfe")
-    everything = bytes(range(256))
-    assert len(vocabulary) == 256
-    assert vocabulary.decode(vocabulary.encode(everything)) == everything
-    assert vocabulary.counts[[0, 254, 255, 65]].tolist() == [1, 1, 1, 0]
-    assert vocabulary.encode("é").tolist() == [0xC3, 0xA9]
-
-
-def test_given_symbols_keep_their_order():
-    vocabulary = Vocabulary("characters", "zab")
-    assert vocabulary.encode("abz").tolist() == [1, 2, 0]
-    assert vocabulary.decode([2, 0, 1]) == "bza"
-
-
-def test_unknown_character_is_named_with_its_place():
-    with pytest.raises(ValueError, match=r"character 'é' \(U\+00E9\) at position 3 is not among the 3 symbols"):
-        Vocabulary("characters", "abc").encode("abcé")
-
-
-@pytest.mark.parametrize(("symbols", "message"), [("aba", "more than once"), (["ab"], "single characters, got 'ab'")])
-def test_bad_vocabularies_are_refused(symbols, message):
-    with pytest.raises(ValueError, match=message):
-        Vocabulary("characters", symbols)
-
-
-def test_unknown_kind_gets_a_suggestion():
-    with pytest.raises(ValueError, match="did you mean 'characters'"):
-        Vocabulary("character")
-
-
-def test_id_outside_the_vocabulary():
-    with pytest.raises(IndexError, match=r"token id 3 at position 1 is outside \[0, 3\)"):
-        Vocabulary("characters", "abc").decode([0, 3])
 
 
 def test_read_joins_text_bytes_and_files(tmp_path):
@@ -76,6 +25,47 @@ def test_file_in_another_encoding_is_named_with_the_offset(tmp_path):
 def test_read_refuses_other_types():
     with pytest.raises(TypeError, match="text must be a str, bytes, a Path or a list of them, got int"):
         text.read("characters", 3)
+
+
+@pytest.mark.parametrize("kind", ["characters", "bytes", "words"])
+def test_pieces_join_to_the_text_of_all_sources(tmp_path, monkeypatch, kind):
+    """Whatever the size of a piece: characters of several bytes, words across pieces and across files stay whole."""
+    file = tmp_path / "a.txt"
+    file.write_text("naïve 漢字 😀, don't\n\n    return  x", newline="")
+    source = ["of wor", file, "", "ds and ", "é".encode(), b" end \n"]
+    whole = "of wor" + file.read_text() + "ds and é end \n"
+    for size in (1, 2, 3, 7, 1000):
+        monkeypatch.setattr(text, "PIECE", size)
+        found = list(text.pieces(kind, source))
+        assert all(found)
+        assert (b"" if kind == "bytes" else "").join(found) == (whole.encode() if kind == "bytes" else whole)
+        if kind == "words":
+            assert all(piece[0].isspace() and not piece[-1:].isspace() for piece in found[1:-1])
+
+
+def test_pieces_of_a_large_file_are_small(tmp_path):
+    file = tmp_path / "large.txt"
+    file.write_text("ab cd\n" * 1_000_000)
+    for kind in ("characters", "words", "bytes"):
+        assert max(map(len, text.pieces(kind, file))) <= text.PIECE + 6
+
+
+def test_what_can_be_read_once_is_kept(tmp_path):
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    file.write_text("file")
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[b"piped"])
+    writer.start()
+    assert text.readable_again(["text", pipe, file]) == ["text", b"piped", file]
+    writer.join()
+
+
+def test_offset_of_a_wrong_byte_counts_from_the_files_beginning(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "PIECE", 4)
+    file = tmp_path / "latin1.txt"
+    file.write_bytes("é12345ü".encode() + b"\xe9!")
+    with pytest.raises(ValueError, match="byte 0xe9 at offset 9;"):
+        text.read("characters", file)
 
 
 def test_find_files_by_glob_sorted_without_hidden_ones(tmp_path):

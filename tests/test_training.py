@@ -7,24 +7,9 @@ import numpy as np
 import pytest
 
 from fastlstm import Model
-from fastlstm.training import GradientWorkers, Interruptible, Windows
+from fastlstm.training import GradientWorkers, Interruptible
 
 FIT = {"batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
-
-
-@pytest.mark.parametrize(("N", "T", "B"), [(101, 5, 4), (1000, 7, 3), (21, 20, 1), (203, 50, 4), (202, 1, 2)])
-def test_windows_cover_each_stream_once_in_order(N, T, B):
-    ids = np.arange(N, dtype=np.int32)
-    windows = Windows(ids, T, B)
-    tokens = np.concatenate([windows[k][0] for k in range(len(windows))])
-    targets = np.concatenate([windows[k][1] for k in range(len(windows))])
-    steps = (N - 1) // B
-    assert np.array_equal(tokens, np.arange(steps * B).reshape(B, steps).T)
-    assert np.array_equal(targets, tokens + 1)
-    assert windows.symbols == steps * B
-    sizes = {len(windows[k][0]) for k in range(len(windows))}
-    assert max(sizes) <= T
-    assert max(sizes) - min(sizes) <= 1
 
 
 def test_interrupt_waits_for_the_end_of_the_block():

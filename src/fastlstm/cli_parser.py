@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import fastlstm
-from fastlstm import text
 from fastlstm.engines import NAMES as ENGINES
 from fastlstm.model import CELLS, TASKS
 from fastlstm.optim import OPTIMIZERS
 from fastlstm.schedules import SCHEDULES
+from fastlstm.vocabulary import SYMBOLS
 
 STANDARD_LIBRARY = "the standard library of this Python"
 # Options of the schedules: type, name there, default, meaning.
@@ -135,7 +135,7 @@ def _add_training(train: Parser) -> None:
     model.add_argument("--num-layers", type=int, help="layers (default: 2)")
     model.add_argument("--embedding", type=int, help="width of a learnt vector for each symbol (default: one-hot)")
     model.add_argument("--dropout", type=float, help="probability of dropping outputs between layers (default: 0)")
-    model.add_argument("--symbols", choices=text.SYMBOLS, help="what a symbol is (default: characters)")
+    model.add_argument("--symbols", choices=SYMBOLS, help="what a symbol is (default: characters)")
     model.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: float32)")
     fit = train.add_argument_group("the training")
     fit.add_argument("--epochs", type=int, help="passes over the text, with --resume in all (default: 50, or as before)")

@@ -10,9 +10,10 @@ from fastlstm.checkpoint import check_target
 from fastlstm.model import Model
 from fastlstm.progress import Quiet
 from fastlstm.schedules import Exponential
-from fastlstm.text import Vocabulary, standard_library
+from fastlstm.text import standard_library
 from fastlstm.threads import get_threads
 from fastlstm.training import bits
+from fastlstm.vocabulary import Vocabulary
 
 # Chosen by trying: what reaches the fewest bits per character in two minutes on two cores.
 HIDDEN_SIZE, NUM_LAYERS = 256, 1

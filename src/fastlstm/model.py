@@ -10,14 +10,13 @@ from dataclasses import replace
 from functools import partial
 from math import prod
 from numbers import Real
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastlstm import _check, checkpoint, model_file, training
+from fastlstm import _check, checkpoint, corpus, model_file, training
 from fastlstm.checkpoint import check_target
 from fastlstm.network import LanguageNetwork
 from fastlstm.optim import OPTIMIZERS, Optimizer
@@ -25,8 +24,9 @@ from fastlstm.progress import Progress
 from fastlstm.sample import Generator
 from fastlstm.schedules import Schedule
 from fastlstm.session import Options, Position
-from fastlstm.text import SYMBOLS, TextSource, Vocabulary, read
+from fastlstm.text import TextSource, is_text, readable_again
 from fastlstm.threads import get_threads
+from fastlstm.vocabulary import SYMBOLS, Vocabulary
 
 TASKS = ("language",)
 CELLS = ("lstm",)
@@ -34,26 +34,11 @@ CELLS = ("lstm",)
 Data = TextSource | ArrayLike
 
 
-def _is_text(x: Data) -> bool:
-    """Whether x is text to be read and encoded, not ids."""
-    parts = x if isinstance(x, list | tuple) and x else [x]
-    return all(isinstance(part, str | bytes | Path) for part in parts)
-
-
-def _read(kind: str, x: Data) -> str | bytes | ArrayLike:
-    """The text of x, or x as it is where that is ids; a str that names a file is taken for a mistake."""
-    if not _is_text(x):
-        return x
+def _not_a_file_name(x: Data) -> Data:
+    """x; a str that names a file is taken for a mistake."""
     if isinstance(x, str) and 0 < len(x) < 256 and "\n" not in x and "\0" not in x and os.path.isfile(x):
         raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read that")
-    return read(kind, x)
-
-
-def _encode(vocabulary: Vocabulary, read_data: str | bytes | ArrayLike) -> np.ndarray:
-    """Ids (N,) of what `_read` returned."""
-    if isinstance(read_data, str | bytes):
-        return vocabulary.encode(read_data)
-    return _check.tokens("tokens", read_data, 1, len(vocabulary))
+    return x
 
 
 def _refuse_targets(y: None) -> None:
@@ -73,8 +58,12 @@ class Model:
         num_layers: L.
         embedding: E, width of a learnt vector for each symbol; None feeds one-hot vectors.
         dropout: probability of dropping each output between layers while training, in [0, 1).
-        symbols: "characters" (Unicode code points) or "bytes".
-        vocabulary: the characters in id order; None takes those of the first text given to `fit`. Bytes need none.
+        symbols: "characters" (Unicode code points), "bytes" or "words" (with the space before them; see `Vocabulary`).
+        vocabulary: the symbols in id order, "<unk>" for all others if it is among them; None takes those of the first text
+            given to `fit`. Bytes need none.
+        max_symbols: most symbols taken from that text, the most frequent ones and "<unk>"; None is all characters, and
+            10,000 words.
+        min_count: how often a symbol must occur there to be taken.
         dtype: "float32" or "float64".
         seed: of initial weights, dropout and sampling; None draws one (kept in `seed`).
 
@@ -87,7 +76,8 @@ class Model:
     def __init__(
         self, task: str = "language", *, cell: str = "lstm", hidden_size: int = 128, num_layers: int = 2,
         embedding: int | None = None, dropout: float = 0.0, symbols: str = "characters",
-        vocabulary: Iterable[str] | None = None, dtype: DTypeLike = "float32", seed: int | None = None,
+        vocabulary: Iterable[str] | None = None, max_symbols: int | None = None, min_count: int = 1,
+        dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         self.config: dict[str, Any] = {
             "task": _check.choice("task", task, TASKS),
@@ -97,6 +87,8 @@ class Model:
             "embedding": _check.optional(_check.count, "embedding", embedding),
             "dropout": _check.number("dropout", dropout, 0, 1, open_ends=")"),
             "symbols": _check.choice("symbols", symbols, SYMBOLS),
+            "max_symbols": _check.optional(partial(_check.count, least=2), "max_symbols", max_symbols),
+            "min_count": _check.count("min_count", min_count),
             "dtype": _check.float_dtype(dtype).name,
         }
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else _check.count("seed", seed, 0)
@@ -120,7 +112,7 @@ class Model:
         )
 
     def _ids(self, x: Data) -> np.ndarray:
-        return _encode(self.vocabulary, _read(self.vocabulary.kind, x))
+        return corpus.encode(self.vocabulary, _not_a_file_name(x))
 
     def _built(self) -> LanguageNetwork:
         if self.network is None:
@@ -223,7 +215,7 @@ class Model:
             if options.validation:
                 cut = len(ids) - int(len(ids) * options.validation)
                 ids, held_out = ids[:cut], ids[cut:]
-            windows = training.Windows(ids, options.seq_length, options.batch_size)
+            windows = corpus.Windows(ids, options.seq_length, options.batch_size)
             if held_out is not None and len(held_out) < 2:
                 raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
             if resume and (self._position.fingerprint != windows.fingerprint or self._position.window > len(windows)):
@@ -231,7 +223,7 @@ class Model:
             # Nothing has changed so far; from here on all arguments are good.
             if self.network is None:
                 self._build(vocabulary)
-            self.vocabulary.counts = np.bincount(ids, minlength=len(vocabulary))
+            self.vocabulary.counts = corpus.count(ids, len(vocabulary))
             if not resume:
                 self._position = Position(fingerprint=windows.fingerprint)
             self._options = options
@@ -240,19 +232,19 @@ class Model:
             self._training.release()
 
     def _data(self, x: Data, held_out: Data | None) -> tuple[Vocabulary, np.ndarray, np.ndarray | None]:
-        """The vocabulary, the ids of x and, if given, of the held-out data; each source is read once."""
-        kind = self.config["symbols"]
-        sources = [_read(kind, data) for data in (x, held_out) if data is not None]
-        vocabulary = self.vocabulary
+        """The vocabulary, the ids of x and, if given, of the held-out data."""
+        config, vocabulary = self.config, self.vocabulary
+        sources = [_not_a_file_name(data) for data in (x, held_out) if data is not None]
         if vocabulary is None:
-            if not all(map(_is_text, sources)):
+            if not all(map(is_text, sources)):
                 raise ValueError("integer symbols need a vocabulary: give one to Model(vocabulary=...)")
-            vocabulary = Vocabulary.of(kind, read(kind, sources))
-        ids = [_encode(vocabulary, data) for data in sources]
+            sources = readable_again(sources)
+            vocabulary = Vocabulary.of(config["symbols"], sources, config["max_symbols"], config["min_count"])
+        ids = [corpus.encode(vocabulary, source) for source in sources]
         return vocabulary, ids[0], ids[1] if len(ids) > 1 else None
 
     def _train(
-        self, windows: training.Windows, held_out: np.ndarray | None, max_seconds: float | None,
+        self, windows: corpus.Windows, held_out: np.ndarray | None, max_seconds: float | None,
         path: str | os.PathLike | None, save_every: float | None,
         callbacks: Iterable[Callable[[Model, dict[str, Any]], None]], progress: bool | None,
     ) -> list[dict[str, Any]]:
@@ -327,7 +319,7 @@ class Model:
         network, ids = self._built(), self._ids(x)
         counts = self.vocabulary.counts + 1
         first = np.log(counts.sum()) - np.log(counts[ids[:1]])
-        return np.concatenate([first, training.surprisals(network, ids)])
+        return np.concatenate([first, *training.losses(network, ids)])
 
     def _generator(
         self, length: int, prompt: str | bytes, temperature: float, top_k: int | None, top_p: float | None,

@@ -10,7 +10,7 @@ from fastlstm import _check
 from fastlstm.network import network_shapes
 from fastlstm.optim import OPTIMIZERS
 from fastlstm.session import Options, Position
-from fastlstm.text import Vocabulary
+from fastlstm.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from fastlstm.model import Model

@@ -10,7 +10,7 @@ from fastlstm.engines.blas import one_blas_thread
 
 if TYPE_CHECKING:
     from fastlstm.network import LanguageNetwork
-    from fastlstm.text import Vocabulary
+    from fastlstm.vocabulary import Vocabulary
 
 # Symbols between two looks at signals, and steps of a prompt read at once.
 PIECE = 256

@@ -1,125 +1,103 @@
-"""Text as symbols: vocabularies, and reading a corpus from wherever it is."""
+"""Reading a text from wherever it is, a piece at a time."""
 
+import codecs
+import io
 import sys
 import sysconfig
 import tokenize
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import ArrayLike
-
-from fastlstm import _check
-
-SYMBOLS = ("characters", "bytes")
 
 TextSource = str | bytes | Path | Sequence[str | bytes | Path]
 
+# Characters or bytes of a piece.
+PIECE = 1 << 20
 
-class Vocabulary:
-    """The symbols a model knows, in the order of their ids.
+
+def pieces(kind: str, source: TextSource) -> Iterator[str | bytes]:
+    """The text of `source` in pieces of bounded size, none empty, so that it can be larger than memory.
 
     Args:
-        kind: "characters" (Unicode code points) or "bytes" (all 256 of them).
-        symbols: of characters, each one once, in id order; none for bytes.
-        counts: (V,) how often each occurred in the training text; None is once each.
+        kind: of symbols: "bytes" gives bytes, the others str; pieces of "words" begin and end where words do.
+        source: a str or bytes is the text itself, a Path a file to read, a list all of them in turn. Files and bytes are
+            UTF-8. Line ends are left as they are.
     """
-
-    def __init__(self, kind: str, symbols: Iterable[str] = (), counts: ArrayLike | None = None) -> None:
-        self.kind = _check.choice("symbols", kind, SYMBOLS)
-        self.symbols: list[str] = list(symbols)
-        if kind == "bytes" and self.symbols:
-            raise ValueError("a model of bytes knows all 256 of them; leave vocabulary out")
-        points = []
-        for place, symbol in enumerate(self.symbols):
-            if not isinstance(symbol, str) or len(symbol) != 1:
-                raise ValueError(f"vocabulary must hold single characters, got {symbol!r} at index {place}")
-            points.append(ord(symbol))
-        self._points = np.array(points if kind == "characters" else range(256), np.uint32)
-        self._order = np.argsort(self._points)
-        self._sorted = self._points[self._order]
-        repeated = self._sorted[1:][self._sorted[1:] == self._sorted[:-1]]
-        if len(repeated):
-            raise ValueError(f"vocabulary holds {_name(int(repeated[0]))} more than once")
-        self.counts = np.ones(len(self), np.int64) if counts is None else np.asarray(counts, np.int64)
-        if self.counts.shape != (len(self),):
-            raise ValueError(f"counts must have shape ({len(self)},), got {_check.shape_text(self.counts.shape)}")
-
-    @classmethod
-    def of(cls, kind: str, text: str | bytes) -> "Vocabulary":
-        """The vocabulary of `text`: its characters in code-point order, or all bytes."""
-        _check.choice("symbols", kind, SYMBOLS)
-        points, counts = np.unique(_code_points(kind, text), return_counts=True)
-        if not len(points):
-            raise ValueError("the text is empty")
-        if kind == "characters":
-            return cls(kind, map(chr, points.tolist()), counts)
-        return cls(kind, counts=np.bincount(points, minlength=256))
-
-    def __len__(self) -> int:
-        """V, the number of symbols."""
-        return len(self._points)
-
-    def encode(self, text: str | bytes) -> np.ndarray:
-        """Ids (N,) int32 of the symbols of `text`; ValueError names the first one that is not in the vocabulary."""
-        points = _code_points(self.kind, text)
-        if not len(self):
-            raise ValueError("the vocabulary is empty")
-        place = np.minimum(np.searchsorted(self._sorted, points), len(self) - 1)
-        unknown = self._sorted[place] != points
-        if unknown.any():
-            position = int(np.argmax(unknown))
-            raise ValueError(
-                f"character {_name(int(points[position]))} at position {position} is not among the "
-                f"{len(self)} symbols the model knows; train it on text that has it, or with symbols='bytes'"
-            )
-        return self._order[place].astype(np.int32)
-
-    def decode(self, ids: ArrayLike) -> str | bytes:
-        """The text of ids (N,): str, or bytes for a vocabulary of bytes."""
-        points = self._points[_check.tokens("ids", ids, 1, len(self))]
-        if self.kind == "bytes":
-            return points.astype(np.uint8).tobytes()
-        return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-
-    def join(self, pieces: Iterable[str | bytes]) -> str | bytes:
-        """Decoded pieces as one text."""
-        return (b"" if self.kind == "bytes" else "").join(pieces)
-
-
-def _name(point: int) -> str:
-    return f"{chr(point)!r} (U+{point:04X})"
-
-
-def _code_points(kind: str, text: str | bytes) -> np.ndarray:
-    text = read(kind, text)
-    if kind == "bytes":
-        return np.frombuffer(text, np.uint8)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    found = _raw_pieces(kind, source)
+    return _whole_words(found) if kind == "words" else found
 
 
 def read(kind: str, source: TextSource) -> str | bytes:
-    """The text of `source`: a str or bytes is the text itself, a Path a file to read, a list all of them in turn.
+    """The whole text of `source`."""
+    return (b"" if kind == "bytes" else "").join(_raw_pieces(kind, source))
 
-    Returns str for characters (files and bytes are UTF-8), bytes for bytes. Line ends are left as they are.
-    """
+
+def is_text(x: object) -> bool:
+    """Whether x is text to be read and encoded, not ids."""
+    parts = x if isinstance(x, list | tuple) and x else [x]
+    return all(isinstance(part, str | bytes | Path) for part in parts)
+
+
+def readable_again(source: TextSource) -> TextSource:
+    """`source` with what can be read only once, pipes, replaced by its bytes."""
     if isinstance(source, list | tuple):
-        return (b"" if kind == "bytes" else "").join([read(kind, part) for part in source])
-    if not isinstance(source, str | bytes | Path):
+        return [readable_again(part) for part in source]
+    is_pipe = isinstance(source, Path) and source.exists() and not source.is_file()
+    return source.read_bytes() if is_pipe else source
+
+
+def _raw_pieces(kind: str, source: TextSource) -> Iterator[str | bytes]:
+    if isinstance(source, list | tuple):
+        for part in source:
+            yield from _raw_pieces(kind, part)
+    elif isinstance(source, Path):
+        with source.open("rb") as file:
+            yield from _decoded(kind, file, str(source))
+    elif isinstance(source, bytes):
+        yield from _decoded(kind, io.BytesIO(source), "the text")
+    elif not isinstance(source, str):
         raise TypeError(f"text must be a str, bytes, a Path or a list of them, got {type(source).__name__}")
-    content = source.read_bytes() if isinstance(source, Path) else source
-    if kind == "bytes":
-        return content.encode() if isinstance(content, str) else content
-    if isinstance(content, str):
-        return content
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        name = source if isinstance(source, Path) else "the text"
-        raise ValueError(
-            f"{name} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}; "
-            "use symbols='bytes' (--symbols bytes) for other encodings"
-        ) from None
+    elif kind == "bytes":
+        yield from _raw_pieces(kind, source.encode())
+    else:
+        for start in range(0, len(source), PIECE):
+            yield source[start : start + PIECE]
+
+
+def _decoded(kind: str, file: BinaryIO, name: str) -> Iterator[str | bytes]:
+    rest, offset, final = b"", 0, False  # `rest`: the beginning of a character, at `offset`
+    while not final:
+        content = file.read(PIECE)
+        final = not content
+        if kind == "bytes":
+            piece: str | bytes = content
+        else:
+            content = rest + content
+            try:
+                piece, used = codecs.utf_8_decode(content, "strict", final)
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{name} is not UTF-8: byte 0x{content[error.start]:02x} at offset {offset + error.start}; "
+                    "use symbols='bytes' (--symbols bytes) for other encodings"
+                ) from None
+            rest, offset = content[used:], offset + used
+        if piece:
+            yield piece
+
+
+def _whole_words(found: Iterator[str]) -> Iterator[str]:
+    """The same text, cut only before white space: there a word ends."""
+    rest = ""
+    for piece in found:
+        rest += piece
+        before_last_word = rest.rsplit(None, 1)
+        if len(before_last_word) == 2:
+            yield before_last_word[0]
+            rest = rest[len(before_last_word[0]) :]
+    if rest:
+        yield rest
 
 
 def find_files(paths: Iterable[Path], pattern: str = "*") -> list[Path]:

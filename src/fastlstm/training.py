@@ -3,7 +3,6 @@
 import signal
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastlstm.corpus import Windows
 from fastlstm.engines import Workspace
 from fastlstm.engines.blas import one_blas_thread
 from fastlstm.layers import State
@@ -37,53 +37,19 @@ def metrics(nats: float) -> dict[str, float]:
         return {"loss": nats, "bits_per_symbol": bits(nats), "perplexity": float(np.exp(nats))}
 
 
-def surprisals(network: LanguageNetwork, ids: np.ndarray) -> np.ndarray:
-    """Nats (N - 1,) of every symbol but the first, given all before it: one stream from the zero state."""
-    state, nats = network.zero_state(1), np.empty(max(0, len(ids) - 1))
-    with one_blas_thread:
-        for start in range(0, len(nats), EVALUATION_WINDOW):
-            part = slice(start, min(start + EVALUATION_WINDOW, len(nats)))
-            losses, state = network.losses(ids[:-1][part, None], ids[1:][part, None], state)
-            nats[part] = losses[:, 0]
-    return nats
+def losses(network: LanguageNetwork, ids: np.ndarray) -> Iterator[np.ndarray]:
+    """Nats of every symbol but the first, given all before it, some at a time: one stream from the zero state."""
+    state = network.zero_state(1)
+    for start in range(0, len(ids) - 1, EVALUATION_WINDOW):
+        part = np.ascontiguousarray(ids[start : start + EVALUATION_WINDOW + 1], np.int32)[:, None]
+        with one_blas_thread:
+            found, state = network.losses(part[:-1], part[1:], state)
+        yield found[:, 0]
 
 
 def evaluate(network: LanguageNetwork, ids: np.ndarray) -> float:
-    """Mean of `surprisals`."""
-    return float(surprisals(network, ids).mean())
-
-
-class Windows:
-    """A text cut into B parallel streams, and these into windows of at most T steps, as equal as they can be.
-
-    Each stream continues from window to window, so that the state can be carried; fewer than B symbols are left over.
-    """
-
-    def __init__(self, ids: np.ndarray, T: int, B: int) -> None:
-        if len(ids) < T * B + 1:
-            raise ValueError(
-                f"the training text has {len(ids)} symbols, fewer than the {T * B + 1} of one training window "
-                f"(seq_length {T} x batch_size {B} + 1); make one of them smaller"
-            )
-        steps = (len(ids) - 1) // B
-        self._streams = np.ascontiguousarray(ids[: steps * B].reshape(B, steps).T)
-        self._targets = np.ascontiguousarray(ids[1 : steps * B + 1].reshape(B, steps).T)
-        self.fingerprint = zlib.crc32(ids)
-        count = -(-steps // T)
-        self._edges = np.linspace(0, steps, count + 1).astype(np.int64)
-
-    def __len__(self) -> int:
-        return len(self._edges) - 1
-
-    def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens and targets (T, B) of window k."""
-        part = slice(self._edges[k], self._edges[k + 1])
-        return self._streams[part], self._targets[part]
-
-    @property
-    def symbols(self) -> int:
-        """Symbols predicted in one epoch."""
-        return self._streams.size
+    """Mean of `losses`."""
+    return sum(float(part.sum()) for part in losses(network, ids)) / (len(ids) - 1)
 
 
 class GradientWorkers:

@@ -1,0 +1,98 @@
+"""A corpus as ids, in memory or in a mapped file, and cut into the windows of training."""
+
+import mmap
+import tempfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlstm import _check
+from fastlstm.text import TextSource, is_text, pieces
+from fastlstm.vocabulary import Vocabulary
+
+# Bytes of ids that are kept in memory; more go to a temporary file.
+IN_MEMORY = 1 << 26
+# Ids looked at at once.
+PART = 1 << 22
+
+
+def encode(vocabulary: Vocabulary, x: TextSource | ArrayLike) -> np.ndarray:
+    """Ids (N,) of x, of the smallest type that holds them: of a text of any size, or integer ids, checked and as they are.
+
+    Many ids are in a file of the system's temporary folder that goes with the array.
+    """
+    if not is_text(x):
+        ids = np.asarray(x)
+        in_range = ids.ndim == 1 and ids.dtype.kind in "iu" and all(
+            part.min() >= 0 and part.max() < len(vocabulary) for part in _parts(ids)
+        )
+        return ids if in_range else _check.tokens("tokens", ids, 1, len(vocabulary))  # which says what is wrong
+    dtype, symbols = np.min_scalar_type(len(vocabulary) - 1), 0
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
+        for piece in pieces(vocabulary.kind, x):
+            ids = vocabulary.encode(piece, symbols)
+            file.write(ids.astype(dtype).data)
+            symbols += len(ids)
+        return np.frombuffer(_content(file, symbols * dtype.itemsize), dtype)
+
+
+def _content(file: BinaryIO, size: int) -> bytes | mmap.mmap:
+    if size > IN_MEMORY:
+        file.flush()
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)  # outlives the file's own handle
+    file.seek(0)
+    return file.read()
+
+
+def count(ids: np.ndarray, V: int) -> np.ndarray:
+    """(V,) int64: how often each id occurs."""
+    counts = np.zeros(V, np.int64)
+    for part in _parts(ids):
+        counts += np.bincount(part.astype(np.intp, copy=False), minlength=V)
+    return counts
+
+
+def _parts(ids: np.ndarray) -> Iterator[np.ndarray]:
+    return (ids[start : start + PART] for start in range(0, len(ids), PART))
+
+
+class Windows:
+    """A text cut into B parallel streams, and these into windows of at most T steps, as equal as they can be.
+
+    Each stream continues from window to window, so that the state can be carried; fewer than B symbols are left over.
+
+    Args:
+        ids: (N,) integers; only the parts in use are read.
+        T, B: steps and streams of a window.
+    """
+
+    def __init__(self, ids: np.ndarray, T: int, B: int) -> None:
+        if len(ids) < T * B + 1:
+            raise ValueError(
+                f"the training text has {len(ids)} symbols, fewer than the {T * B + 1} of one training window "
+                f"(seq_length {T} x batch_size {B} + 1); make one of them smaller"
+            )
+        steps = (len(ids) - 1) // B
+        self._streams = ids[: steps * B].reshape(B, steps)
+        self._targets = ids[1 : steps * B + 1].reshape(B, steps)
+        self.fingerprint = 0
+        for part in _parts(ids):
+            self.fingerprint = zlib.crc32(np.ascontiguousarray(part, np.int32), self.fingerprint)
+        self._edges = np.linspace(0, steps, -(-steps // T) + 1).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._edges) - 1
+
+    def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and targets (T, B) int32 of window k."""
+        part = slice(self._edges[k], self._edges[k + 1])
+        tokens, targets = (np.ascontiguousarray(ids[:, part].T, np.int32) for ids in (self._streams, self._targets))
+        return tokens, targets
+
+    @property
+    def symbols(self) -> int:
+        """Symbols predicted in one epoch."""
+        return self._streams.size

@@ -1,0 +1,168 @@
+"""Vocabularies: the symbols of a text - characters, bytes or words - and their ids."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlstm import _check
+from fastlstm.text import TextSource, pieces, read
+
+SYMBOLS = ("characters", "bytes", "words")
+# Stands for every symbol that is not in the vocabulary, where the vocabulary has it.
+UNKNOWN = "<unk>"
+# Words in a vocabulary taken from a text, unless told otherwise; `<unk>` is one of them.
+MOST_WORDS = 10_000
+# White space without a space before a word; a word or a mark with that space. Joined, the parts are the text again.
+WORD = re.compile(r"\s+(?!\S)| ?\w+(?:['’]\w+)*| ?[^\w\s]|\s")
+
+
+class Vocabulary:
+    """The symbols a model knows, in the order of their ids.
+
+    A word is a run of letters, digits and underscores with the space before it (" and", "don't"); marks are words of
+    their own (",", " ("), and so is white space that is not one space before a word. `<unk>` among the symbols stands for
+    all that are not.
+
+    Args:
+        kind: "characters" (Unicode code points), "bytes" (all 256 of them) or "words".
+        symbols: each one once, in id order; none for bytes.
+        counts: (V,) how often each occurred in the training text; None is once each.
+    """
+
+    def __init__(self, kind: str, symbols: Iterable[str] = (), counts: ArrayLike | None = None) -> None:
+        self.kind = _check.choice("symbols", kind, SYMBOLS)
+        self.symbols: list[str] = list(symbols)
+        if kind == "bytes" and self.symbols:
+            raise ValueError("a model of bytes knows all 256 of them; leave vocabulary out")
+        for place, symbol in enumerate(self.symbols):
+            if not isinstance(symbol, str) or (symbol != UNKNOWN and _parts(kind, symbol) != [symbol]):
+                raise ValueError(f"vocabulary must hold single {kind}, got {symbol!r} at index {place}")
+        self._ids = {symbol: id_ for id_, symbol in enumerate(self.symbols)}
+        if len(self._ids) < len(self.symbols):
+            repeated = next(symbol for symbol, n in Counter(self.symbols).items() if n > 1)
+            raise ValueError(f"vocabulary holds {_name(kind, repeated)} more than once")
+        if kind != "words":
+            self._table = _id_of_code_point(self._ids if kind == "characters" else {chr(b): b for b in range(256)})
+        self.counts = np.ones(len(self), np.int64) if counts is None else np.asarray(counts, np.int64)
+        if self.counts.shape != (len(self),):
+            raise ValueError(f"counts must have shape ({len(self)},), got {_check.shape_text(self.counts.shape)}")
+
+    @classmethod
+    def of(cls, kind: str, source: TextSource, max_symbols: int | None = None, min_count: int = 1) -> "Vocabulary":
+        """The vocabulary of a text: its characters by code point, its words by how often they occur, or all bytes.
+
+        Args:
+            kind: as in `Vocabulary`.
+            source: see `fastlstm.text.pieces`.
+            max_symbols: keep only so many of the most frequent symbols, `<unk>` included; None is all characters, and
+                10,000 words.
+            min_count: keep only symbols that occur so often.
+
+        `<unk>` comes first in a vocabulary of words, and in one of characters where `max_symbols` or `min_count` is given.
+        """
+        found = _COUNTERS[_check.choice("symbols", kind, SYMBOLS)](pieces(kind, source))
+        if not found:
+            raise ValueError("the text is empty")
+        if kind == "bytes":
+            return cls(kind, counts=[found.get(chr(b), 0) for b in range(256)])
+        by_count = sorted(found, key=lambda symbol: (-found[symbol], symbol))
+        has_unknown = kind == "words" or max_symbols is not None or min_count > 1
+        if has_unknown:
+            most = MOST_WORDS if max_symbols is None else max_symbols
+            by_count = [symbol for symbol in by_count if found[symbol] >= min_count][: most - 1]
+        kept = sorted(by_count) if kind == "characters" else by_count
+        counts = [found[symbol] for symbol in kept]
+        if has_unknown:
+            kept, counts = [UNKNOWN, *kept], [sum(found.values()) - sum(counts), *counts]
+        return cls(kind, kept, counts)
+
+    def __len__(self) -> int:
+        """V, the number of symbols."""
+        return 256 if self.kind == "bytes" else len(self.symbols)
+
+    @property
+    def unknown(self) -> int | None:
+        """The id of `<unk>`, if the vocabulary has it."""
+        return self._ids.get(UNKNOWN)
+
+    def encode(self, text: str | bytes, first: int = 0) -> np.ndarray:
+        """Ids (N,) int32 of the symbols of `text`, whose first one is symbol `first` of all the text.
+
+        Raises:
+            ValueError: naming the first symbol that is not in the vocabulary, where that has no `<unk>`.
+        """
+        text = read(self.kind, text)
+        if not len(self):
+            raise ValueError("the vocabulary is empty")
+        if self.kind == "words":
+            ids = np.array([self._ids.get(word, -1) for word in WORD.findall(text)], np.int32)
+        else:
+            ids = self._table.take(_code_points(text), mode="clip")
+        if self.kind == "bytes":
+            return ids
+        missing = ids < 0
+        if self.unknown is not None:
+            ids[missing] = self.unknown
+        elif missing.any():
+            place = int(np.argmax(missing))
+            hint = "symbols='bytes'" if self.kind == "characters" else f"{UNKNOWN!r} in its vocabulary"
+            raise ValueError(
+                f"{_name(self.kind, _parts(self.kind, text)[place])} at position {first + place} is not among the "
+                f"{len(self)} symbols the model knows; train it on text that has it, or with {hint}"
+            )
+        return ids
+
+    def decode(self, ids: ArrayLike) -> str | bytes:
+        """The text of ids (N,): str, or bytes for a vocabulary of bytes."""
+        ids = _check.tokens("ids", ids, 1, len(self))
+        if self.kind == "bytes":
+            return ids.astype(np.uint8).tobytes()
+        return "".join([self.symbols[id_] for id_ in ids.tolist()])
+
+    def join(self, pieces: Iterable[str | bytes]) -> str | bytes:
+        """Decoded pieces as one text."""
+        return (b"" if self.kind == "bytes" else "").join(pieces)
+
+
+def _parts(kind: str, text: str) -> list[str]:
+    return WORD.findall(text) if kind == "words" else list(text)
+
+
+def _name(kind: str, symbol: str) -> str:
+    return f"word {symbol!r}" if kind == "words" or len(symbol) > 1 else f"character {symbol!r} (U+{ord(symbol):04X})"
+
+
+def _code_points(text: str | bytes) -> np.ndarray:
+    """(N,) of characters or bytes."""
+    if isinstance(text, bytes):
+        return np.frombuffer(text, np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def _id_of_code_point(ids: Mapping[str, int]) -> np.ndarray:
+    """Row p is the id of the character p, -1 for none; so is the last row, which stands for all points beyond."""
+    points = {ord(symbol): id_ for symbol, id_ in ids.items() if symbol != UNKNOWN}
+    table = np.full(max(points, default=0) + 2, -1, np.int32)
+    table[list(points)] = list(points.values())
+    return table
+
+
+def _count_characters(pieces: Iterable[str | bytes]) -> dict[str, int]:
+    counts = np.zeros(0x110000, np.int64)
+    for piece in pieces:
+        found = np.bincount(_code_points(piece))
+        counts[: len(found)] += found
+    return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
+
+
+def _count_words(pieces: Iterable[str]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for piece in pieces:
+        counts.update(WORD.findall(piece))
+    return counts
+
+
+_COUNTERS = {"characters": _count_characters, "bytes": _count_characters, "words": _count_words}
