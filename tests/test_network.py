@@ -11,9 +11,9 @@ T, B, V, H = 5, 3, 6, 4
 SCALE = 0.7  # of the loss the gradients are taken of
 
 
-def make(embedding=None, num_layers=2, dropout=0.0, dtype="float64"):
+def make(embedding=None, num_layers=2, dropout=0.0, dtype="float64", tied=False, V=V):
     rng = np.random.default_rng(3)
-    network = LanguageNetwork(V, H, num_layers, embedding, dropout, dtype, rng)
+    network = LanguageNetwork(V, H, num_layers, embedding, tied, dropout, dtype, rng)
     tokens = rng.integers(0, V, (T + 1, B)).astype(np.int32)
     state = tuple(0.3 * rng.standard_normal((num_layers, B, H)).astype(dtype) for _ in range(2))
     return network, tokens[:-1].copy(), tokens[1:].copy(), state
@@ -26,9 +26,16 @@ def loss_and_gradients(network, tokens, targets, state, seed=0):
 
 
 @pytest.mark.parametrize("engine", ["blas", "reference"])
-@pytest.mark.parametrize(("embedding", "dropout"), [(None, 0.0), (3, 0.0), (None, 0.5), (3, 0.5)])
-def test_every_gradient_by_finite_differences(engine, embedding, dropout):
-    network, *window = make(embedding, dropout=dropout)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"embedding": 3}, {"dropout": 0.5}, {"embedding": 3, "dropout": 0.5}, {"embedding": H, "tied": True},
+        {"V": T * B + 5}, {"embedding": 3, "V": T * B + 5},  # more tokens than places: the engine takes another way
+    ],
+    ids=str,
+)
+def test_every_gradient_by_finite_differences(engine, options):
+    network, *window = make(**options)
     flat, epsilon = network.parameters.flat, 1e-5
     with fastlstm.engine(engine):
         _, gradients = loss_and_gradients(network, *window)
@@ -44,23 +51,23 @@ def test_every_gradient_by_finite_differences(engine, embedding, dropout):
     assert (abs(numeric - gradients.flat) / scale).max() <= 1e-6
 
 
-@pytest.mark.parametrize("embedding", [None, 3])
-def test_equals_pytorch(embedding):
+@pytest.mark.parametrize(("embedding", "tied"), [(None, False), (3, False), (H, True)])
+def test_equals_pytorch(embedding, tied):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    network, tokens, targets, state = make(embedding)
+    network, tokens, targets, state = make(embedding, tied=tied)
     parameters = {name: torch.tensor(array) for name, array in network.parameters.arrays.items()}
     lstm = torch.nn.LSTM(embedding or V, H, 2, dtype=torch.float64)
     lstm.load_state_dict({name.removeprefix("lstm."): p for name, p in parameters.items() if name.startswith("lstm.")})
     table = parameters["embedding.weight"] if embedding else torch.eye(V, dtype=torch.float64)
     table.requires_grad_(embedding is not None)
-    weight, bias = (parameters[f"output.{name}"].requires_grad_() for name in ("weight", "bias"))
+    weight, bias = table if tied else parameters["output.weight"].requires_grad_(), parameters["output.bias"].requires_grad_()
     y, _ = lstm(table[torch.tensor(tokens).long()], tuple(torch.tensor(s) for s in state))
     loss = torch.nn.functional.cross_entropy((y @ weight.T + bias).reshape(-1, V), torch.tensor(targets).long().ravel())
     (loss * T * B * SCALE).backward()
     ours, gradients = loss_and_gradients(network, tokens, targets, state)
     assert ours == pytest.approx(float(loss.detach()) * T * B, rel=1e-12)
     expected = {f"lstm.{name}": p.grad for name, p in lstm.named_parameters()}
-    expected |= {"output.weight": weight.grad, "output.bias": bias.grad}
+    expected |= {network.output: weight.grad, "output.bias": bias.grad}
     if embedding:
         expected["embedding.weight"] = table.grad
     assert expected.keys() == gradients.arrays.keys()
@@ -93,3 +100,31 @@ def test_dropout_is_only_for_training():
     network, tokens, targets, state = make(dropout=0.5)
     assert loss_and_gradients(network, tokens, targets, state, seed=1)[0] != network.losses(tokens, targets, state)[0].sum()
     assert np.array_equal(network.losses(tokens, targets, state)[0], network.losses(tokens, targets, state)[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"embedding": H, "tied": True}])
+def test_log_probabilities_are_those_of_the_losses(options):
+    network, tokens, targets, state = make(**options)
+    losses, _ = network.losses(tokens, targets, state)
+    y, _ = network.advance(tokens, state)
+    found = network.log_probabilities(y.reshape(-1, H))
+    np.testing.assert_allclose(-found[np.arange(T * B), targets.ravel()], losses.ravel(), rtol=1e-13)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, rtol=1e-13)
+
+
+def test_tied_weights_are_one_array_and_small():
+    network = make(H, tied=True, num_layers=1)[0]
+    assert network.output == "embedding.weight"
+    assert set(network.parameters.arrays) == {
+        "embedding.weight", "output.bias", *(f"lstm.{part}_l0" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")),
+    }
+    assert abs(network.parameters.arrays["embedding.weight"]).max() <= H**-0.5
+
+
+def test_generator_weights_follow_the_parameters():
+    network = make(3)[0]
+    before = network.generator_weights()
+    assert network.generator_weights() is before
+    network.parameters.arrays["lstm.weight_ih_l0"][...] *= 2
+    network.parameters.touch()
+    assert not np.array_equal(network.generator_weights()["table"], before["table"])

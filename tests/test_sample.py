@@ -137,6 +137,50 @@ def test_bytes_models_give_bytes():
 
 def test_nothing_asked_nothing_written(model):
     assert model.sample(0) == ""
+    assert model.sample(0, ["", "a"]) == ["", ""]
+    assert model.sample(10, []) == []
+
+
+def test_texts_at_once_each_follow_their_own_prompt(model):
+    """By the mean log probability of each under the network, as for one text."""
+    prompts = ["a" * 300 + "f", "b", "", "abc", "fedcba" * 50] * 20
+    texts = model.sample(60, prompts, seed=3)
+    assert len(texts) == 100
+    assert len(set(texts)) == 100
+    surplus = variance = 0.0
+    for prompt, text in zip(prompts, texts, strict=True):
+        ids = model.vocabulary.encode(prompt + text)
+        y, _ = model.network.advance(ids[:-1, None], model.network.zero_state(1))
+        log_p = model.network.log_probabilities(y[:, 0])[max(len(prompt) - 1, 0) :]
+        entropies = -(np.exp(log_p) * log_p).sum(1)
+        drawn = log_p[np.arange(len(log_p)), ids[-len(log_p) :]]
+        surplus += drawn.sum() + entropies.sum()
+        variance += ((np.exp(log_p) * log_p**2).sum(1) - entropies**2).sum()
+    assert abs(surplus) < 3.3 * variance**0.5
+
+
+def test_likeliest_texts_at_once_are_those_written_alone(model):
+    prompts = ["abc", "f" * 600, "d", "ab" * 10]
+    assert model.sample(700, prompts, temperature=0) == [model.sample(700, p, temperature=0) for p in prompts]
+
+
+def test_each_of_several_texts_stops_by_itself(model):
+    prompts = ["", "a", "", "abc", "f"]
+    whole = model.sample(600, prompts, seed=9)
+    stop = whole[1][20:22]
+    stopped = model.sample(600, prompts, seed=9, stop=stop)
+    assert stopped == [text[: text.index(stop) + 2] if stop in text else text for text in whole]
+    assert len({len(text) for text in stopped}) > 2
+
+
+def test_unknown_words_are_never_written():
+    model = Model(symbols="words", max_symbols=4, hidden_size=4, num_layers=1, seed=0)
+    model.fit("a b c d e f g h " * 60, epochs=1, batch_size=2, seq_length=10, progress=False)
+    probability = np.exp(model.network.log_probabilities(np.zeros((1, 4), np.float32)))[0, model.vocabulary.unknown]
+    assert probability > 0.3
+    for seed in range(20):
+        assert "<unk>" not in model.sample(30, "", seed=seed)
+    assert model.sample(5, "zebra a", seed=0)
 
 
 def test_huge_top_k_and_prompts_of_bytes(model):

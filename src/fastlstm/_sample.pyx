@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The sampling loop: from symbol to symbol without the GIL."""
+"""The sampling loop: from symbol to symbol of several texts without the GIL."""
 
 from libc.math cimport exp, isfinite
 from libc.stdint cimport int32_t, int64_t
@@ -67,47 +67,62 @@ cdef int64_t choose(Candidate *candidates, const real *logits, int64_t V, double
     return candidates[kept - 1].symbol
 
 
-def generate(int32_t[::1] symbols, int64_t begin, const double[::1] uniforms, real[:, ::1] h, real[:, ::1] c,
-             const real[:, ::1] table, const real[:, :, ::1] weight_ih, const real[:, ::1] bias,
-             const real[:, :, ::1] weight_hh, const real[:, ::1] output_weight, const real[::1] output_bias,
-             double temperature, int64_t top_k, double top_p, const int32_t[::1] stop) -> int:
-    """Write one symbol for each of `uniforms` into `symbols` from place `begin`; return the place after the last.
+def generate(int32_t[:, ::1] symbols, int64_t[::1] ends, int64_t begin, const double[:, ::1] uniforms,
+             real[:, :, ::1] h, real[:, :, ::1] c, const real[:, ::1] table, const real[:, :, ::1] weight_ih,
+             const real[:, ::1] bias, const real[:, :, ::1] weight_hh, const real[:, ::1] output_weight,
+             const real[::1] output_bias, double temperature, int64_t top_k, double top_p, const int32_t[::1] stop) -> None:
+    """Write one symbol for each of `uniforms` (B, n) into the rows of `symbols` from place `begin`.
 
-    The state h, c (L, H) is that after the symbol before `begin`, and in the end that after the last one written. Ends
-    early when the symbols written so far, `begin` and before included, end with `stop`.
+    The state h, c (L, B, H) is that after the symbol before `begin`, and in the end that after the last one written. A row
+    ends early when its symbols, those before `begin` included, end with `stop`. `ends` (B,) receives the place after
+    the last symbol of each row.
     """
     cdef int64_t V = output_weight.shape[0], H = output_weight.shape[1], L = weight_hh.shape[0], S = stop.shape[0]
-    cdef int64_t n = begin, end = begin + uniforms.shape[0], k, s, gate_bytes = 4 * H * sizeof(real)
+    cdef int64_t B = symbols.shape[0], n = begin, end = begin + uniforms.shape[1], k, b, s, running = B
     cdef int64_t symbol = 0
-    cdef bint stopped = False
+    cdef size_t gate_bytes = 4 * H * sizeof(real)
+    cdef bint stops
     cdef unsigned int mode
+    if B == 0:
+        return
     dtype = np.float32 if real is float else np.float64
-    cdef real[::1] gates = np.empty(4 * H, dtype), logits = np.empty(V, dtype)
+    cdef real[:, ::1] gates = np.zeros((B, 4 * H), dtype), logits = np.empty((B, V), dtype)
     cdef char[::1] candidates = np.empty(V * sizeof(Candidate), np.int8)
+    cdef char[::1] stopped = np.zeros(B, np.int8)
     with nogil:
         mode = flush_denormals()
-        while n < end and not stopped:
-            memcpy(&logits[0], &output_bias[0], V * sizeof(real))
-            multiply(&logits[0], &h[L - 1, 0], &output_weight[0, 0], 1, V, H, False, True, <real>1)
-            symbol = choose(<Candidate *>&candidates[0], &logits[0], V, temperature, top_k, top_p, uniforms[n - begin])
+        while n < end and running:
+            for b in range(B):
+                memcpy(&logits[b, 0], &output_bias[0], V * sizeof(real))
+            multiply(&logits[0, 0], &h[L - 1, 0, 0], &output_weight[0, 0], B, V, H, False, True, <real>1)
+            for b in range(B):
+                if stopped[b]:
+                    continue
+                symbol = choose(<Candidate *>&candidates[0], &logits[b, 0], V, temperature, top_k, top_p,
+                                uniforms[b, n - begin])
+                if symbol < 0:
+                    break
+                symbols[b, n] = <int32_t>symbol
+                ends[b] = n + 1
+                memcpy(&gates[b, 0], &table[symbol, 0], gate_bytes)
+                stops = 0 < S <= n + 1
+                for s in range(S if stops else 0):
+                    if symbols[b, n + 1 - S + s] != stop[s]:
+                        stops = False
+                        break
+                if stops:
+                    stopped[b] = True
+                    running -= 1
             if symbol < 0:
                 break
-            symbols[n] = <int32_t>symbol
             n += 1
-            memcpy(&gates[0], &table[symbol, 0], gate_bytes)
             for k in range(L):
                 if k:
-                    memcpy(&gates[0], &bias[k - 1, 0], gate_bytes)
-                    multiply(&gates[0], &h[k - 1, 0], &weight_ih[k - 1, 0, 0], 1, 4 * H, H, False, True, <real>1)
-                step_rows(&gates[0], &h[k, 0], &c[k, 0], &h[k, 0], &c[k, 0], &weight_hh[k, 0, 0], 1, H, FL_TANH,
-                          FL_SIGMOID)
-            if 0 < S <= n:
-                stopped = True
-                for s in range(S):
-                    if symbols[n - S + s] != stop[s]:
-                        stopped = False
-                        break
+                    for b in range(B):
+                        memcpy(&gates[b, 0], &bias[k - 1, 0], gate_bytes)
+                    multiply(&gates[0, 0], &h[k - 1, 0, 0], &weight_ih[k - 1, 0, 0], B, 4 * H, H, False, True, <real>1)
+                step_rows(&gates[0, 0], &h[k, 0, 0], &c[k, 0, 0], &h[k, 0, 0], &c[k, 0, 0], &weight_hh[k, 0, 0], B, H,
+                          FL_TANH, FL_SIGMOID)
         restore_denormals(mode)
     if symbol < 0:
         raise FloatingPointError(f"the network's output is NaN or infinite after {n} symbols")
-    return n

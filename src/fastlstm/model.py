@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, checkpoint, corpus, model_file, training
 from fastlstm.checkpoint import check_target
+from fastlstm.complete import complete
 from fastlstm.network import LanguageNetwork
 from fastlstm.optim import OPTIMIZERS, Optimizer
 from fastlstm.progress import Progress
@@ -57,6 +58,7 @@ class Model:
         hidden_size: H, units of each layer.
         num_layers: L.
         embedding: E, width of a learnt vector for each symbol; None feeds one-hot vectors.
+        tied: whether these vectors are the output layer's weights too (Press & Wolf 2017); E is then H.
         dropout: probability of dropping each output between layers while training, in [0, 1).
         symbols: "characters" (Unicode code points), "bytes" or "words" (with the space before them; see `Vocabulary`).
         vocabulary: the symbols in id order, "<unk>" for all others if it is among them; None takes those of the first text
@@ -75,7 +77,7 @@ class Model:
 
     def __init__(
         self, task: str = "language", *, cell: str = "lstm", hidden_size: int = 128, num_layers: int = 2,
-        embedding: int | None = None, dropout: float = 0.0, symbols: str = "characters",
+        embedding: int | None = None, tied: bool = False, dropout: float = 0.0, symbols: str = "characters",
         vocabulary: Iterable[str] | None = None, max_symbols: int | None = None, min_count: int = 1,
         dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
@@ -84,13 +86,16 @@ class Model:
             "cell": _check.choice("cell", cell, CELLS),
             "hidden_size": _check.count("hidden_size", hidden_size),
             "num_layers": _check.count("num_layers", num_layers),
-            "embedding": _check.optional(_check.count, "embedding", embedding),
+            "embedding": _check.optional(_check.count, "embedding", hidden_size if tied and embedding is None else embedding),
+            "tied": bool(tied),
             "dropout": _check.number("dropout", dropout, 0, 1, open_ends=")"),
             "symbols": _check.choice("symbols", symbols, SYMBOLS),
             "max_symbols": _check.optional(partial(_check.count, least=2), "max_symbols", max_symbols),
             "min_count": _check.count("min_count", min_count),
             "dtype": _check.float_dtype(dtype).name,
         }
+        if tied and self.config["embedding"] != hidden_size:
+            raise ValueError(f"tied weights need embedding = hidden_size = {hidden_size}, got {embedding}")
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else _check.count("seed", seed, 0)
         self._rng = np.random.default_rng(self.seed)
         self._training = threading.Lock()
@@ -108,7 +113,8 @@ class Model:
         c = self.config
         self.vocabulary = vocabulary
         self.network = LanguageNetwork(
-            len(vocabulary), c["hidden_size"], c["num_layers"], c["embedding"], c["dropout"], c["dtype"], self._rng
+            len(vocabulary), c["hidden_size"], c["num_layers"], c["embedding"], c["tied"], c["dropout"], c["dtype"],
+            self._rng,
         )
 
     def _ids(self, x: Data) -> np.ndarray:
@@ -322,42 +328,66 @@ class Model:
         return np.concatenate([first, *training.losses(network, ids)])
 
     def _generator(
-        self, length: int, prompt: str | bytes, temperature: float, top_k: int | None, top_p: float | None,
+        self, length: int, prompts: Sequence[str | bytes], temperature: float, top_k: int | None, top_p: float | None,
         stop: str | bytes | None, seed: int | None,
     ) -> Generator:
         network = self._built()
         _check.count("length", length, least=0)
         rng = self._rng if seed is None else np.random.default_rng(_check.count("seed", seed, 0))
-        return Generator(network, self.vocabulary, prompt, temperature, top_k, top_p, stop, rng)
+        return Generator(network, self.vocabulary, prompts, temperature, top_k, top_p, stop, rng)
 
     def sample(
-        self, length: int = 500, prompt: str | bytes = "", *, temperature: float = 1.0, top_k: int | None = None,
-        top_p: float | None = None, stop: str | bytes | None = None, seed: int | None = None,
-    ) -> str | bytes:
-        """Write text.
+        self, length: int = 500, prompt: str | bytes | Sequence[str | bytes] = "", *, temperature: float = 1.0,
+        top_k: int | None = None, top_p: float | None = None, stop: str | bytes | None = None, seed: int | None = None,
+    ) -> str | bytes | list[str] | list[bytes]:
+        """Write text, or several texts at once, which is faster than one after another.
 
         Args:
             length: symbols to write, at least 0.
-            prompt: the text to go on from; with an empty one the first symbol is drawn by the training frequencies.
+            prompt: the text to go on from; with an empty one the first symbol is drawn by the training frequencies. A list
+                of prompts gives a list of texts: `[""] * 100` is a hundred.
             temperature: divides the logits: below 1 safer, above 1 wilder; 0 takes the likeliest each time.
             top_k: keep only this many of the likeliest symbols; None keeps all.
             top_p: keep only the likeliest symbols that together reach this probability (nucleus sampling, Holtzman et al.
                 2020), in (0, 1]; None keeps all.
             stop: end once this has been written (it is part of the result).
-            seed: same seed, same text; None draws from the model's own generator.
+            seed: same seed, same texts for the same prompts; None draws from the model's own generator.
 
         Returns:
-            The text without the prompt: str, or bytes from a model of bytes.
+            The text without the prompt: str, or bytes from a model of bytes; a list of them for a list of prompts. "<unk>"
+            is never written: the other symbols have its probability.
         """
-        generator = self._generator(length, prompt, temperature, top_k, top_p, stop, seed)
-        return self.vocabulary.join(generator.pieces(length))
+        many = isinstance(prompt, list | tuple)
+        prompts = prompt if many else [prompt]
+        texts = self._generator(length, prompts, temperature, top_k, top_p, stop, seed).texts(length)
+        return texts if many else texts[0]
 
     def sample_iter(
         self, length: int = 500, prompt: str | bytes = "", *, temperature: float = 1.0, top_k: int | None = None,
         top_p: float | None = None, stop: str | bytes | None = None, seed: int | None = None,
     ) -> Iterator[str | bytes]:
         """The text `sample` would return, one symbol at a time, as it is written."""
-        return self._generator(length, prompt, temperature, top_k, top_p, stop, seed).pieces(length, piece=1)
+        generator = self._generator(length, [prompt], temperature, top_k, top_p, stop, seed)
+        return (text for (text,) in generator.pieces(length, piece=1))
+
+    def complete(
+        self, prefix: str | bytes, n: int = 5, *, length: int | None = None
+    ) -> list[tuple[str, float]] | list[tuple[bytes, float]]:
+        """The likeliest continuations of a text.
+
+        Args:
+            prefix: the text to continue; what follows an empty one is judged by the training frequencies.
+            n: how many, at least 1; there may be fewer.
+            length: symbols of each continuation; None goes to the end of the word being written (one symbol for a model of
+                words): the probability is then that of this word, or rest of a word, and not a longer one.
+
+        Returns:
+            [(continuation, probability)], likeliest first.
+        """
+        network = self._built()
+        return complete(
+            network, self.vocabulary, prefix, _check.count("n", n), _check.optional(_check.count, "length", length)
+        )
 
     # ---- files ---------------------------------------------------------------------------------------------------
 

@@ -9,44 +9,52 @@ from fastlstm.engines.blas import bias_of, one_blas_thread, token_table
 from fastlstm.layers import LSTM, State, parameter_shapes
 from fastlstm.parameters import Parameters
 
-# Logits are computed, turned into gradients and used up in blocks of about this many elements.
-LOGIT_BLOCK = 1 << 18
+# Logits are computed, turned into gradients and used up in blocks of about this many elements: few enough to stay in the
+# cache, and of 10,000 words still enough rows that their product with the output weights is fast.
+LOGIT_BLOCK = 1 << 20
 
 
-def network_shapes(V: int, H: int, L: int, E: int | None) -> dict[str, tuple[int, ...]]:
+def network_shapes(V: int, H: int, L: int, E: int | None, tied: bool) -> dict[str, tuple[int, ...]]:
     """Name and shape of every parameter of a `LanguageNetwork`."""
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}
     shapes |= {f"lstm.{name}": shape for name, shape in parameter_shapes(E or V, H, L).items()}
-    return shapes | {"output.weight": (V, H), "output.bias": (V,)}
+    if not tied:
+        shapes["output.weight"] = (V, H)
+    return shapes | {"output.bias": (V,)}
 
 
 class LanguageNetwork:
     """p(token_{t+1} | tokens up to t) = softmax(W h_t + b), h_t the last layer's output.
 
-    Parameters: `embedding.weight` (V, E) if there is an embedding, `lstm.…` as in `LSTM`, `output.weight` (V, H) and
-    `output.bias` (V,), all in one vector.
+    Parameters: `embedding.weight` (V, E) if there is an embedding, `lstm.…` as in `LSTM`, `output.weight` (V, H) unless it
+    is the embedding's, and `output.bias` (V,), all in one vector.
 
     Args:
         V: tokens.
         hidden_size, num_layers, dropout, dtype: of the stack.
         embedding: E, width of the token vectors; None feeds one-hot vectors, which are never built.
+        tied: the token vectors are the output layer's weights too (Press & Wolf 2017); E is H.
         rng: draws the initial parameters.
     """
 
     def __init__(
-        self, V: int, hidden_size: int, num_layers: int, embedding: int | None, dropout: float, dtype: DTypeLike,
-        rng: np.random.Generator,
+        self, V: int, hidden_size: int, num_layers: int, embedding: int | None, tied: bool, dropout: float,
+        dtype: DTypeLike, rng: np.random.Generator,
     ) -> None:
         self.V, self.embedding = V, _check.optional(_check.count, "embedding", embedding)
         self.lstm = LSTM(
             embedding or V, hidden_size, num_layers, dropout=dropout, dtype=dtype, seed=int(rng.integers(2**63))
         )
         self.dtype = self.lstm.dtype
-        self.parameters = Parameters(network_shapes(V, hidden_size, num_layers, embedding), self.dtype)
+        self.output = "embedding.weight" if tied else "output.weight"
+        self.parameters = Parameters(network_shapes(V, hidden_size, num_layers, embedding, tied), self.dtype)
         init.uniform(self.parameters.section("output."), self.lstm.hidden_size**-0.5, rng)
-        if embedding:
+        if tied:  # logits want small weights
+            init.uniform(self.parameters.section("embedding."), self.lstm.hidden_size**-0.5, rng)
+        elif embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.lstm.bind(self.parameters.section("lstm."))
+        self._generator_weights: tuple[int, dict[str, np.ndarray]] = (-1, {})  # and the version they were made of
 
     def zero_state(self, B: int) -> State:
         """(h, c), each (L, B, H), all zero."""
@@ -56,10 +64,18 @@ class LanguageNetwork:
     def _input(self, tokens: np.ndarray) -> np.ndarray:
         return self.parameters.arrays["embedding.weight"][tokens] if self.embedding else tokens
 
-    def advance(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """The last layer's outputs (T, B, H) for tokens (T, B), and the state after them."""
-        y, h, c, _ = current_engine().forward(self.lstm, self._input(tokens), *state, None, None, keep=False)
+    def advance(self, tokens: np.ndarray, state: State, lengths: np.ndarray | None = None) -> tuple[np.ndarray, State]:
+        """The last layer's outputs (T, B, H) for tokens (T, B), and the state after them or after `lengths` (B,) of them."""
+        y, h, c, _ = current_engine().forward(self.lstm, self._input(tokens), *state, lengths, None, keep=False)
         return y, (h, c)
+
+    def log_probabilities(self, h: np.ndarray) -> np.ndarray:
+        """Log p (B, V) of each token to be the next one, for outputs h (B, H) of the last layer."""
+        logits = np.tile(self.parameters.arrays["output.bias"], (len(h), 1))
+        with one_blas_thread:
+            _core.matmul(logits, h, self.parameters.arrays[self.output], transpose_b=True, beta=1)
+        logits -= logits.max(axis=1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
     def losses(self, tokens: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """Nats (T, B) of each target given the tokens up to its place, and the state after them; nothing is dropped."""
@@ -97,7 +113,8 @@ class LanguageNetwork:
         )
         if self.embedding:
             d_embedding = gradients.arrays["embedding.weight"]
-            d_embedding.fill(0)
+            if self.output != "embedding.weight":  # else the output layer's part is in it
+                d_embedding.fill(0)
             _core.scatter_add(d_embedding, dx.reshape(-1, self.embedding), tokens.ravel())
         return float(losses.sum()), (h, c)
 
@@ -106,12 +123,12 @@ class LanguageNetwork:
         workspace: Workspace,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Losses (N,) of rows (N, H); with `gradients`, fills the output layer's and returns that of the rows."""
-        weight, bias = self.parameters.arrays["output.weight"], self.parameters.arrays["output.bias"]
+        weight, bias = self.parameters.arrays[self.output], self.parameters.arrays["output.bias"]
         losses = np.empty(len(rows))
         d_rows = None
         if gradients is not None:
             d_rows = workspace.empty("d_rows of the head", rows.shape, self.dtype)
-            d_weight, d_bias = gradients["output.weight"], gradients["output.bias"]
+            d_weight, d_bias = gradients[self.output], gradients["output.bias"]
             d_weight.fill(0)
             d_bias.fill(0)
         size = max(1, LOGIT_BLOCK // self.V)
@@ -130,6 +147,14 @@ class LanguageNetwork:
 
     def generator_weights(self) -> dict[str, np.ndarray]:
         """The arrays of the sampling loop (`_sample.generate`): layer 0's input as a table, the other layers stacked."""
+        version, weights = self._generator_weights
+        if version != self.parameters.version:
+            version = self.parameters.version
+            weights = self._make_generator_weights()
+            self._generator_weights = version, weights
+        return weights
+
+    def _make_generator_weights(self) -> dict[str, np.ndarray]:
         lstm, parameters = self.lstm, self.parameters.arrays
         if self.embedding:
             table = np.empty((self.V, 4 * lstm.hidden_size), self.dtype)
@@ -147,6 +172,6 @@ class LanguageNetwork:
             "weight_ih": np.array([parameters[f"lstm.weight_ih_l{k}"] for k in upper], self.dtype).reshape(-1, 4 * H, H),
             "bias": np.array([bias_of(lstm, k) for k in upper], self.dtype).reshape(-1, 4 * H),
             "weight_hh": np.stack([parameters[f"lstm.weight_hh_l{k}"] for k in range(lstm.num_layers)]),
-            "output_weight": parameters["output.weight"],
+            "output_weight": parameters[self.output],
             "output_bias": parameters["output.bias"],
         }

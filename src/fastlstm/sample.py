@@ -1,6 +1,6 @@
-"""Writing text with a trained model, symbol by symbol."""
+"""Writing texts with a trained model, symbol by symbol."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,28 +9,46 @@ from fastlstm import _check, _sample
 from fastlstm.engines.blas import one_blas_thread
 
 if TYPE_CHECKING:
+    from fastlstm.layers import State
     from fastlstm.network import LanguageNetwork
     from fastlstm.vocabulary import Vocabulary
 
 # Symbols between two looks at signals, and steps of a prompt read at once.
 PIECE = 256
+# The logit of a symbol that must not be written.
+NEVER = -1e30
+
+
+def read(network: "LanguageNetwork", prompts: Sequence[np.ndarray]) -> tuple[np.ndarray, "State"]:
+    """The last outputs (B, H) and the state after the ids of each prompt; zeros after an empty one."""
+    lengths, state = np.array([len(ids) for ids in prompts], np.int64), network.zero_state(len(prompts))
+    tokens = np.zeros((lengths.max(initial=0), len(prompts)), np.int32)
+    for b, ids in enumerate(prompts):
+        tokens[: len(ids), b] = ids
+    for start in range(0, len(tokens), PIECE):
+        part = tokens[start : start + PIECE]
+        _, state = network.advance(part, state, np.clip(lengths - start, 0, len(part)))
+    return state[0][-1], state
 
 
 class Generator:
-    """The state of one text being written.
+    """The state of several texts being written side by side.
 
     Args:
         network, vocabulary: of the model.
-        prompt: read before the first symbol is drawn; with an empty one that is drawn by the training frequencies.
+        prompts: for each text, what is read before its first symbol is drawn; with an empty one that is drawn by the
+            training frequencies.
         temperature: divides the logits: below 1 safer, above 1 wilder; 0 always takes the likeliest.
         top_k: keep only this many of the likeliest symbols; None keeps all.
         top_p: keep only the likeliest symbols that together reach this probability (Holtzman et al. 2020); None keeps all.
-        stop: writing ends when this text has been written; None never.
-        rng: draws one number a symbol.
+        stop: the writing of a text ends when this has been written; None never.
+        rng: draws one number for each text and place.
+
+    `<unk>` is never written: the others have its probability.
     """
 
     def __init__(
-        self, network: "LanguageNetwork", vocabulary: "Vocabulary", prompt: str | bytes, temperature: float,
+        self, network: "LanguageNetwork", vocabulary: "Vocabulary", prompts: Sequence[str | bytes], temperature: float,
         top_k: int | None, top_p: float | None, stop: str | bytes | None, rng: np.random.Generator,
     ) -> None:
         self._network, self._vocabulary, self._rng = network, vocabulary, rng
@@ -40,39 +58,75 @@ class Generator:
         if stop is not None and not stop:
             raise ValueError("stop must not be empty; leave it out to go on to the full length")
         self._stop = np.zeros(0, np.int32) if stop is None else vocabulary.encode(stop)
-        self._weights = network.generator_weights()
-        self._h, self._c = network.zero_state(1)
-        self._fresh = not prompt
-        ids = vocabulary.encode(prompt)[:, None] if prompt else ()
-        for start in range(0, len(ids), PIECE):
-            self._read(ids[start : start + PIECE])
+        self._weights = dict(network.generator_weights())
+        if vocabulary.unknown is not None:
+            self._weights["output_bias"] = self._weights["output_bias"].copy()
+            self._weights["output_bias"][vocabulary.unknown] = NEVER
+        self._fresh = np.array([not prompt for prompt in prompts], bool)
+        _, (self._h, self._c) = read(network, [vocabulary.encode(prompt) for prompt in prompts])
 
-    def _read(self, ids: np.ndarray) -> None:
-        _, (self._h, self._c) = self._network.advance(ids, (self._h, self._c))
+    def texts(self, length: int) -> list[str] | list[bytes]:
+        """`length` symbols of each text, or fewer where `stop` comes first."""
+        pieces = list(self.pieces(length))
+        return [self._vocabulary.join(piece[b] for piece in pieces) for b in range(len(self._fresh))]
 
-    def pieces(self, length: int, piece: int = PIECE) -> Iterator[str | bytes]:
-        """`length` symbols, `piece` at a time, or fewer if `stop` comes first."""
-        symbols = np.empty(_check.count("length", length, least=0), np.int32)
-        place = 0
-        while place < length:
-            wanted = min(piece, length - place)
-            uniforms = self._rng.random(wanted)
-            start = place
-            if self._fresh:
-                frequencies = np.cumsum(self._vocabulary.counts)
-                symbols[0] = np.searchsorted(frequencies, uniforms[0] * frequencies[-1], side="right")
-                self._read(symbols[:1, None])
-                self._fresh, place, uniforms = False, 1, uniforms[1:]
-            if not self._stopped(symbols[:place]):
-                with one_blas_thread:
-                    place = _sample.generate(
-                        symbols, place, uniforms, self._h[:, 0], self._c[:, 0], **self._weights,
-                        temperature=self._temperature, top_k=self._top_k, top_p=self._top_p, stop=self._stop,
-                    )
-            yield self._vocabulary.decode(symbols[start:place])
-            if self._stopped(symbols[:place]):
+    def pieces(self, length: int, piece: int = PIECE) -> Iterator[list[str | bytes]]:
+        """`length` symbols of each text, `piece` at a time, or fewer where `stop` comes first."""
+        B = len(self._fresh)
+        symbols, ends = np.empty((B, length), np.int32), np.zeros(B, np.int64)
+        running = np.ones(B, bool)
+        for start in range(0, length, piece):
+            end = min(start + piece, length)
+            uniforms = self._rng.random((B, end - start))
+            begin = start or self._begin(symbols, ends, uniforms[:, :1])
+            running &= ~self._stopped(symbols, ends)
+            self._write(symbols, ends, running, begin, uniforms[:, begin - start :])
+            yield [self._vocabulary.decode(row[start : max(stop, start)]) for row, stop in zip(symbols, ends, strict=True)]
+            running &= ~self._stopped(symbols, ends)
+            if not running.any():
                 return
 
-    def _stopped(self, symbols: np.ndarray) -> bool:
-        size = len(self._stop)
-        return 0 < size <= len(symbols) and bool((symbols[-size:] == self._stop).all())
+    def _begin(self, symbols: np.ndarray, ends: np.ndarray, uniforms: np.ndarray) -> int:
+        """The first symbol of each text; returns the place after it."""
+        fresh = self._fresh
+        self._write(symbols, ends, ~fresh, 0, uniforms)
+        if fresh.any():
+            frequencies = np.cumsum(known_frequencies(self._vocabulary))
+            symbols[fresh, 0] = np.searchsorted(frequencies, uniforms[fresh, 0] * frequencies[-1], side="right")
+            ends[fresh] = 1
+            _, (self._h[:, fresh], self._c[:, fresh]) = read(self._network, symbols[fresh, :1])
+        return 1
+
+    def _write(self, symbols: np.ndarray, ends: np.ndarray, rows: np.ndarray, begin: int, uniforms: np.ndarray) -> None:
+        """Go on with the texts of `rows` from place `begin`, a symbol for each of `uniforms` (B, n)."""
+        before = max(0, begin - len(self._stop))  # what `stop` may begin in
+        end = begin + uniforms.shape[1]
+        part = symbols[rows, before:end]
+        part_ends = np.full(len(part), begin - before)
+        h, c = self._h.compress(rows, axis=1), self._c.compress(rows, axis=1)
+        with one_blas_thread:
+            _sample.generate(
+                part, part_ends, begin - before, uniforms[rows], h, c, **self._weights,
+                temperature=self._temperature, top_k=self._top_k, top_p=self._top_p, stop=self._stop,
+            )
+        symbols[rows, before:end], ends[rows] = part, before + part_ends
+        self._h[:, rows], self._c[:, rows] = h, c
+
+    def _stopped(self, symbols: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """(B,) whether the symbols of a text end with `stop`."""
+        S = len(self._stop)
+        found = [
+            0 < S <= end and bool((row[end - S : end] == self._stop).all()) for row, end in zip(symbols, ends, strict=True)
+        ]
+        return np.array(found, bool)
+
+
+def known_frequencies(vocabulary: "Vocabulary") -> np.ndarray:
+    """(V,) how often each symbol but `<unk>` occurred in the training text; once each where only `<unk>` did."""
+    counts = vocabulary.counts.copy()
+    if vocabulary.unknown is not None:
+        counts[vocabulary.unknown] = 0
+        if not counts.any():
+            counts[:] = 1
+            counts[vocabulary.unknown] = 0
+    return counts

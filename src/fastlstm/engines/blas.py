@@ -118,13 +118,28 @@ def token_table(stack: LSTM) -> np.ndarray:
     return np.add(stack.parameters["weight_ih_l0"].T, bias_of(stack, 0), order="C")
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def _input_part(stack: LSTM, k: int, rows: np.ndarray, gates: np.ndarray) -> None:
     """What layer k's pre-activations (N, 4H) owe to its input rows."""
     if rows.ndim == 1:
-        token_table(stack).take(rows, axis=0, out=gates, mode="clip")  # "clip" writes straight to out; all are valid
+        if stack.input_size <= len(rows):
+            token_table(stack).take(rows, axis=0, out=gates, mode="clip")  # "clip" writes straight to out; all are valid
+        else:
+            np.add(stack.parameters["weight_ih_l0"].take(rows, axis=1).T, bias_of(stack, 0), out=gates)
         return
     gates[...] = bias_of(stack, k)
     _core.matmul(gates, rows, stack.parameters[f"weight_ih_l{k}"], transpose_b=True, beta=1)
+
+
+def _token_gradient(gradient: np.ndarray, gates: np.ndarray, tokens: np.ndarray) -> None:
+    """The gradient (4H, V) of one-hot input's weights: column v is the sum of the gate gradients where the token is v."""
+    columns, places = slice(None), tokens
+    if gradient.shape[1] > len(tokens):  # most tokens do not occur
+        columns, places = np.unique(tokens, return_inverse=True)
+        gradient.fill(0)
+    table = np.zeros((gradient[:, columns].shape[1], gates.shape[1]), gates.dtype)
+    _core.scatter_add(table, gates, places.astype(np.int32))
+    gradient[:, columns] = table.T
 
 
 def forward(
@@ -182,9 +197,7 @@ def backward(
                 gates.sum(axis=0, out=gradients[f"bias_ih_l{k}"])
                 gradients[f"bias_hh_l{k}"][...] = gradients[f"bias_ih_l{k}"]
             if rows.ndim == 1:
-                table = np.zeros((stack.input_size, gates.shape[1]), stack.dtype)
-                _core.scatter_add(table, gates, rows)
-                gradients["weight_ih_l0"][...] = table.T
+                _token_gradient(gradients["weight_ih_l0"], gates, rows)
                 return None, dh0, dc0
             _core.matmul(gradients[f"weight_ih_l{k}"], gates, rows, transpose_a=True)
             if k or want_dx:
