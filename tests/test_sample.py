@@ -181,6 +181,8 @@ def test_unknown_words_are_never_written():
     for seed in range(20):
         assert "<unk>" not in model.sample(30, "", seed=seed)
     assert model.sample(5, "zebra a", seed=0)
+    with pytest.raises(ValueError, match="stop holds a symbol the model does not know, so it cannot be written: ' zebra'"):
+        model.sample(5, stop=" zebra")
 
 
 def test_huge_top_k_and_prompts_of_bytes(model):

@@ -60,6 +60,8 @@ class Generator:
         self._stop = np.zeros(0, np.int32) if stop is None else vocabulary.encode(stop)
         self._weights = dict(network.generator_weights())
         if vocabulary.unknown is not None:
+            if vocabulary.unknown in self._stop:
+                raise ValueError(f"stop holds a symbol the model does not know, so it cannot be written: {stop!r}")
             self._weights["output_bias"] = self._weights["output_bias"].copy()
             self._weights["output_bias"][vocabulary.unknown] = NEVER
         self._fresh = np.array([not prompt for prompt in prompts], bool)

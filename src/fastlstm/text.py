@@ -118,10 +118,15 @@ def find_files(paths: Iterable[Path], pattern: str = "*") -> list[Path]:
 
 
 def standard_library() -> str:
-    """The source of the running Python's own standard library, one module after another.
+    """The source of the running Python's own standard library: `standard_library_files` one after another."""
+    return "".join(standard_library_files())
+
+
+def standard_library_files() -> list[str]:
+    """The modules of the running Python's own standard library.
 
     Its tests, its tables (encodings, the help texts of pydoc) and installed packages are left out. The order is drawn once,
-    with a fixed seed, so that the end of the text, where validation is taken, is of the same kind as the rest.
+    with a fixed seed, so that the end, where validation is taken, is of the same kind as the rest.
     """
     root = Path(sysconfig.get_path("stdlib"))
     left_out = {"site-packages", "dist-packages", "test", "tests", "idle_test", "encodings", "pydoc_data", "__pycache__"}
@@ -132,4 +137,4 @@ def standard_library() -> str:
     for k in np.random.default_rng(0).permutation(len(files)):
         with tokenize.open(files[k]) as file:  # honours each file's declared encoding
             texts.append(file.read())
-    return "".join(texts)
+    return texts
