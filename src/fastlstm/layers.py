@@ -65,10 +65,11 @@ class LSTM:
         dropout: probability in [0, 1) of dropping each output between layers, in `forward` only.
         activation: φ: "tanh", "sigmoid", "relu", "hard_sigmoid" (relu6(x + 3) / 6), "softsign" or "linear".
         recurrent_activation: σ, one of the same.
+        initializer: of the parameters (`fastlstm.init`): "uniform" (all in ±1/√H), "xavier" (each gate's matrices in
+            ±√(6 / (columns + H)), biases 0) or "orthogonal" (each gate's recurrent matrix orthogonal, else as "xavier").
+            Forget-gate biases are 1 in all of them.
         dtype: "float32" or "float64", of parameters, outputs and states.
         seed: of the initial parameters and of dropout without a `dropout_seed`; None takes fresh entropy.
-
-    Initial parameters are uniform in ±1/√H, forget-gate biases 1.
 
     >>> import numpy as np
     >>> rnn = LSTM(3, 4, num_layers=2, seed=0)
@@ -79,8 +80,8 @@ class LSTM:
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, *, bias: bool = True, dropout: float = 0.0,
-        activation: str = "tanh", recurrent_activation: str = "sigmoid", dtype: DTypeLike = "float32",
-        seed: int | None = None,
+        activation: str = "tanh", recurrent_activation: str = "sigmoid", initializer: str = "uniform",
+        dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         self.input_size = _check.count("input_size", input_size)
         self.hidden_size = _check.count("hidden_size", hidden_size)
@@ -89,12 +90,13 @@ class LSTM:
         self.dropout = _check.number("dropout", dropout, 0, 1, open_ends=")")
         self.activation = _check.choice("activation", activation, ACTIVATIONS)
         self.recurrent_activation = _check.choice("recurrent_activation", recurrent_activation, ACTIVATIONS)
+        self.initializer = _check.choice("initializer", initializer, init.INITIALIZERS)
         self.dtype = _check.float_dtype(dtype)
         self._rng = np.random.default_rng(seed)
         self._parameters = Parameters(
             parameter_shapes(self.input_size, self.hidden_size, self.num_layers, self.bias), self.dtype
         )
-        init.uniform(self._parameters, self.hidden_size**-0.5, self._rng)
+        init.INITIALIZERS[self.initializer](self._parameters, self.hidden_size, self._rng)
         init.forget_bias(self._parameters, self.hidden_size)
 
     # ---- parameters ----------------------------------------------------------------------------------------------
@@ -128,10 +130,11 @@ class LSTM:
             LSTM, self.input_size, self.hidden_size, self.num_layers, bias=self.bias, dropout=self.dropout,
             activation=self.activation, recurrent_activation=self.recurrent_activation, dtype=self.dtype.name,
         )
-        return make, (), {"parameters": self.state_dict(), "generator": self._rng}
+        return make, (), {"initializer": self.initializer, "parameters": self.state_dict(), "generator": self._rng}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The other half of `__reduce__`."""
+        self.initializer = state["initializer"]  # not given to be made with: the parameters it draws are replaced
         self.load_state_dict(state["parameters"])
         self._rng = state["generator"]
 

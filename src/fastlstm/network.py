@@ -43,7 +43,7 @@ class LanguageNetwork:
         )
         self.dtype = self.lstm.dtype
         self.parameters = Parameters(network_shapes(V, hidden_size, num_layers, embedding), self.dtype)
-        init.uniform(self.parameters.section("output."), self.lstm.hidden_size**-0.5, rng)
+        init.uniform(self.parameters.section("output."), self.lstm.hidden_size, rng)
         if embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.lstm.bind(self.parameters.section("lstm."))
