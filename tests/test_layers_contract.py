@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import LSTM, _check
+from fastlstm import LSTM
+from fastlstm.engines import blas
 from helpers import (
     RAGGED,
     assert_close,
@@ -238,46 +239,14 @@ def test_dropout_masks_are_scaled_to_keep_the_mean(dtype):
 # ---- errors ------------------------------------------------------------------------------------------------------
 
 
-def test_token_outside_the_vocabulary_is_named_with_its_place():
+def test_tokens_in_the_padding_may_be_anything():
     tokens = np.zeros((10, 20), np.int64)
-    rnn = LSTM(65, 4)
-    for token in (70, -1, 65, 2**40):
-        tokens[3, 12] = token
-        with pytest.raises(IndexError) as raised:
-            rnn(tokens)
-        assert str(raised.value) == f"token id {token} at position (3, 12) is outside [0, 65)"
-    rnn(tokens, lengths=[10] * 12 + [3] + [10] * 7)  # in the padding it does not matter
-    with pytest.raises(IndexError, match=r"token id 65 at position 1 is outside \[0, 65\)"):
-        rnn.stream(2).step([0, 65])
-
-
-@pytest.mark.parametrize(("x", "message"), [
-    (np.zeros((10, 4, 31)), "x must have shape (T, B, 32), got (10, 4, 31)"),
-    (np.zeros((10, 4)), "x must have shape (T, B, 32), got (10, 4)"),
-    (np.zeros(10, int), "x must have shape (T, B, 32), got (10,)"),
-    (np.zeros((10, 4, 32), complex), "x must hold real numbers, got dtype complex128"),
-    ([["a", "b"]], "x must hold real numbers, got dtype <U1"),
-    (np.zeros((10, 4, 32), object), "x must hold real numbers, got dtype object"),
-])
-def test_wrong_x_is_refused(x, message):
-    for call in (LSTM(32, 8), LSTM(32, 8).forward):
-        with pytest.raises(ValueError) as raised:  # noqa: PT011
-            call(x)
-        assert str(raised.value) == message
-
-
-def test_wrong_states_are_refused():
-    rnn, x = LSTM(3, 64, 2), np.zeros((5, 4, 3))
-    good, wrong = np.zeros((2, 4, 64)), np.zeros((1, 4, 64))
-    with pytest.raises(ValueError, match=r"^h0 must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
-        rnn(x, (wrong, good))
-    with pytest.raises(ValueError, match=r"^c0 must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
-        rnn(x, (good, wrong))
-    with pytest.raises(TypeError, match=r"the state must be a pair \(h0, c0\), got ndarray"):
-        rnn(x, good)
-    _, _, tape = rnn.forward(x)
-    with pytest.raises(ValueError, match=r"^dc must have shape \(2, 4, 64\), got \(1, 4, 64\)$"):
-        rnn.backward(tape, np.zeros((5, 4, 64)), (good, wrong))
+    y, _ = LSTM(65, 4, seed=0)(tokens)
+    tokens[3:, 12] = 70
+    lengths = [10] * 12 + [3] + [10] * 7
+    padded, _ = LSTM(65, 4, seed=0)(tokens, lengths=lengths)
+    np.testing.assert_array_equal(padded[:3], y[:3])
+    assert not padded[3:, 12].any()
 
 
 @pytest.mark.parametrize(("lengths", "error", "message"), [
@@ -358,18 +327,8 @@ def test_unknown_engine_is_refused_with_a_suggestion():
         pass
 
 
-def test_tokens_that_are_not_integers_are_refused():
-    with pytest.raises(TypeError, match=r"^tokens must be an integer array, got float64$"):
-        _check.tokens("tokens", np.zeros((2, 3)), 2, 65)
-    with pytest.raises(ValueError, match=r"^x must have shape \(2, 3\), got \(2,\)$"):
-        LSTM(3, 4).stream(2).step(np.zeros(2))
-
-
-def test_sizes_beyond_what_blas_addresses_are_refused():
-    _check.blas_dimensions(rows=2**31 - 1)
-    with pytest.raises(ValueError, match="T \\* B is 2147483648, more than the 2147483647 that BLAS can address"):
-        _check.blas_dimensions(**{"4 * H": 8, "T * B": 2**31})
-    huge = np.broadcast_to(np.zeros((1, 1), np.int32), (2**16, 2**15))  # refused before anything is allocated
-    from fastlstm.engines import blas
-    with pytest.raises(ValueError, match="T \\* B is 2147483648"):
+def test_engine_refuses_sizes_beyond_what_blas_addresses():
+    """Networks call it directly."""
+    huge = np.broadcast_to(np.zeros((1, 1), np.int32), (2**16, 2**15))
+    with pytest.raises(ValueError, match=r"^T \* B is 2147483648, more than the 2147483647 that BLAS can address"):
         blas.forward(LSTM(3, 4), huge, None, None, None, None, keep=False)

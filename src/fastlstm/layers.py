@@ -92,12 +92,13 @@ class LSTM:
         self.recurrent_activation = _check.choice("recurrent_activation", recurrent_activation, ACTIVATIONS)
         self.initializer = _check.choice("initializer", initializer, init.INITIALIZERS)
         self.dtype = _check.float_dtype(dtype)
+        I, H, L = self.input_size, self.hidden_size, self.num_layers
+        _check.blas_dimensions(**{"input_size": I, "4 * hidden_size": 4 * H})
+        _check.memory("the parameters", 4 * H * (I + (2 * L - 1) * H), self.dtype)
         self._rng = np.random.default_rng(seed)
-        self._parameters = Parameters(
-            parameter_shapes(self.input_size, self.hidden_size, self.num_layers, self.bias), self.dtype
-        )
-        init.INITIALIZERS[self.initializer](self._parameters, self.hidden_size, self._rng)
-        init.forget_bias(self._parameters, self.hidden_size)
+        self._parameters = Parameters(parameter_shapes(I, H, L, self.bias), self.dtype)
+        init.INITIALIZERS[self.initializer](self._parameters, H, self._rng)
+        init.forget_bias(self._parameters, H)
 
     # ---- parameters ----------------------------------------------------------------------------------------------
 
@@ -155,6 +156,7 @@ class LSTM:
 
         Raises:
             ValueError, TypeError, IndexError: naming the argument, what was expected and what came.
+            MemoryError: y would not fit into this machine's memory.
         """
         x, (h0, c0), lengths = self._check_input(x, state, lengths)
         y, h, c, _ = current_engine().forward(self, x, h0, c0, lengths, None, keep=False)
@@ -216,7 +218,9 @@ class LSTM:
 
     def stream(self, batch_size: int = 1) -> Stream:
         """A `Stream`: one step at a time, the state carried."""
-        return Stream(self, _check.count("batch_size", batch_size))
+        B = _check.count("batch_size", batch_size)
+        self._check_size("batch_size", B)
+        return Stream(self, B)
 
     def dropout_masks(self, T: int, B: int, seed: int | np.random.SeedSequence | None) -> list[np.ndarray] | None:
         """Masks (T, B, H) for the outputs of all layers but the last: 0 with probability `dropout`, else 1/(1 - dropout)."""
@@ -230,6 +234,8 @@ class LSTM:
         self, x: ArrayLike, state: tuple[ArrayLike, ArrayLike] | None, lengths: ArrayLike | None
     ) -> tuple[np.ndarray, State, np.ndarray | None]:
         x = np.asarray(x)
+        if x.ndim > 1:
+            self._check_size("T * B", x.shape[0] * x.shape[1])
         if x.ndim == 2 and x.dtype.kind in "iu":
             if lengths is not None:
                 lengths = _check.lengths(lengths, *x.shape)
@@ -239,6 +245,11 @@ class LSTM:
             if lengths is not None:
                 lengths = _check.lengths(lengths, *x.shape[:2])
         return x, self._check_state(("h0", "c0"), state, x.shape[1]), lengths
+
+    def _check_size(self, name: str, rows: int) -> None:
+        """Refuse more rows than BLAS can address or outputs that memory cannot hold, before anything is made of them."""
+        _check.blas_dimensions(**{name: rows})
+        _check.memory(f"the output for {name} = {rows}", rows * self.hidden_size, self.dtype)
 
     def _check_state(self, names: tuple[str, str], state: tuple[ArrayLike, ArrayLike] | None, B: int) -> State:
         shape = (self.num_layers, B, self.hidden_size)
