@@ -114,6 +114,7 @@ def test_float_tokens(call, error, message):
     (lambda run: run(np.zeros((10, 4, 32, 1))), "x must have shape (T, B, 32), got (10, 4, 32, 1)"),
     (lambda run: run(np.zeros(10, int)), "x must have shape (T, B, 32), got (10,)"),
     (lambda run: run(0.5), "x must have shape (T, B, 32), got ()"),
+    (lambda run: run([[[1.0, 2.0], [3.0]]]), "x must be an array, got sequences of different lengths"),
     (lambda run: run(np.zeros((10, 4, 32), complex)), "x must hold real numbers, got dtype complex128"),
     (lambda run: run([["a", "b"]]), "x must hold real numbers, got dtype <U1"),
     (lambda run: run(np.zeros((10, 4, 32), object)), "x must hold real numbers, got dtype object"),
@@ -127,6 +128,7 @@ def test_wrong_rank_width_or_dtype(run, call, error, message):
     ValueError,
     (lambda: LSTM(3, 4).stream(2).step(np.zeros((2, 4))), "x must have shape (2, 3), got (2, 4)"),
     (lambda: LSTM(3, 4).stream(2).step(np.zeros(2)), "x must have shape (2, 3), got (2,)"),
+    (lambda: LSTM(3, 4).stream(2).step([[1, 2, 3], [4]]), "x must be an array, got sequences of different lengths"),
     (lambda: LSTM(3, 4).stream(2).step([0, 1, 2]), "x must have shape (2,), got (3,)"),
     (lambda: language().evaluate([[0, 1], [1, 0]]), "tokens must have one dimension, got shape (2, 2)"),
 )
@@ -341,12 +343,12 @@ LONG = np.broadcast_to(np.zeros((1, 1), np.int32), (2**15, 2**15))
     (lambda: LSTM(1, 1).stream(2**31), "batch_size is 2147483648, more than the 2147483647 that BLAS can address…"),
     (lambda: Model(hidden_size=2**29, vocabulary="ab"), "4 * hidden_size is 2147483648, more than the 2147483647…"),
     MemoryError,
-    (lambda: LSTM(1, 2**28), "the parameters would take 1,073,741,828.0 GiB, this machine has …"),
-    (lambda: LSTM(2**31 - 1, 2**29 - 1), "the parameters would take 21,474,836,424.0 GiB, this machine has …"),
-    (lambda: LSTM(1, 1, 10**30), "the parameters would take …"),
-    (lambda: LSTM(1, 100)(LONG), "the output for T * B = 1073741824 would take 400.0 GiB, this machine has …"),
-    (lambda: LSTM(1, 100).forward(LONG), "the output for T * B = 1073741824 would take 400.0 GiB, this machine has …"),
-    (lambda: LSTM(1, 100).stream(2**30), "the output for batch_size = 1073741824 would take 400.0 GiB, this machine has …"),
+    (lambda: LSTM(1, 2**28), "the parameters would take 1,073,741,828 GiB, this machine has …"),
+    (lambda: LSTM(2**31 - 1, 2**29 - 1), "the parameters would take 21,474,836,425 GiB, this machine has …"),
+    (lambda: LSTM(1, 1, 10**400), "the parameters would take …"),
+    (lambda: LSTM(1, 100)(LONG), "the output for T * B = 1073741824 would take 400 GiB, this machine has …"),
+    (lambda: LSTM(1, 100).forward(LONG), "the output for T * B = 1073741824 would take 400 GiB, this machine has …"),
+    (lambda: LSTM(1, 100).stream(2**30), "the output for batch_size = 1073741824 would take 400 GiB, this machine has …"),
 )
 def test_sizes_are_refused_before_anything_is_allocated(call, error, message):
     tracemalloc.start()

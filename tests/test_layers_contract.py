@@ -15,6 +15,7 @@ from helpers import (
     assert_equal,
     random_case,
     run,
+    run_torch,
 )
 
 # ---- arrays in, arrays out ---------------------------------------------------------------------------------------
@@ -153,6 +154,33 @@ def test_stream_sees_new_parameters(engine, kind):
         stream.reset()
         expected = other.rnn.stream(4)
         np.testing.assert_array_equal(stream.step(x[0]), expected.step(x[0]))
+
+
+# ---- NaN ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["blas", "reference"])
+@pytest.mark.parametrize("where", ["x", "h0", "c0", "weight_ih_l0", "weight_hh_l1", "bias_hh_l1"])
+def test_nan_goes_through_to_where_torch_has_it(isa, torch, dtype, engine, where):
+    """Layers do not judge their input, and never hide what it does."""
+    case = random_case(L=2, dtype=dtype)
+    if where == "x":
+        case.x[2, 1, 0] = np.nan
+    elif where in ("h0", "c0"):
+        case.state["hc".index(where[0])][0, 1, 3] = np.nan
+    else:
+        parameters = case.rnn.state_dict()
+        parameters[where].flat[0] = np.nan
+        case.rnn.load_state_dict(parameters)
+    with fastlstm.engine(engine):
+        got, want = run(case), run_torch(torch, case)
+        stream = case.rnn.stream(4)
+        stream.state = case.state
+        streamed = np.stack([stream.step(x) for x in case.x])
+    assert np.isnan(got["y"]).any()
+    for name in want:
+        np.testing.assert_array_equal(np.isnan(got[name]), np.isnan(want[name]), err_msg=name)
+    np.testing.assert_array_equal(np.isnan(streamed), np.isnan(want["y"]))
 
 
 # ---- parameters, engines, dropout --------------------------------------------------------------------------------

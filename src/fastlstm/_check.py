@@ -18,9 +18,17 @@ def shape_text(shape: Sequence[int | str]) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
+def any_array(name: str, value: object) -> np.ndarray:
+    """`value` as an array of whatever shape and dtype."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array, got sequences of different lengths") from None
+
+
 def array(name: str, value: object, shape: Sequence[int | str], dtype: np.dtype) -> np.ndarray:
     """`value` as a C-contiguous array of `dtype` and `shape`, whose entries are sizes or names of free dimensions."""
-    found = np.asarray(value)
+    found = any_array(name, value)
     if found.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold real numbers, got dtype {found.dtype}")
     fits = len(found.shape) == len(shape) and all(
@@ -61,7 +69,7 @@ def tokens(name: str, value: object, ndim: int, V: int, lengths: np.ndarray | No
 
 
 def _integers(name: str, value: object) -> np.ndarray:
-    found = np.asarray(value)
+    found = any_array(name, value)
     if found.size == 0 and isinstance(value, list | tuple):  # has no type of its own
         return found.astype(np.int64)
     if found.dtype.kind not in "iu":
@@ -147,4 +155,4 @@ def memory(name: str, elements: int, dtype: np.dtype) -> None:
     """Refuse what this machine's memory cannot hold, before part of it is allocated."""
     size = elements * dtype.itemsize
     if size > MEMORY:
-        raise MemoryError(f"{name} would take {size / 2**30:,.1f} GiB, this machine has {MEMORY / 2**30:,.1f}")
+        raise MemoryError(f"{name} would take {-(-size >> 30):,} GiB, this machine has {MEMORY >> 30:,}")

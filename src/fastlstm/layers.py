@@ -233,7 +233,7 @@ class LSTM:
     def _check_input(
         self, x: ArrayLike, state: tuple[ArrayLike, ArrayLike] | None, lengths: ArrayLike | None
     ) -> tuple[np.ndarray, State, np.ndarray | None]:
-        x = np.asarray(x)
+        x = _check.any_array("x", x)
         if x.ndim > 1:
             self._check_size("T * B", x.shape[0] * x.shape[1])
         if x.ndim == 2 and x.dtype.kind in "iu":
@@ -286,7 +286,7 @@ class Stream:
             The output of the last layer (B, H).
         """
         rnn = self._rnn
-        x = np.asarray(x)
+        x = _check.any_array("x", x)
         if x.ndim == 1 and x.dtype.kind in "iu":
             x = _check.tokens("x", x, 1, rnn.input_size)
             if len(x) != self._B:
