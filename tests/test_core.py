@@ -303,6 +303,28 @@ def test_sum_of_squares_shows_nan_and_infinity_anywhere(isa, dtype):
                 assert not np.isfinite(_core.sum_of_squares(x))
 
 
+# ---- more than 2³¹ elements --------------------------------------------------------------------------------------
+
+
+def untouched_zeros(*shape):
+    """float32 zeros that take no memory until they are written to."""
+    try:
+        return np.zeros(shape, np.float32)
+    except MemoryError:
+        pytest.skip("this system promises no more memory than it has, which is too little")
+
+
+def test_elements_beyond_2_to_the_31_are_reached(isa):
+    x = untouched_zeros(2**31 + 8)
+    x[[1, -1]] = 3, 4
+    assert _core.sum_of_squares(x) == 25
+    del x
+    table = untouched_zeros(2**16 + 1, 2**15)
+    _core.scatter_add(table, np.ones((2, 2**15), np.float32), np.full(2, 2**16, np.int32))
+    assert (table[-1] == 2).all()
+    assert not table[:1].any()
+
+
 # ---- the kernel table and the process ----------------------------------------------------------------------------
 
 

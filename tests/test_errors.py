@@ -1,4 +1,7 @@
-"""The table of errors in its order: each row's type and exact words, and what T = 0 and B = 0 give where they are none."""
+"""The table of errors in its order: each row's type and exact words, and what T = 0 and B = 0 give where they are none.
+
+Layers let NaN through (`test_layers_contract.py`), so that there is no row of it here.
+"""
 
 import pickle
 import re
