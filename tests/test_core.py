@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastlstm import _core, _lstm, reference
+from helpers import assert_gradients
 
 KINDS = {name: kind for kind, name in enumerate(reference.ACTIVATIONS)}
 TRUTHS = {name: activation.value for name, activation in reference.ACTIVATIONS.items()}
@@ -170,14 +171,59 @@ def test_softmax_cross_entropy_equals_reference(isa, dtype, V, size):
     assert (guard == 12345).all()
 
 
+def cross_entropy(logits, targets, scale=1.0):
+    """Losses and gradients of logits (N, V), which are left as they are."""
+    gradient, losses = logits.copy(), np.empty(len(logits))
+    _core.softmax_cross_entropy(losses, gradient, np.array(targets, np.int32), scale)
+    return losses, gradient
+
+
+def test_cross_entropy_of_logits_of_1e4_is_exact(isa, dtype):
+    logits = np.array([[1e4, -1e4, 0], [1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1e4, 1e4, -1e4]], dtype)
+    losses, gradient = cross_entropy(logits, [0, 1, 2, 0])
+    np.testing.assert_allclose(losses, [0, 2e4, np.log(3), np.log(2)], rtol=4 * np.finfo(dtype).eps)
+    third = 1 / 3
+    want = [[0, 0, 0], [1, -1, 0], [third, third, third - 1], [-0.5, 0.5, 0]]
+    np.testing.assert_allclose(gradient, want, rtol=0, atol=4 * np.finfo(dtype).eps)
+
+
+EXTREMES = {
+    "all near 1e4": ([1e4, 1e4 + 0.5, 1e4 - 1, 1e4 + 2], 2),
+    "all near -1e4": ([-1e4, -1e4 + 0.5, -1e4 - 1, -1e4 + 2], 0),
+    "the target far above": ([-1e4, 1e4, 0, 5], 1),
+    "the target far below": ([-1e4, 1e4, 0, 5], 0),
+    "the target among the likely": ([1e4, -1e4, 1e4 + 0.3, 1e4 - 0.2], 2),
+}
+
+
+@pytest.mark.parametrize("case", EXTREMES)
+def test_cross_entropy_gradients_at_1e4_equal_central_differences(isa, case):
+    logits, target = np.array([EXTREMES[case][0]]), [EXTREMES[case][1]]
+    losses, gradient = cross_entropy(logits, target)
+    assert np.isfinite(losses).all()
+    assert np.isfinite(gradient).all()
+    assert_gradients(lambda: cross_entropy(logits, target)[0].sum(), {"logits": logits}, {"logits": gradient})
+
+
+@pytest.mark.parametrize("row", [[np.inf, 0, 1], [np.inf, np.inf, 0], [-np.inf, 0, 1e4], [-np.inf, -np.inf, -np.inf]])
+def test_cross_entropy_of_infinite_logits_equals_torch(isa, torch, dtype, row):
+    for target in range(3):
+        theirs = torch.tensor(np.array([row], dtype), requires_grad=True)
+        want = torch.nn.functional.cross_entropy(theirs, torch.tensor([target]))
+        want.backward()
+        losses, gradient = cross_entropy(np.array([row], dtype), [target])
+        np.testing.assert_allclose(losses, want.detach().numpy(), rtol=1e-6)
+        np.testing.assert_allclose(gradient, theirs.grad.numpy(), rtol=1e-6)
+
+
 def test_softmax_cross_entropy_shows_nan(isa, dtype):
     for V in (1, 9, 65):
         for place in {0, V // 2, V - 1}:
             (logits,) = random_arrays(dtype, (1, V))
             logits[0, place] = np.nan
-            losses = np.zeros(1)
-            _core.softmax_cross_entropy(losses, logits, np.zeros(1, np.int32), 1)
+            losses, gradient = cross_entropy(logits, [0])
             assert np.isnan(losses[0])
+            assert np.isnan(gradient).all()
 
 
 def test_scatter_add_equals_numpy(isa, dtype):
@@ -227,6 +273,19 @@ def test_sgd_without_momentum_keeps_nothing(isa, dtype):
         assert (guard == 12345).all()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_optimiser_shows_what_is_not_finite_where_it_is(isa, dtype, name, value):
+    names, moment_count, _ = OPTIMISERS[name]
+    options, step = [OPTIONS[option] for option in names], [1] if name == "adam" else []
+    for n in SIZES:
+        start, gradient = random_arrays(dtype, n, n, seed=n)
+        gradient[n // 2] = value
+        moments = [np.zeros(n, dtype) for _ in range(moment_count)]
+        getattr(_core, name)(start, *moments, gradient, *options, 0.5, *step)
+        assert list(np.flatnonzero(~np.isfinite(start))) == [n // 2]
+
+
 def test_sum_of_squares_equals_numpy(isa, dtype):
     for n in [*SIZES, 1023, 1024, 1025, 100_001]:
         (x,) = random_arrays(dtype, n, seed=n)
@@ -242,6 +301,28 @@ def test_sum_of_squares_shows_nan_and_infinity_anywhere(isa, dtype):
                 x = np.ones(n, dtype)
                 x[place] = value
                 assert not np.isfinite(_core.sum_of_squares(x))
+
+
+# ---- more than 2³¹ elements --------------------------------------------------------------------------------------
+
+
+def untouched_zeros(*shape):
+    """float32 zeros that take no memory until they are written to."""
+    try:
+        return np.zeros(shape, np.float32)
+    except MemoryError:
+        pytest.skip("this system promises no more memory than it has, which is too little")
+
+
+def test_elements_beyond_2_to_the_31_are_reached(isa):
+    x = untouched_zeros(2**31 + 8)
+    x[[1, -1]] = 3, 4
+    assert _core.sum_of_squares(x) == 25
+    del x
+    table = untouched_zeros(2**16 + 1, 2**15)
+    _core.scatter_add(table, np.ones((2, 2**15), np.float32), np.full(2, 2**16, np.int32))
+    assert (table[-1] == 2).all()
+    assert not table[:1].any()
 
 
 # ---- the kernel table and the process ----------------------------------------------------------------------------

@@ -218,19 +218,3 @@ def test_tokens_equal_one_hot_vectors(dtype, engine, lengths):
     assert by_tokens.pop("dx") is None
     del by_vectors["dx"]
     assert_close(by_tokens, by_vectors, 1e-13 if dtype == np.float64 else 5e-6)
-
-
-@pytest.mark.parametrize("engine", ["blas", "reference"])
-def test_no_steps_and_no_sequences(engine):
-    case = random_case(L=2, dtype="float32")
-    with fastlstm.engine(engine):
-        y, state = case.rnn(case.x[:0], case.state)
-        assert y.shape == (0, 4, 5)
-        assert y.dtype == np.float32
-        np.testing.assert_array_equal(state, case.state)
-        y, (h, c) = case.rnn(case.x[:, :0])
-        assert y.shape == (6, 0, 5)
-        for empty, name in ((case.x[:0], "T"), (case.x[:, :0], "B")):
-            with pytest.raises(ValueError, match=f"x must not be empty in training, got {name} = 0"):
-                case.rnn.forward(empty)
-        assert h.shape == c.shape == (2, 0, 5)

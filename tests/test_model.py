@@ -528,3 +528,26 @@ def test_history_is_json():
     model = small()
     model.fit(TEXT, epochs=1, **FIT)
     assert json.loads(json.dumps(model.history)) == model.history
+
+
+def test_options_of_the_network_reach_it_and_its_file(tmp_path):
+    """Tied weights, the initializer, words and their cut."""
+    options = {"hidden_size": 8, "num_layers": 2, "tied": True, "initializer": "orthogonal", "symbols": "words", "max_symbols": 6}
+    model = Model(**options, min_count=2, seed=0)
+    model.fit("one two three four five six one two three " * 50, epochs=1, batch_size=2, seq_length=10, progress=False)
+    assert len(model.vocabulary) == 6
+    assert model.config["embedding"] == 8
+    assert "output.weight" not in model.parameters
+    recurrent = Model(**{**options, "symbols": "bytes", "max_symbols": None}, seed=0).parameters["lstm.weight_hh_l1"][:8]
+    assert np.allclose(recurrent @ recurrent.T, np.eye(8), atol=1e-6)
+    model.save(tmp_path / "m.safetensors")
+    loaded = Model.load(tmp_path / "m.safetensors")
+    assert loaded.config == model.config
+    assert loaded.vocabulary.symbols == model.vocabulary.symbols
+    assert loaded.sample(20, "one", seed=0) == model.sample(20, "one", seed=0)
+    assert loaded.evaluate("one two three four") == model.evaluate("one two three four")
+
+
+def test_tied_weights_need_vectors_as_wide_as_the_state():
+    with pytest.raises(ValueError, match="tied weights need embedding = hidden_size = 8, got 4"):
+        Model(hidden_size=8, embedding=4, tied=True)

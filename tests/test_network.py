@@ -13,7 +13,7 @@ SCALE = 0.7  # of the loss the gradients are taken of
 
 def make(embedding=None, num_layers=2, dropout=0.0, dtype="float64", tied=False, V=V):
     rng = np.random.default_rng(3)
-    network = LanguageNetwork(V, H, num_layers, embedding, tied, dropout, dtype, rng)
+    network = LanguageNetwork(V, H, num_layers, embedding, tied, dropout, "uniform", dtype, rng)
     tokens = rng.integers(0, V, (T + 1, B)).astype(np.int32)
     state = tuple(0.3 * rng.standard_normal((num_layers, B, H)).astype(dtype) for _ in range(2))
     return network, tokens[:-1].copy(), tokens[1:].copy(), state

@@ -2,12 +2,15 @@
 
 import difflib
 import operator
+import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 MAX_BLAS_DIMENSION = 2**31 - 1
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else sys.maxsize  # bytes
 
 
 def shape_text(shape: Sequence[int | str]) -> str:
@@ -15,9 +18,17 @@ def shape_text(shape: Sequence[int | str]) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
+def any_array(name: str, value: object) -> np.ndarray:
+    """`value` as an array of whatever shape and dtype."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array, got sequences of different lengths") from None
+
+
 def array(name: str, value: object, shape: Sequence[int | str], dtype: np.dtype) -> np.ndarray:
     """`value` as a C-contiguous array of `dtype` and `shape`, whose entries are sizes or names of free dimensions."""
-    found = np.asarray(value)
+    found = any_array(name, value)
     if found.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold real numbers, got dtype {found.dtype}")
     fits = len(found.shape) == len(shape) and all(
@@ -41,11 +52,10 @@ def out(name: str, value: object, shape: tuple[int, ...], dtype: np.dtype) -> No
 
 def tokens(name: str, value: object, ndim: int, V: int, lengths: np.ndarray | None = None) -> np.ndarray:
     """`value` as a contiguous int32 array of `ndim` dimensions, every id in [0, V); ids beyond `lengths` are ignored."""
-    found = np.asarray(value)
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be an integer array, got {found.dtype}")
+    found = _integers(name, value)
     if found.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} dimensions, got shape {shape_text(found.shape)}")
+        dimensions = "one dimension" if ndim == 1 else f"{ndim} dimensions"
+        raise ValueError(f"{name} must have {dimensions}, got shape {shape_text(found.shape)}")
     outside = (found < 0) | (found >= V)
     if lengths is not None:
         running = np.arange(len(found))[:, None] < lengths
@@ -58,11 +68,18 @@ def tokens(name: str, value: object, ndim: int, V: int, lengths: np.ndarray | No
     return np.require(found, np.int32, ["C", "A"])
 
 
+def _integers(name: str, value: object) -> np.ndarray:
+    found = any_array(name, value)
+    if found.size == 0 and isinstance(value, list | tuple):  # has no type of its own
+        return found.astype(np.int64)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an integer array, got {found.dtype}")
+    return found
+
+
 def lengths(value: object, T: int, B: int) -> np.ndarray:
     """`value` as int64 lengths (B,), each in [0, T]."""
-    found = np.asarray(value)
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"lengths must be an integer array, got {found.dtype}")
+    found = _integers("lengths", value)
     if found.shape != (B,):
         raise ValueError(f"lengths must have shape {shape_text((B,))}, got {shape_text(found.shape)}")
     wrong = (found < 0) | (found > T)
@@ -131,4 +148,11 @@ def blas_dimensions(**sizes: int) -> None:
     """Refuse sizes that BLAS, whose dimensions are 32-bit, could not take."""
     for name, size in sizes.items():
         if size > MAX_BLAS_DIMENSION:
-            raise ValueError(f"{name} is {size}, more than the {MAX_BLAS_DIMENSION} that BLAS can address; use smaller batches")
+            raise ValueError(f"{name} is {size}, more than the {MAX_BLAS_DIMENSION} that BLAS can address; make it smaller")
+
+
+def memory(name: str, elements: int, dtype: np.dtype) -> None:
+    """Refuse what this machine's memory cannot hold, before part of it is allocated."""
+    size = elements * dtype.itemsize
+    if size > MEMORY:
+        raise MemoryError(f"{name} would take {-(-size >> 30):,} GiB, this machine has {MEMORY >> 30:,}")

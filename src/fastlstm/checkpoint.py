@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,10 +15,15 @@ FORMAT = 1
 MOST_HEADER = 100_000_000  # bytes; safetensors refuses larger ones
 _CHECKSUM_KEY = "fastlstm.checksum"
 _NO_CHECKSUM = "0" * 64  # what stands in the checksum's place while it is computed
+# How zip archives and pickles begin, and no safetensors file, whose ninth byte opens a JSON object.
+_PICKLE = re.compile(rb"(?:PK\x03\x04.|\x80[\x02-\x05][^\0].{2}).{3}[^{]", re.DOTALL)
 
 
 class CheckpointError(Exception):
-    """A model file is damaged, foreign or newer than this version."""
+    """A model file is damaged, foreign or newer than this version.
+
+    No ValueError: the arguments were good. A pickle is refused with a ValueError, as it should not have been passed.
+    """
 
 
 def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], sections: Mapping[str, Any]) -> None:
@@ -87,14 +93,15 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
     Raises:
         CheckpointError: the file is damaged, not a fastlstm model, or of a newer format.
+        ValueError: it is a pickle, by its name or its first bytes: opening one could run what is in it.
         OSError: it cannot be read.
     """
-    path = Path(path)
-    if path.suffix in (".pt", ".pth", ".pkl", ".bin"):
-        raise ValueError(
-            f"{path.suffix} files are pickles and are not opened; pass a state dict or a .safetensors file"
-        )
+    path, advice = Path(path), "are not opened; pass a state dict or a .safetensors file"
+    if path.suffix.lower() in (".pt", ".pth", ".pkl"):
+        raise ValueError(f"{path.suffix} files are pickles and {advice}")
     content = path.read_bytes()
+    if _PICKLE.match(content):
+        raise ValueError(f"{path}: pickles and zip archives {advice}")
     with errors_named(path):
         return decode(content)
 

@@ -25,11 +25,11 @@ def encode(vocabulary: Vocabulary, x: TextSource | ArrayLike) -> np.ndarray:
     Many ids are in a file of the system's temporary folder that goes with the array.
     """
     if not is_text(x):
-        ids = np.asarray(x)
+        ids = _check.any_array("tokens", x)
         in_range = ids.ndim == 1 and ids.dtype.kind in "iu" and all(
             part.min() >= 0 and part.max() < len(vocabulary) for part in _parts(ids)
         )
-        return ids if in_range else _check.tokens("tokens", ids, 1, len(vocabulary))  # which says what is wrong
+        return ids if in_range else _check.tokens("tokens", x, 1, len(vocabulary))  # which says what is wrong
     dtype, symbols = np.min_scalar_type(len(vocabulary) - 1), 0
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
         for piece in pieces(vocabulary.kind, x):

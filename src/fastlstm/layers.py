@@ -65,10 +65,11 @@ class LSTM:
         dropout: probability in [0, 1) of dropping each output between layers, in `forward` only.
         activation: φ: "tanh", "sigmoid", "relu", "hard_sigmoid" (relu6(x + 3) / 6), "softsign" or "linear".
         recurrent_activation: σ, one of the same.
+        initializer: of the parameters (`fastlstm.init`): "uniform" (all in ±1/√H), "xavier" (each gate's matrices in
+            ±√(6 / (columns + H)), biases 0) or "orthogonal" (each gate's recurrent matrix orthogonal, else as "xavier").
+            Forget-gate biases are 1 in all of them.
         dtype: "float32" or "float64", of parameters, outputs and states.
         seed: of the initial parameters and of dropout without a `dropout_seed`; None takes fresh entropy.
-
-    Initial parameters are uniform in ±1/√H, forget-gate biases 1.
 
     >>> import numpy as np
     >>> rnn = LSTM(3, 4, num_layers=2, seed=0)
@@ -79,8 +80,8 @@ class LSTM:
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, *, bias: bool = True, dropout: float = 0.0,
-        activation: str = "tanh", recurrent_activation: str = "sigmoid", dtype: DTypeLike = "float32",
-        seed: int | None = None,
+        activation: str = "tanh", recurrent_activation: str = "sigmoid", initializer: str = "uniform",
+        dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         self.input_size = _check.count("input_size", input_size)
         self.hidden_size = _check.count("hidden_size", hidden_size)
@@ -89,13 +90,15 @@ class LSTM:
         self.dropout = _check.number("dropout", dropout, 0, 1, open_ends=")")
         self.activation = _check.choice("activation", activation, ACTIVATIONS)
         self.recurrent_activation = _check.choice("recurrent_activation", recurrent_activation, ACTIVATIONS)
+        self.initializer = _check.choice("initializer", initializer, init.INITIALIZERS)
         self.dtype = _check.float_dtype(dtype)
+        I, H, L = self.input_size, self.hidden_size, self.num_layers
+        _check.blas_dimensions(**{"input_size": I, "4 * hidden_size": 4 * H})
+        _check.memory("the parameters", 4 * H * (I + (2 * L - 1) * H), self.dtype)
         self._rng = np.random.default_rng(seed)
-        self._parameters = Parameters(
-            parameter_shapes(self.input_size, self.hidden_size, self.num_layers, self.bias), self.dtype
-        )
-        init.uniform(self._parameters, self.hidden_size**-0.5, self._rng)
-        init.forget_bias(self._parameters, self.hidden_size)
+        self._parameters = Parameters(parameter_shapes(I, H, L, self.bias), self.dtype)
+        init.INITIALIZERS[self.initializer](self._parameters, H, self._rng)
+        init.forget_bias(self._parameters, H)
 
     # ---- parameters ----------------------------------------------------------------------------------------------
 
@@ -128,10 +131,11 @@ class LSTM:
             LSTM, self.input_size, self.hidden_size, self.num_layers, bias=self.bias, dropout=self.dropout,
             activation=self.activation, recurrent_activation=self.recurrent_activation, dtype=self.dtype.name,
         )
-        return make, (), {"parameters": self.state_dict(), "generator": self._rng}
+        return make, (), {"initializer": self.initializer, "parameters": self.state_dict(), "generator": self._rng}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The other half of `__reduce__`."""
+        self.initializer = state["initializer"]  # not given to be made with: the parameters it draws are replaced
         self.load_state_dict(state["parameters"])
         self._rng = state["generator"]
 
@@ -152,6 +156,7 @@ class LSTM:
 
         Raises:
             ValueError, TypeError, IndexError: naming the argument, what was expected and what came.
+            MemoryError: y would not fit into this machine's memory.
         """
         x, (h0, c0), lengths = self._check_input(x, state, lengths)
         y, h, c, _ = current_engine().forward(self, x, h0, c0, lengths, None, keep=False)
@@ -213,7 +218,9 @@ class LSTM:
 
     def stream(self, batch_size: int = 1) -> Stream:
         """A `Stream`: one step at a time, the state carried."""
-        return Stream(self, _check.count("batch_size", batch_size))
+        B = _check.count("batch_size", batch_size)
+        self._check_size("batch_size", B)
+        return Stream(self, B)
 
     def dropout_masks(self, T: int, B: int, seed: int | np.random.SeedSequence | None) -> list[np.ndarray] | None:
         """Masks (T, B, H) for the outputs of all layers but the last: 0 with probability `dropout`, else 1/(1 - dropout)."""
@@ -226,7 +233,9 @@ class LSTM:
     def _check_input(
         self, x: ArrayLike, state: tuple[ArrayLike, ArrayLike] | None, lengths: ArrayLike | None
     ) -> tuple[np.ndarray, State, np.ndarray | None]:
-        x = np.asarray(x)
+        x = _check.any_array("x", x)
+        if x.ndim > 1:
+            self._check_size("T * B", x.shape[0] * x.shape[1])
         if x.ndim == 2 and x.dtype.kind in "iu":
             if lengths is not None:
                 lengths = _check.lengths(lengths, *x.shape)
@@ -236,6 +245,11 @@ class LSTM:
             if lengths is not None:
                 lengths = _check.lengths(lengths, *x.shape[:2])
         return x, self._check_state(("h0", "c0"), state, x.shape[1]), lengths
+
+    def _check_size(self, name: str, rows: int) -> None:
+        """Refuse more rows than BLAS can address or outputs that memory cannot hold, before anything is made of them."""
+        _check.blas_dimensions(**{name: rows})
+        _check.memory(f"the output for {name} = {rows}", rows * self.hidden_size, self.dtype)
 
     def _check_state(self, names: tuple[str, str], state: tuple[ArrayLike, ArrayLike] | None, B: int) -> State:
         shape = (self.num_layers, B, self.hidden_size)
@@ -272,7 +286,7 @@ class Stream:
             The output of the last layer (B, H).
         """
         rnn = self._rnn
-        x = np.asarray(x)
+        x = _check.any_array("x", x)
         if x.ndim == 1 and x.dtype.kind in "iu":
             x = _check.tokens("x", x, 1, rnn.input_size)
             if len(x) != self._B:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastlstm import _check, checkpoint, corpus, model_file, training
 from fastlstm.checkpoint import check_target
 from fastlstm.complete import complete
+from fastlstm.init import INITIALIZERS
 from fastlstm.network import LanguageNetwork
 from fastlstm.optim import OPTIMIZERS, Optimizer
 from fastlstm.progress import Progress
@@ -60,6 +61,7 @@ class Model:
         embedding: E, width of a learnt vector for each symbol; None feeds one-hot vectors.
         tied: whether these vectors are the output layer's weights too (Press & Wolf 2017); E is then H.
         dropout: probability of dropping each output between layers while training, in [0, 1).
+        initializer: of the weights: "uniform", "xavier" or "orthogonal", as in `LSTM`.
         symbols: "characters" (Unicode code points), "bytes" or "words" (with the space before them; see `Vocabulary`).
         vocabulary: the symbols in id order, "<unk>" for all others if it is among them; None takes those of the first text
             given to `fit`. Bytes need none.
@@ -77,7 +79,8 @@ class Model:
 
     def __init__(
         self, task: str = "language", *, cell: str = "lstm", hidden_size: int = 128, num_layers: int = 2,
-        embedding: int | None = None, tied: bool = False, dropout: float = 0.0, symbols: str = "characters",
+        embedding: int | None = None, tied: bool = False, dropout: float = 0.0,
+        initializer: str = "uniform", symbols: str = "characters",
         vocabulary: Iterable[str] | None = None, max_symbols: int | None = None, min_count: int = 1,
         dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class Model:
             "embedding": _check.optional(_check.count, "embedding", hidden_size if tied and embedding is None else embedding),
             "tied": bool(tied),
             "dropout": _check.number("dropout", dropout, 0, 1, open_ends=")"),
+            "initializer": _check.choice("initializer", initializer, INITIALIZERS),
             "symbols": _check.choice("symbols", symbols, SYMBOLS),
             "max_symbols": _check.optional(partial(_check.count, least=2), "max_symbols", max_symbols),
             "min_count": _check.count("min_count", min_count),
@@ -113,8 +117,8 @@ class Model:
         c = self.config
         self.vocabulary = vocabulary
         self.network = LanguageNetwork(
-            len(vocabulary), c["hidden_size"], c["num_layers"], c["embedding"], c["tied"], c["dropout"], c["dtype"],
-            self._rng,
+            len(vocabulary), c["hidden_size"], c["num_layers"], c["embedding"], c["tied"], c["dropout"],
+            c["initializer"], c["dtype"], self._rng,
         )
 
     def _ids(self, x: Data) -> np.ndarray:
@@ -405,6 +409,7 @@ class Model:
 
         Raises:
             CheckpointError: the file is damaged, foreign, inconsistent, or of a newer format.
+            ValueError: it is a pickle.
         """
         arrays, sections = checkpoint.read(path)
         with checkpoint.errors_named(path):

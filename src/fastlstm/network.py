@@ -32,6 +32,7 @@ class LanguageNetwork:
     Args:
         V: tokens.
         hidden_size, num_layers, dropout, dtype: of the stack.
+        initializer: of the stack and the output layer.
         embedding: E, width of the token vectors; None feeds one-hot vectors, which are never built.
         tied: the token vectors are the output layer's weights too (Press & Wolf 2017); E is H.
         rng: draws the initial parameters.
@@ -39,18 +40,19 @@ class LanguageNetwork:
 
     def __init__(
         self, V: int, hidden_size: int, num_layers: int, embedding: int | None, tied: bool, dropout: float,
-        dtype: DTypeLike, rng: np.random.Generator,
+        initializer: str, dtype: DTypeLike, rng: np.random.Generator,
     ) -> None:
         self.V, self.embedding = V, _check.optional(_check.count, "embedding", embedding)
         self.lstm = LSTM(
-            embedding or V, hidden_size, num_layers, dropout=dropout, dtype=dtype, seed=int(rng.integers(2**63))
+            embedding or V, hidden_size, num_layers, dropout=dropout, initializer=initializer, dtype=dtype,
+            seed=int(rng.integers(2**63)),
         )
         self.dtype = self.lstm.dtype
         self.output = "embedding.weight" if tied else "output.weight"
         self.parameters = Parameters(network_shapes(V, hidden_size, num_layers, embedding, tied), self.dtype)
-        init.uniform(self.parameters.section("output."), self.lstm.hidden_size**-0.5, rng)
+        init.INITIALIZERS[initializer](self.parameters.section("output."), hidden_size, rng)
         if tied:  # logits want small weights
-            init.uniform(self.parameters.section("embedding."), self.lstm.hidden_size**-0.5, rng)
+            init.INITIALIZERS[initializer](self.parameters.section("embedding."), hidden_size, rng)
         elif embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.lstm.bind(self.parameters.section("lstm."))
