@@ -532,13 +532,13 @@ def test_history_is_json():
 
 def test_options_of_the_network_reach_it_and_its_file(tmp_path):
     """Tied weights, the initializer, words and their cut."""
-    options = {"hidden_size": 8, "num_layers": 2, "tied": True, "initializer": "orthogonal", "symbols": "words", "max_symbols": 6}
-    model = Model(**options, min_count=2, seed=0)
+    options = {"hidden_size": 8, "num_layers": 2, "tied": True, "initializer": "orthogonal", "seed": 0}
+    model = Model(**options, symbols="words", max_symbols=6, min_count=2)
     model.fit("one two three four five six one two three " * 50, epochs=1, batch_size=2, seq_length=10, progress=False)
     assert len(model.vocabulary) == 6
     assert model.config["embedding"] == 8
     assert "output.weight" not in model.parameters
-    recurrent = Model(**{**options, "symbols": "bytes", "max_symbols": None}, seed=0).parameters["lstm.weight_hh_l1"][:8]
+    recurrent = Model(**options, symbols="bytes").parameters["lstm.weight_hh_l1"][:8]
     assert np.allclose(recurrent @ recurrent.T, np.eye(8), atol=1e-6)
     model.save(tmp_path / "m.safetensors")
     loaded = Model.load(tmp_path / "m.safetensors")
