@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastlstm import Model, cli, surprises
+from fastlstm.vocabulary import Vocabulary
 
 CODE = "".join(f"def add_{k % 7}(left, right):\n    return left + right\n\n" for k in range(200))
 
@@ -45,17 +46,29 @@ def test_planted_bug_is_the_worst_place(model):
 
 
 def test_lines_cut_the_text_at_its_line_ends():
-    found = surprises.lines("f", "ab\n\nc", np.arange(1, 6) * np.log(2))
+    found = surprises.lines("f", list("ab\n\nc"), np.arange(1, 6) * np.log(2))
     assert [(line.number, line.text, line.bits.tolist()) for line in found] == [
         (1, "ab\n", [1, 2, 3]), (2, "\n", [4]), (3, "c", [5])
     ]
     assert [line.number for line in surprises.worst(found, 2)] == [3, 2]
     assert (found[0].worst, found[0].column) == (3, 3)
-    assert surprises.lines("f", "", np.zeros(0)) == []
+    assert surprises.lines("f", [], np.zeros(0)) == []
+
+
+def test_words_keep_the_line_numbers_columns_and_indents_of_the_text():
+    text = "if x:\n    go on\n\n\nend"
+    symbols = Vocabulary.of("words", text).split(text)
+    assert symbols == ["if", " x", ":", "\n   ", " go", " on", "\n\n", "\n", "end"]
+    bits = np.array([1, 2, 3, 4, 9, 5, 6, 7, 8.0])
+    found = surprises.lines("f", symbols, bits * np.log(2))
+    assert [(line.number, line.column, line.text) for line in found] == [
+        (1, 6, "if x:\n   "), (2, 4, "    go on\n\n"), (4, 1, "\n"), (5, 1, "end"),
+    ]
+    assert surprises.render(found[1], colour=False).splitlines()[0] == "f:2:  9.0 bits      go on⏎⏎"
 
 
 def test_bytes_are_shown_one_by_one():
-    (line,) = surprises.lines("f", b"\xffab", np.log(2) * np.array([1.0, 2.0, 12.0]))
+    (line,) = surprises.lines("f", [b"\xff", b"a", b"b"], np.log(2) * np.array([1.0, 2.0, 12.0]))
     assert line.text == "\\xffab"
     assert surprises.render(line, colour=False) == "f:1: 12.0 bits  \\xffab\n                     ^"
     assert surprises.render(line, colour=True).count("\x1b[97;48;5;160mb") == 1

@@ -203,7 +203,7 @@ def _surprisal(arguments: argparse.Namespace) -> None:
     found: list[surprises.Line] = []
     for name, part in _sources(arguments, model.config["symbols"]):
         try:
-            found += surprises.lines(name, part, model.surprisal([part]))
+            found += surprises.lines(name, model.vocabulary.split(part), model.surprisal([part]))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     worst = surprises.worst(found, _check.count("lines", arguments.lines))

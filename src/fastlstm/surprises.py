@@ -14,13 +14,14 @@ class Line(NamedTuple):
 
     file: str
     number: int  # from 1, as editors count
-    symbols: list[str]
+    indent: str  # its beginning, where that belongs to the last symbol of the line before
+    symbols: list[str] | list[bytes]
     bits: np.ndarray
 
     @property
     def text(self) -> str:
-        """The symbols as one text."""
-        return "".join(self.symbols)
+        """The line as one text."""
+        return self.indent + "".join(map(_as_text, self.symbols))
 
     @property
     def worst(self) -> float:
@@ -29,22 +30,24 @@ class Line(NamedTuple):
 
     @property
     def column(self) -> int:
-        """Where that symbol stands, from 1."""
-        return int(self.bits.argmax()) + 1
+        """Where that symbol begins, from 1."""
+        return 1 + len(self.indent) + sum(map(len, self.symbols[: int(self.bits.argmax())]))
 
 
-def lines(file: str, text: str | bytes, nats: np.ndarray) -> list[Line]:
-    """The lines of a text whose symbols need `nats`; bytes beyond ASCII are shown in hexadecimal."""
-    symbols = [bytes([b]).decode("ascii", "backslashreplace") for b in text] if isinstance(text, bytes) else list(text)
-    ends = [place + 1 for place, symbol in enumerate(symbols) if symbol == "\n"]
-    if not ends or ends[-1] < len(symbols):
-        ends.append(len(symbols))
-    starts = [0, *ends[:-1]]
-    found = []
-    for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
-        if end > start:
-            found.append(Line(file, number, symbols[start:end], nats[start:end] / np.log(2)))
+def lines(file: str, symbols: list[str] | list[bytes], nats: np.ndarray) -> list[Line]:
+    """The lines of a text whose symbols need `nats`; a symbol with a line end in it is the last of its line."""
+    found: list[Line] = []
+    start, number, indent = 0, 1, ""
+    for end, symbol in enumerate(map(_as_text, symbols), 1):
+        if "\n" in symbol or end == len(symbols):
+            found.append(Line(file, number, indent, symbols[start:end], nats[start:end] / np.log(2)))
+            start, number, indent = end, number + symbol.count("\n"), symbol.rpartition("\n")[2]
     return found
+
+
+def _as_text(symbol: str | bytes) -> str:
+    """The symbol, a byte beyond ASCII in hexadecimal."""
+    return symbol.decode("ascii", "backslashreplace") if isinstance(symbol, bytes) else symbol
 
 
 def worst(found: Iterable[Line], n: int) -> list[Line]:
@@ -54,12 +57,17 @@ def worst(found: Iterable[Line], n: int) -> list[Line]:
 
 def render(line: Line, colour: bool) -> str:
     """The line with its place and bits; its symbols coloured by their bits, or a mark under the worst one."""
-    head = f"{line.file}:{line.number}: {line.worst:4.1f} bits  "
-    shown = ["\u23ce" if symbol == "\n" else symbol if symbol.isprintable() else "\u00b7" for symbol in line.symbols]
+    head = f"{line.file}:{line.number}: {line.worst:4.1f} bits  {line.indent}"
+    shown = ["".join(map(_visible, _as_text(symbol))) for symbol in line.symbols]
     if not colour:
-        return f"{head}{''.join(shown)}\n{' ' * len(head + ''.join(shown[: line.column - 1]))}^"
+        before = head + "".join(shown[: int(line.bits.argmax())])
+        return f"{head}{''.join(shown)}\n{' ' * len(before)}^"
     painted = []
     for symbol, bits in zip(shown, line.bits, strict=True):
         background = next((number for least, number in COLOURS if bits >= least), None)
         painted.append(symbol if background is None else f"\x1b[97;48;5;{background}m{symbol}\x1b[0m")
     return head + "".join(painted)
+
+
+def _visible(character: str) -> str:
+    return "\u23ce" if character == "\n" else character if character.isprintable() else "\u00b7"

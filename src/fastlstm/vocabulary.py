@@ -88,6 +88,10 @@ class Vocabulary:
         """The id of `<unk>`, if the vocabulary has it."""
         return self._ids.get(UNKNOWN)
 
+    def split(self, text: str | bytes) -> list[str] | list[bytes]:
+        """The symbols of `text`, in the vocabulary or not; joined, they are the text."""
+        return _parts(self.kind, read(self.kind, text))
+
     def encode(self, text: str | bytes, first: int = 0) -> np.ndarray:
         """Ids (N,) int32 of the symbols of `text`, whose first one is symbol `first` of all the text.
 
@@ -127,7 +131,9 @@ class Vocabulary:
         return (b"" if self.kind == "bytes" else "").join(pieces)
 
 
-def _parts(kind: str, text: str) -> list[str]:
+def _parts(kind: str, text: str | bytes) -> list[str] | list[bytes]:
+    if isinstance(text, bytes):
+        return [bytes([value]) for value in text]
     return WORD.findall(text) if kind == "words" else list(text)
 
 
