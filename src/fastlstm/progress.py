@@ -38,6 +38,11 @@ class Quiet:
         return getattr(self._stream, name)
 
 
+def say(text: str) -> None:
+    """Print on standard error, if somebody reads."""
+    print(text, file=Quiet(sys.stderr), flush=True)
+
+
 class Progress:
     """Shows a training run.
 
