@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli
+from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli, cli_text
+from fastlstm.text import read
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
 SIZES = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-length", "20", "--seed", "1", "--threads", "1"]
@@ -42,7 +43,7 @@ def test_train_writes_last_and_best_model(corpus, capfd):
     assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
     out, err = capfd.readouterr()
     assert out.startswith(f"{path}: validation loss ")
-    assert "training on 1,760 symbols" in err
+    assert "training on 1 file, 1.8 kB\n" in err
     assert "epoch 3/3: loss" in err
     assert "Traceback" not in err
     model, best = Model.load(path), Model.load(path.with_name("m.best.safetensors"))
@@ -73,6 +74,48 @@ def test_train_from_standard_input_directories_and_bytes(tmp_path):
     assert counts[0xFF] == counts[0xFE] == 100
     assert 90 <= counts[0xE9] <= 100  # a part is held out
     assert counts[ord("v")] == 0
+
+
+def test_files_reach_the_library_as_paths(tmp_path, trained, capfd, monkeypatch):
+    (tmp_path / "src").mkdir()
+    for name in ("a.py", "b.py", "c.txt"):
+        (tmp_path / "src" / name).write_text(TEXT)
+    seen = []
+    fit, evaluate = Model.fit, Model.evaluate
+    monkeypatch.setattr(Model, "fit", lambda model, x, **options: seen.append(x) or fit(model, x, **options))
+    monkeypatch.setattr(Model, "evaluate", lambda model, x: seen.append(x) or evaluate(model, x))
+    found = [tmp_path / "src/a.py", tmp_path / "src/b.py"]
+    arguments = [str(tmp_path / "src"), "--glob", "*.py"]
+    assert cli.main(["train", *arguments, "--out", str(tmp_path / "n.safetensors"), "--epochs", "1", *SIZES]) == 0
+    assert "training on 2 files, 3.5 kB\n" in capfd.readouterr().err
+    assert cli.main(["evaluate", str(trained), *arguments, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["symbols"] == 2 * len(TEXT)
+    assert seen == [found, found]
+
+
+def test_pipes_are_read_once(tmp_path, trained, capfd):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cp", "/dev/stdin", tmp_path / "pipe"], stdin=subprocess.PIPE) as writer:
+        writer.stdin.write(TEXT.encode())
+        writer.stdin.close()
+        assert cli.main(["evaluate", str(trained), str(tmp_path / "pipe"), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"symbols": len(TEXT), **Model.load(trained).evaluate(TEXT)}
+
+
+@pytest.mark.parametrize("kind", ["characters", "bytes"])
+def test_symbols_are_counted_as_the_model_does(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(cli_text, "CHUNK", 3)  # cuts characters
+    text = "aé€😀\r\n\0" * 5
+    (tmp_path / "text").write_bytes(text.encode())
+    assert cli_text.count(kind, [("text", tmp_path / "text"), ("-", text.encode()), ("", text)]) == 3 * len(read(kind, text))
+
+
+def test_sizes_in_words(tmp_path):
+    (tmp_path / "text").write_bytes(b"x" * 999)
+    file, piped = ("text", tmp_path / "text"), ("-", b"x" * 1_234_567)
+    assert cli_text.describe([file]) == "1 file, 999 bytes"
+    assert cli_text.describe([file, file, piped]) == "2 files and standard input, 1.2 MB"
+    assert cli_text.describe([("-", b"x" * 999_960)]) == "standard input, 1.0 MB"
 
 
 def test_train_resume_continues_to_the_same_weights(corpus, trained, tmp_path, capfd):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import fastlstm
-from fastlstm import _check, _json, cli_text, cli_train, surprises
+from fastlstm import _check, _json, cli_text, cli_train, surprises, text
 from fastlstm.cli_parser import parser
 from fastlstm.model import Model
 from fastlstm.progress import say
@@ -52,8 +52,8 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     model = Model.load(arguments.model)
-    source = cli_text.whole(arguments, model.config["symbols"])
-    result = {"symbols": len(source), **model.evaluate([source])}
+    sources = cli_text.sources(arguments)
+    result = {"symbols": cli_text.count(model.config["symbols"], sources), **model.evaluate([part for _, part in sources])}
     if arguments.json:
         _json.show(result)
     else:
@@ -66,7 +66,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _surprisal(arguments: argparse.Namespace) -> None:
     model = Model.load(arguments.model)
     found: list[surprises.Line] = []
-    for name, part in cli_text.sources(arguments, model.config["symbols"]):
+    for name, source in cli_text.sources(arguments):
+        part = text.read(model.config["symbols"], source)
         try:
             found += surprises.lines(name, part, model.surprisal([part]))
         except ValueError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastlstm import _json, cli_text
 from fastlstm.checkpoint import check_target
-from fastlstm.cli_parser import DECAY_OPTIONS, STANDARD_LIBRARY
+from fastlstm.cli_parser import DECAY_OPTIONS
 from fastlstm.model import Model
 from fastlstm.progress import say
 from fastlstm.schedules import SCHEDULES, Schedule
@@ -71,9 +71,8 @@ def run(arguments: argparse.Namespace) -> None:
     out = arguments.out or arguments.resume or Path("model.safetensors")
     check_target(out)
     best = out.with_name(f"{out.stem}.best{out.suffix}")
-    source = cli_text.whole(arguments, model.config["symbols"])
-    where = "" if arguments.paths else f" of {STANDARD_LIBRARY}; name a PATH for another text"
-    say(f"training on {len(source):,} symbols{where}")
+    sources = cli_text.sources(arguments)
+    say(f"training on {cli_text.describe(sources)}{'' if arguments.paths else '; name a PATH for another text'}")
     if arguments.resume:
         say(f"resuming after {model.epochs_finished} of {options.get('epochs', before.epochs)} epochs")
     elif out.exists():
@@ -85,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     try:
         model.fit(
-            [source], **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
+            [part for _, part in sources], **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
             resume=arguments.resume is not None, callbacks=[keep_best], progress=True,
         )
     except KeyboardInterrupt:
