@@ -54,6 +54,44 @@ def test_train_writes_last_and_best_model(corpus, capfd):
     assert model.seed == 1
 
 
+def test_train_shows_a_sample_after_each_epoch(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    arguments = ["train", str(corpus), "--out", str(path), *SIZES]
+    assert cli.main([*arguments, "--epochs", "2", "--sample-length", "30"]) == 0
+    lines = capfd.readouterr().err.splitlines()
+    for epoch in (1, 2):
+        place = next(k for k, line in enumerate(lines) if line.startswith(f"epoch {epoch}/2: loss"))
+        assert lines[place + 1].startswith("  | ")
+    expected = Model.load(path).sample(30, seed=2)
+    assert "\n".join(line[4:] for line in lines[place + 1 : -1]) == expected.rstrip("\n")
+    assert cli.main([*arguments, "--epochs", "1", "--sample-length", "0"]) == 0
+    assert "  | " not in capfd.readouterr().err
+
+
+def test_samples_do_not_disturb_training(corpus, tmp_path):
+    dropout = ["--dropout", "0.3", "--num-layers", "2"]
+    paths = [tmp_path / name for name in ("with.safetensors", "without.safetensors", "resumed.safetensors")]
+    for path, length, epochs in zip(paths, ("50", "0", "50"), ("3", "3", "1"), strict=True):
+        arguments = ["--out", str(path), "--epochs", epochs, "--sample-length", length, *SIZES, *dropout]
+        assert cli.main(["train", str(corpus), *arguments]) == 0
+    assert cli.main(["train", str(corpus), "--resume", str(paths[2]), "--epochs", "3", "--sample-length", "7"]) == 0
+    models = [Model.load(path) for path in paths]
+    for model in models[1:]:
+        assert (model.network.parameters.flat == models[0].network.parameters.flat).all()
+    assert len({model.sample(50) for model in models}) == 1  # from the model's own generator
+
+
+def test_a_sample_that_fails_does_not_end_training(corpus, capfd, monkeypatch):
+    def overflows(*_, **__):
+        raise FloatingPointError("the network's output is NaN or infinite after 3 symbols")
+
+    monkeypatch.setattr(Model, "sample", overflows)
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "2", *SIZES]) == 0
+    assert capfd.readouterr().err.count("no sample: the network's output is NaN or infinite after 3 symbols") == 2
+    assert Model.load(path).epochs_finished == 2
+
+
 def test_train_json_prints_one_object(corpus, capfd):
     path = corpus.parent / "m.safetensors"
     assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", "--json", *SIZES]) == 0
@@ -240,6 +278,7 @@ def test_info(trained, capfd):
         (["train", "{corpus}", "--schedule", "cosin"], "did you mean cosine?"),
         (["train", "{corpus}", "--resume", "{trained}", "--hidden-size", "9"], "--hidden-size is fixed by the checkpoint"),
         (["train", "{trained}"], "is not UTF-8"),
+        (["train", "{corpus}", "--sample-length", "-1"], "sample_length must be at least 0, got -1"),
         (["sample", "{corpus}"], "text.txt: "),
         (["sample", "{trained}", "--prompt", "ÄÖ"], "character 'Ä' (U+00C4) at position 0"),
         (["sample", "{trained}", "--length", "-1"], "length must be at least 0, got -1"),

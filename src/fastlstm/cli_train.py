@@ -9,11 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fastlstm import _json, cli_text
+from fastlstm import _check, _json, cli_text
 from fastlstm.checkpoint import check_target
 from fastlstm.cli_parser import DECAY_OPTIONS
 from fastlstm.model import Model
-from fastlstm.progress import say
+from fastlstm.progress import say, show_sample
 from fastlstm.schedules import SCHEDULES, Schedule
 from fastlstm.session import Options
 
@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     before = model.options or Options()
     options |= _schedule(arguments, before.schedule, options.get("epochs", before.epochs))
     out = arguments.out or arguments.resume or Path("model.safetensors")
+    length = _check.count("sample_length", arguments.sample_length, 0)
     check_target(out)
     best = out.with_name(f"{out.stem}.best{out.suffix}")
     sources = cli_text.sources(arguments)
@@ -82,10 +83,16 @@ def run(arguments: argparse.Namespace) -> None:
         if record["best"]:
             model.save(best)
 
+    def sample(model: Model, record: dict[str, Any]) -> None:
+        try:
+            show_sample(model.sample(length, seed=record["epoch"]))  # a seed of its own: the model's generator stays as it is
+        except FloatingPointError as error:
+            say(f"no sample: {error}")
+
     try:
         model.fit(
             [part for _, part in sources], **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
-            resume=arguments.resume is not None, callbacks=[keep_best], progress=True,
+            resume=arguments.resume is not None, callbacks=[keep_best, *([sample] if length else [])], progress=True,
         )
     except KeyboardInterrupt:
         if model.network:

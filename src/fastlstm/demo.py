@@ -8,7 +8,7 @@ from typing import Any
 from fastlstm import _check, ngram
 from fastlstm.checkpoint import check_target
 from fastlstm.model import Model
-from fastlstm.progress import say
+from fastlstm.progress import say, show_sample
 from fastlstm.schedules import Exponential
 from fastlstm.text import Vocabulary, standard_library
 from fastlstm.threads import get_threads
@@ -87,6 +87,5 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
 
 
 def _show_sample(model: Model, seed: int) -> None:
-    written = PROMPT.lstrip() + model.sample(320, prompt=PROMPT, temperature=0.7, seed=seed)
-    shown = "".join(c if c.isprintable() or c == "\n" else "·" for c in written)
-    say("\n".join(f"  | {line[:76]}" for line in shown.splitlines()) + "\n")
+    show_sample(PROMPT.lstrip() + model.sample(320, prompt=PROMPT, temperature=0.7, seed=seed))
+    say("")
