@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli, cli_text
+from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli, cli_text, log
 from fastlstm.text import read
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
@@ -175,7 +176,81 @@ def test_interrupted_training_saves_and_says_how_to_go_on(corpus):
     assert process.returncode == 130
     assert f"stopped; go on with: fastlstm train --resume {path} {corpus}" in err.decode()
     assert b"Traceback" not in err
-    assert Model.load(path)._position.history
+    history = Model.load(path).history
+    assert history
+    assert log.read(path.with_suffix(".jsonl")) == history
+
+
+def test_how_to_go_on_keeps_the_log_and_the_files(corpus):
+    path, log_file = corpus.parent / "m.safetensors", corpus.parent / "a log"
+    process = start("train", corpus.parent, "--glob", "*.txt", "--out", path, "--log", log_file, "--epochs", 100000, *SIZES)
+    while not path.exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    command = err.decode().splitlines()[-1].removeprefix("stopped; go on with: ")
+    epochs = len(log.read(log_file))
+    assert cli.main([*shlex.split(command)[1:], "--epochs", str(epochs + 1)]) == 0
+    assert len(log.read(log_file)) == epochs + 1
+    assert not path.with_suffix(".jsonl").exists()
+
+
+def test_ctrl_c_before_training_keeps_the_model(corpus, trained, capfd, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    before = trained.read_bytes()
+    monkeypatch.setattr(Model, "_data", interrupted)
+    assert cli.main(["train", str(corpus), "--out", str(trained), "--symbols", "bytes"]) == 130
+    assert "stopped before training began" in capfd.readouterr().err
+    assert trained.read_bytes() == before
+
+
+def test_log_is_the_history(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
+    lines = path.with_suffix(".jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == Model.load(path).history
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_log_grows_with_each_epoch(corpus, monkeypatch):
+    path = corpus.parent / "m.safetensors"
+    lengths = []
+    sample = Model.sample
+    monkeypatch.setattr(
+        Model, "sample", lambda *a, **k: lengths.append(len(log.read(path.with_suffix(".jsonl")))) or sample(*a, **k)
+    )
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
+    assert lengths == [1, 2, 3]
+
+
+def test_resumed_log_is_that_of_the_checkpoint(corpus, trained, capfd):
+    log_file = trained.with_suffix(".jsonl")
+    log_file.write_text('{"epoch": 9, "loss": 1.0, "bits_per_symbol": 1.5}\n')  # of another run
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "3"]) == 0
+    assert log.read(log_file) == Model.load(trained).history
+    log_file.unlink()
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "3"]) == 0  # which is finished
+    assert log.read(log_file) == Model.load(trained).history
+
+
+def test_an_epoch_cut_off_is_logged_until_it_is_finished(corpus, capfd):
+    corpus.write_text(TEXT * 50)
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", *SIZES, "--max-seconds", "0.01"]) == 0
+    (cut,) = log.read(path.with_suffix(".jsonl"))
+    assert Model.load(path).epochs_finished == 0
+    assert cli.main(["train", str(corpus), "--resume", str(path), "--epochs", "2"]) == 0
+    lines = path.with_suffix(".jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert json.loads(lines[0])["loss"] != cut["loss"]
+
+
+def test_wrong_use_keeps_the_log(corpus, trained, capfd):
+    before = trained.with_suffix(".jsonl").read_bytes()
+    assert cli.main(["train", str(corpus), "--out", str(trained), "--batch-size", "5000"]) == 2
+    assert trained.with_suffix(".jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -279,6 +354,12 @@ def test_info(trained, capfd):
         (["train", "{corpus}", "--resume", "{trained}", "--hidden-size", "9"], "--hidden-size is fixed by the checkpoint"),
         (["train", "{trained}"], "is not UTF-8"),
         (["train", "{corpus}", "--sample-length", "-1"], "sample_length must be at least 0, got -1"),
+        (["train", "{corpus}", "--log", "{corpus}"], "text.txt exists and is not a fastlstm log; remove it first"),
+        (["train", "{corpus}", "--log", "{trained}"], "m.safetensors exists and is not a fastlstm log; remove it first"),
+        (["train", "{corpus}", "--log", "nowhere/m.jsonl"], "nowhere does not exist"),
+        (["train", "{corpus}", "--log", "."], ". is not a regular file, so a log cannot replace it"),
+        (["train", "{corpus}", "--out", "a.jsonl"], "a.jsonl would be both the log and a model; choose another name"),
+        (["train", "{corpus}", "--out", "a.st", "--log", "a.best.st"], "a.best.st would be both the log and a model"),
         (["sample", "{corpus}"], "text.txt: "),
         (["sample", "{trained}", "--prompt", "ÄÖ"], "character 'Ä' (U+00C4) at position 0"),
         (["sample", "{trained}", "--length", "-1"], "length must be at least 0, got -1"),

@@ -127,6 +127,9 @@ def _add_training(train: Parser) -> None:
     train.add_argument("--out", type=Path, help="file for the model (default: model.safetensors, or the one resumed)")
     train.add_argument("--resume", type=Path, metavar="FILE", help="go on where this checkpoint stopped, on the same text")
     train.add_argument("--checkpoint-every", type=float, metavar="SECONDS", help="save inside the epochs too")
+    train.add_argument(
+        "--log", type=Path, metavar="FILE", help="file for a line of JSON of each epoch (default: <stem of --out>.jsonl)"
+    )
     train.add_argument("--sample-length", type=int, default=200, help="symbols of a sample after each epoch, 0 for none")
     # Options without a default here take it from Model and Model.fit, or from the checkpoint resumed.
     model = train.add_argument_group("the model")

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fastlstm import _check, _json, cli_text
+from fastlstm import _check, _json, cli_text, log
 from fastlstm.checkpoint import check_target
 from fastlstm.cli_parser import DECAY_OPTIONS
 from fastlstm.model import Model
@@ -72,6 +72,9 @@ def run(arguments: argparse.Namespace) -> None:
     length = _check.count("sample_length", arguments.sample_length, 0)
     check_target(out)
     best = out.with_name(f"{out.stem}.best{out.suffix}")
+    log_file = arguments.log or out.with_name(f"{out.stem}.jsonl")
+    if log.check_target(log_file) in (check_target(out), check_target(best)):
+        raise ValueError(f"{log_file} would be both the log and a model; choose another name with --log")
     sources = cli_text.sources(arguments)
     say(f"training on {cli_text.describe(sources)}{'' if arguments.paths else '; name a PATH for another text'}")
     if arguments.resume:
@@ -79,7 +82,8 @@ def run(arguments: argparse.Namespace) -> None:
     elif out.exists():
         say(f"replacing {out}")
 
-    def keep_best(model: Model, record: dict[str, Any]) -> None:
+    def keep(model: Model, record: dict[str, Any]) -> None:
+        log.write(log_file, model.history)
         if record["best"]:
             model.save(best)
 
@@ -92,14 +96,17 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         model.fit(
             [part for _, part in sources], **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
-            resume=arguments.resume is not None, callbacks=[keep_best, *([sample] if length else [])], progress=True,
+            resume=arguments.resume is not None, callbacks=[keep, *([sample] if length else [])], progress=True,
         )
     except KeyboardInterrupt:
-        if model.network:
+        if model.options is None:
+            say("stopped before training began")
+        else:
             model.save(out)
-            glob = ["--glob", arguments.glob] if arguments.glob != "*" else []
-            say(f"stopped; go on with: {shlex.join(['fastlstm', 'train', '--resume', str(out), *glob, *arguments.paths])}")
+            log.write(log_file, model.history)
+            say(f"stopped; go on with: {shlex.join(_to_go_on(arguments, out))}")
         raise
+    log.write(log_file, model.history)
     last = model.history[-1] if model.history else {}
     if arguments.json:
         _json.show({"model": str(out), **last, "history": model.history})
@@ -108,3 +115,10 @@ def run(arguments: argparse.Namespace) -> None:
     loss = f"{part}loss {last[part + 'loss']:.4f} nats, {last[part + 'bits_per_symbol']:.3f} bits" if last else "untrained"
     print(f"{out}: {loss.replace('_', ' ')}{f'; best weights in {best}' if best.exists() else ''}")
     say(f"next: fastlstm sample {out}")
+
+
+def _to_go_on(arguments: argparse.Namespace, out: Path) -> list[str]:
+    """The command that goes on from `out`."""
+    options = [("--glob", arguments.glob, "*"), ("--log", arguments.log, None)]
+    given = [part for name, value, default in options if value != default for part in (name, str(value))]
+    return ["fastlstm", "train", "--resume", str(out), *given, *arguments.paths]
