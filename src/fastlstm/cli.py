@@ -1,4 +1,4 @@
-"""The command line: `fastlstm demo | train | sample | evaluate | surprisal | info`.
+"""The command line: `fastlstm demo | train | plot | sample | evaluate | surprisal | info`.
 
 Progress goes to standard error, results to standard output. Exit status: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import fastlstm
-from fastlstm import _check, _json, cli_text, cli_train, surprises, text
+from fastlstm import _check, _json, cli_text, cli_train, plot, surprises, text
 from fastlstm.cli_parser import parser
 from fastlstm.model import Model
 from fastlstm.progress import say
@@ -105,8 +105,24 @@ def _info(arguments: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' '):{width}}  {shown}")
 
 
+def _plot(arguments: argparse.Namespace) -> None:
+    picture = arguments.out or arguments.logs[0].with_suffix(".png")
+    plot.check_picture(picture, arguments.logs)
+    runs = [plot.load(path) for path in arguments.logs]
+    plot.draw(runs).savefig(picture)
+    if arguments.json:
+        best = [{"log": str(run.path), **run.records[run.best]} for run in runs]
+        _json.show({"picture": str(picture), "best": best})
+        return
+    for run in runs:
+        epoch, loss = run.point
+        print(f"{run.path}: best {run.judge} loss {loss:.4f} nats after epoch {epoch:.0f}")
+    print(picture)
+
+
 COMMANDS = {
-    "demo": _demo, "train": cli_train.run, "sample": _sample, "evaluate": _evaluate, "surprisal": _surprisal, "info": _info,
+    "demo": _demo, "train": cli_train.run, "plot": _plot, "sample": _sample, "evaluate": _evaluate,
+    "surprisal": _surprisal, "info": _info,
 }
 
 

@@ -11,6 +11,7 @@ from fastlstm import _json, checkpoint
 Record = dict[str, Any]
 # What is read of a line to tell a log from another file.
 MOST_LINE = 1 << 16
+MOST_EPOCHS = 1 << 31
 
 
 def check_target(path: str | os.PathLike) -> Path:
@@ -52,8 +53,8 @@ def _record(line: bytes) -> Record | None:
         return None
     epoch = record.get("epoch")
     losses = (record["loss"], record.get("validation_loss"))
-    is_record = _is_number(epoch) and isinstance(epoch, int) and all(loss is None or _is_number(loss) for loss in losses)
-    return record if is_record else None
+    counts = isinstance(epoch, int) and not isinstance(epoch, bool) and 0 < epoch < MOST_EPOCHS
+    return record if counts and all(loss is None or _is_number(loss) for loss in losses) else None
 
 
 def _is_number(value: object) -> bool:
