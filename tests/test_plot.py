@@ -80,6 +80,12 @@ def test_names_are_no_formulas_and_none_is_left_out(place):
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["_m$_{$", "training"]
 
 
+def test_a_name_in_letters_the_font_lacks(place, capfd):
+    write("莎士比亚", [1.0])
+    assert cli.main(["plot", "莎士比亚.jsonl"]) == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_without_validation_training_decides(place):
     path = write("m", [3.0, 1.0, 2.0])
     run = plot.load(path)

@@ -109,7 +109,7 @@ def _plot(arguments: argparse.Namespace) -> None:
     picture = arguments.out or arguments.logs[0].with_suffix(".png")
     plot.check_picture(picture, arguments.logs)
     runs = [plot.load(path) for path in arguments.logs]
-    plot.draw(runs).savefig(picture)
+    plot.save(plot.draw(runs), picture)
     if arguments.json:
         best = [{"log": str(run.path), **run.records[run.best]} for run in runs]
         _json.show({"picture": str(picture), "best": best})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from math import log as ln
 from pathlib import Path
@@ -110,6 +111,13 @@ def draw(runs: Sequence[Run]) -> Figure:
     axes.set_axisbelow(True)
     _add_legend(axes, runs)
     return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the picture; letters that the font lacks become boxes, which one can see without being told of each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(path)
 
 
 def _style(k: int) -> tuple[str, str]:
