@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastlstm import _core
+from command_line import SIZES, TEXT
+from fastlstm import _core, cli
 
 
 @pytest.fixture(params=_core.available_isas())
@@ -24,3 +25,19 @@ def dtype(request):
 @pytest.fixture(scope="session")
 def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A file of text."""
+    (tmp_path / "text.txt").write_text(TEXT)
+    return tmp_path / "text.txt"
+
+
+@pytest.fixture
+def trained(corpus, capfd):
+    """A model file, beside it."""
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "2", *SIZES]) == 0
+    capfd.readouterr()
+    return path

@@ -2,125 +2,51 @@
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import time
 
 import pytest
 
-from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli
-
-TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
-SIZES = ["--hidden-size", "8", "--num-layers", "1", "--batch-size", "4", "--seq-length", "20", "--seed", "1", "--threads", "1"]
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    (tmp_path / "text.txt").write_text(TEXT)
-    return tmp_path / "text.txt"
+from command_line import SIZES, TEXT, run, start
+from fastlstm import Model, cli, cli_text
+from fastlstm.text import read
 
 
-@pytest.fixture
-def trained(corpus, capfd):
-    path = corpus.parent / "m.safetensors"
-    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "2", *SIZES]) == 0
-    capfd.readouterr()
-    return path
-
-
-def start(*arguments, **options):
-    return subprocess.Popen([sys.executable, "-m", "fastlstm", *map(str, arguments)], stderr=subprocess.PIPE, **options)
-
-
-def run(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "fastlstm", *map(str, arguments)], capture_output=True, **options)
-
-
-def test_train_writes_last_and_best_model(corpus, capfd):
-    path = corpus.parent / "m.safetensors"
-    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
-    out, err = capfd.readouterr()
-    assert out.startswith(f"{path}: validation loss ")
-    assert "training on 1,760 symbols" in err
-    assert "epoch 3/3: loss" in err
-    assert "Traceback" not in err
-    model, best = Model.load(path), Model.load(path.with_name("m.best.safetensors"))
-    losses = [r["validation_loss"] for r in model.history]
-    assert len(losses) == 3
-    assert best.history[-1]["validation_loss"] == min(losses)
-    assert model.config["hidden_size"] == 8
-    assert model.seed == 1
-
-
-def test_train_json_prints_one_object(corpus, capfd):
-    path = corpus.parent / "m.safetensors"
-    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", "--json", *SIZES]) == 0
-    result = json.loads(capfd.readouterr().out)
-    assert result["model"] == str(path)
-    assert result["history"] == Model.load(path).history
-
-
-def test_train_from_standard_input_directories_and_bytes(tmp_path):
+def test_files_reach_the_library_as_paths(tmp_path, trained, capfd, monkeypatch):
     (tmp_path / "src").mkdir()
-    (tmp_path / "src/a.py").write_bytes("é = 1\n".encode("latin-1") * 100)
-    (tmp_path / "src/b.txt").write_text("never")
-    out = tmp_path / "m.safetensors"
-    result = run("train", "-", tmp_path / "src", "--glob", "*.py", "--symbols", "bytes", "--epochs", 1, "--out", out, *SIZES,
-                 input=b"\xff\xfe" * 100)
-    assert result.returncode == 0, result.stderr
-    counts = Model.load(out).vocabulary.counts
-    assert counts[0xFF] == counts[0xFE] == 100
-    assert 90 <= counts[0xE9] <= 100  # a part is held out
-    assert counts[ord("v")] == 0
+    for name in ("a.py", "b.py", "c.txt"):
+        (tmp_path / "src" / name).write_text(TEXT)
+    seen = []
+    fit, evaluate = Model.fit, Model.evaluate
+    monkeypatch.setattr(Model, "fit", lambda model, x, **options: seen.append(x) or fit(model, x, **options))
+    monkeypatch.setattr(Model, "evaluate", lambda model, x: seen.append(x) or evaluate(model, x))
+    found = [tmp_path / "src/a.py", tmp_path / "src/b.py"]
+    arguments = [str(tmp_path / "src"), "--glob", "*.py"]
+    assert cli.main(["train", *arguments, "--out", str(tmp_path / "n.safetensors"), "--epochs", "1", *SIZES]) == 0
+    assert "training on 2 files, 3.5 kB\n" in capfd.readouterr().err
+    assert cli.main(["evaluate", str(trained), *arguments, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["symbols"] == 2 * len(TEXT)
+    assert seen == [found, found]
 
 
-def test_train_resume_continues_to_the_same_weights(corpus, trained, tmp_path, capfd):
-    whole = tmp_path / "whole.safetensors"
-    assert cli.main(["train", str(corpus), "--out", str(whole), "--epochs", "4", *SIZES]) == 0
-    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "4"]) == 0
-    ours, theirs = Model.load(trained), Model.load(whole)
-    assert (ours.network.parameters.flat == theirs.network.parameters.flat).all()
-    assert ours.options == theirs.options
+def test_pipes_are_read_once(trained):
+    result = run("evaluate", trained, "/dev/stdin", "--json", input=TEXT.encode())
+    assert json.loads(result.stdout) == {"symbols": len(TEXT), **Model.load(trained).evaluate(TEXT)}
 
 
-def test_interrupted_training_saves_and_says_how_to_go_on(corpus):
-    path = corpus.parent / "m.safetensors"
-    process = start("train", corpus, "--out", path, "--epochs", 100000, *SIZES)
-    while not path.exists():
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert f"stopped; go on with: fastlstm train --resume {path} {corpus}" in err.decode()
-    assert b"Traceback" not in err
-    assert Model.load(path)._position.history
+@pytest.mark.parametrize("kind", ["characters", "bytes"])
+def test_symbols_are_counted_as_the_model_does(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(cli_text, "CHUNK", 3)  # cuts characters
+    text = "aé€😀\r\n\0" * 5
+    (tmp_path / "text").write_bytes(text.encode())
+    assert cli_text.count(kind, [("text", tmp_path / "text"), ("-", text.encode()), ("", text)]) == 3 * len(read(kind, text))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "schedule"),
-    [
-        (["--schedule", "exponential"], Exponential(0.97, after=10)),
-        (["--schedule", "exponential", "--decay", "0.5", "--decay-after", "2"], Exponential(0.5, after=2)),
-        (["--schedule", "step", "--decay-every", "1"], Step(0.97, every=1)),
-        (["--schedule", "cosine"], Cosine(2)),
-        (["--schedule", "plateau", "--decay", "0.1"], Plateau(0.1, patience=3)),
-        (["--schedule", "constant"], None),
-    ],
-)
-def test_schedules(corpus, arguments, schedule):
-    path = corpus.parent / "m.safetensors"
-    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "2", *SIZES, *arguments]) == 0
-    assert Model.load(path).options.schedule == schedule
-
-
-def test_resuming_changes_only_what_is_given_of_the_schedule(corpus):
-    path = corpus.parent / "m.safetensors"
-    options = ["--schedule", "exponential", "--decay", "0.5", "--decay-after", "1"]
-    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", *SIZES, *options]) == 0
-    assert cli.main(["train", str(corpus), "--resume", str(path), "--epochs", "2", "--decay", "0.25"]) == 0
-    assert Model.load(path).options.schedule == Exponential(0.25, after=1)
-    assert Model.load(path).history[-1]["learning_rate"] == 2e-3 * 0.25
+def test_sizes_in_words(tmp_path):
+    (tmp_path / "text").write_bytes(b"x" * 999)
+    file, piped = ("text", tmp_path / "text"), ("-", b"x" * 1_234_567)
+    assert cli_text.describe([file]) == "1 file, 999 bytes"
+    assert cli_text.describe([file, file, piped]) == "2 files and standard input, 1.2 MB"
+    assert cli_text.describe([("-", b"x" * 999_960)]) == "standard input, 1.0 MB"
 
 
 def test_sample_is_the_models(trained, capfd):
@@ -139,20 +65,6 @@ def test_sample_into_a_closed_pipe_is_quiet(trained):
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 0
-
-
-def test_closed_standard_error_does_not_end_training(corpus):
-    path = corpus.parent / "m.safetensors"
-    process = start("train", corpus, "--out", path, "--epochs", 3, *SIZES)
-    process.stderr.close()
-    process.wait()
-    assert len(Model.load(path).history) == 3
-
-
-def test_resuming_what_is_finished_still_writes_the_file(corpus, trained, capfd):
-    other = trained.with_name("other.safetensors")
-    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "2", "--out", str(other)]) == 0
-    assert Model.load(other).history == Model.load(trained).history
 
 
 def test_json_is_json_whatever_comes(corpus, trained, capfd):
@@ -197,6 +109,13 @@ def test_info(trained, capfd):
         (["train", "{corpus}", "--schedule", "cosin"], "did you mean cosine?"),
         (["train", "{corpus}", "--resume", "{trained}", "--hidden-size", "9"], "--hidden-size is fixed by the checkpoint"),
         (["train", "{trained}"], "is not UTF-8"),
+        (["train", "{corpus}", "--sample-length", "-1"], "sample_length must be at least 0, got -1"),
+        (["train", "{corpus}", "--log", "{corpus}"], "text.txt exists and is not a fastlstm log; remove it first"),
+        (["train", "{corpus}", "--log", "{trained}"], "m.safetensors exists and is not a fastlstm log; remove it first"),
+        (["train", "{corpus}", "--log", "nowhere/m.jsonl"], "nowhere does not exist"),
+        (["train", "{corpus}", "--log", "."], ". is not a regular file, so a log cannot replace it"),
+        (["train", "{corpus}", "--out", "a.jsonl"], "a.jsonl would be both the log and a model; choose another name"),
+        (["train", "{corpus}", "--out", "a.st", "--log", "a.best.st"], "a.best.st would be both the log and a model"),
         (["sample", "{corpus}"], "text.txt: "),
         (["sample", "{trained}", "--prompt", "ÄÖ"], "character 'Ä' (U+00C4) at position 0"),
         (["sample", "{trained}", "--length", "-1"], "length must be at least 0, got -1"),
@@ -227,12 +146,6 @@ def test_unknown_instruction_set_is_one_line(trained):
         assert result.returncode == 2
         assert len(result.stderr.splitlines()) == 1
         assert b"error: FASTLSTM_ISA: instruction set must be one of" in result.stderr
-
-
-def test_training_does_not_overwrite_its_own_text(corpus, capfd):
-    assert cli.main(["train", str(corpus), "--out", str(corpus), *SIZES]) == 2
-    assert "exists and is not a fastlstm model; remove it first" in capfd.readouterr().err
-    assert corpus.read_text() == TEXT
 
 
 def test_samples_differ_without_a_seed(trained, capfd):

@@ -11,7 +11,7 @@ import termios
 import pytest
 
 from fastlstm import progress
-from fastlstm.progress import Progress
+from fastlstm.progress import Progress, show_sample
 
 
 def record(epoch, loss, **more):
@@ -58,13 +58,29 @@ def test_smoothed_loss_is_a_mean_at_first():
     assert shown._loss == pytest.approx(2.0, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("one\n\ntwo", "  | one\n  | \n  | two\n"),
+        ("a\tb\x1b[31mc\r\nd\x0ce\u2028f", "  | a·b·[31mc·\n  | d·e·f\n"),
+        ("é\ud800", "  | é·\n"),
+        (b"caf\xc3\xa9 \xff", "  | café \ufffd\n"),
+        ("x" * 160, f"  | {'x' * 76}\n  | {'x' * 76}\n  | {'x' * 8}\n"),
+    ],
+)
+def test_samples_are_marked_and_fit_a_terminal(written, shown, capfd):
+    show_sample(written)
+    assert capfd.readouterr().err == shown
+
+
 SCRIPT = "import fastlstm; fastlstm.Model(hidden_size=8, seed=0).fit('abcd' * 8000, epochs=2, batch_size=4)"
 
 
-def test_bar_in_a_terminal():
+def shown_in_a_terminal(arguments, columns):
+    """What a program writes on standard error, a terminal."""
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (40, 100))
-    with subprocess.Popen([sys.executable, "-c", SCRIPT], stderr=theirs) as process:
+    termios.tcsetwinsize(theirs, (40, columns))
+    with subprocess.Popen([sys.executable, *arguments], stderr=theirs) as process:
         os.close(theirs)
         shown = b""
         try:
@@ -74,7 +90,36 @@ def test_bar_in_a_terminal():
             pass
     os.close(ours)
     assert process.returncode == 0
-    text = shown.decode()
+    return shown.decode()
+
+
+def test_bar_in_a_terminal():
+    text = shown_in_a_terminal(["-c", SCRIPT], 100)
     assert re.search(r"epoch 1/2 loss \d\.\d+ \(\d\.\d+ bits\)\s+\d+%\|", text)
     assert re.search(r"\| +[\d.]+k? symbols/s, \d\d:\d\d left", text)
     assert "epoch 2/2: loss" in text
+
+
+def screen(written):
+    """The lines a terminal shows once all has been written."""
+    lines = []
+    for line in written.split("\n"):
+        shown = []
+        for part in line.split("\r"):
+            shown[: len(part)] = part
+        lines.append("".join(shown).rstrip())
+    return lines
+
+
+def test_samples_in_the_place_of_the_bar(tmp_path):
+    (tmp_path / "text.txt").write_text("abcd" * 40000)
+    paths = [str(tmp_path / "text.txt"), "--out", str(tmp_path / "m.safetensors")]
+    sizes = ["--epochs", "2", "--hidden-size", "8", "--batch-size", "4"]
+    text = shown_in_a_terminal(["-m", "fastlstm", "train", *paths, *sizes], 80)
+    first = text.index("\n  | ")
+    assert re.search(r"\repoch 1/2 loss \d\.\d+ .*%\|", text[:first])
+    assert re.search(r"\repoch 2/2 loss \d\.\d+ .*%\|", text[first:])  # the bar is back
+    expected = ["training on", *["epoch", *["  | "] * 3] * 2, "next:", ""]
+    for line, begin in zip(screen(text), expected, strict=True):
+        assert line.startswith(begin)
+        assert "%|" not in line

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,21 @@ class CheckpointError(Exception):
 def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], sections: Mapping[str, Any]) -> None:
     """Write a model file: whole, or not at all.
 
-    The bytes go to `<path>.tmp`, are synced and renamed over `path`, so that at every moment either the old or the new
-    file is there.
-
     Args:
         path: the file.
         arrays: by name.
         sections: what `read` gives back, JSON values by name.
     """
     path = check_target(path)
-    content = encode(arrays, sections)
+    replace(path, encode(arrays, sections))
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole, or not at all.
+
+    The bytes go to `<path>.tmp`, are synced and renamed over `path`, so that at every moment either the old or the new
+    file is there.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
@@ -69,23 +74,29 @@ def encode(arrays: Mapping[str, np.ndarray], sections: Mapping[str, Any]) -> byt
     return bytes(content)
 
 
-def check_target(path: str | os.PathLike) -> Path:
-    """Where `write` would put the file at `path`, symbolic links followed; an error where it could not."""
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the directory {target.parent} does not exist")
-    if target.exists() and not target.is_file():
-        raise ValueError(f"{path} is not a regular file, so a model cannot replace it")
-    if target.exists() and target.stat().st_size and not _is_model(target):
-        raise ValueError(f"{path} exists and is not a fastlstm model; remove it first, or choose another name")
-    return target
-
-
 def _is_model(path: Path) -> bool:
     """Whether the file looks like one of ours, damaged or not."""
     with open(path, "rb") as file:
         header_size = int.from_bytes(file.read(8), "little")
         return b'"fastlstm.format"' in file.read(min(header_size, MOST_HEADER))
+
+
+def check_target(path: str | os.PathLike, kind: str = "model", is_ours: Callable[[Path], bool] = _is_model) -> Path:
+    """Where a file at `path` would be put, symbolic links followed; an error where it could not, or would destroy another.
+
+    Args:
+        path: of a file of ours.
+        kind: what such a file is called.
+        is_ours: whether a file that is there is one.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the directory {target.parent} does not exist")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{path} is not a regular file, so a {kind} cannot replace it")
+    if target.exists() and target.stat().st_size and not is_ours(target):
+        raise ValueError(f"{path} exists and is not a fastlstm {kind}; remove it first, or choose another name")
+    return target
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -83,6 +83,10 @@ def parser() -> Parser:
     _add_text(train, STANDARD_LIBRARY)
     _add_training(train)
 
+    plot = commands.add_parser("plot", help="draw the learning curves of training logs")
+    plot.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="logs of train, such as model.jsonl")
+    plot.add_argument("--out", type=Path, help="the picture: .png, .svg or .pdf (default: <first LOG's stem>.png)")
+
     sample = commands.add_parser("sample", help="write text with a model")
     sample.add_argument("model", type=Path, metavar="FILE", help="a model file")
     sample.add_argument("--length", type=int, default=500, help="symbols to write")
@@ -110,7 +114,7 @@ def parser() -> Parser:
         command.add_argument("--engine", choices=ENGINES, default="blas", help="what computes")
     for command in (demo, train):
         command.add_argument("--threads", type=int, help="threads; without it, one for each processor")
-    for command in (demo, train, sample, evaluate, surprisal, info):
+    for command in (demo, train, plot, sample, evaluate, surprisal, info):
         command.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
     root.commands = commands.choices
     return root
@@ -127,6 +131,10 @@ def _add_training(train: Parser) -> None:
     train.add_argument("--out", type=Path, help="file for the model (default: model.safetensors, or the one resumed)")
     train.add_argument("--resume", type=Path, metavar="FILE", help="go on where this checkpoint stopped, on the same text")
     train.add_argument("--checkpoint-every", type=float, metavar="SECONDS", help="save inside the epochs too")
+    train.add_argument(
+        "--log", type=Path, metavar="FILE", help="file for a line of JSON of each epoch (default: <stem of --out>.jsonl)"
+    )
+    train.add_argument("--sample-length", type=int, default=200, help="symbols of a sample after each epoch, 0 for none")
     # Options without a default here take it from Model and Model.fit, or from the checkpoint resumed.
     model = train.add_argument_group("the model")
     model.add_argument("--task", choices=TASKS, help="what to learn (default: language)")

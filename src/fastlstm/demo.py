@@ -8,7 +8,7 @@ from typing import Any
 from fastlstm import _check, ngram
 from fastlstm.checkpoint import check_target
 from fastlstm.model import Model
-from fastlstm.progress import Quiet
+from fastlstm.progress import say, show_sample
 from fastlstm.schedules import Exponential
 from fastlstm.text import standard_library
 from fastlstm.threads import get_threads
@@ -40,7 +40,7 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     check_target(out)
     text = standard_library()
     vocabulary = Vocabulary.of("characters", text)
-    _say(
+    say(
         f"The source of Python {sys.version.split()[0]}'s standard library: {len(text):,} characters, "
         f"{len(vocabulary)} of them\ndifferent. "
         f"The network, {NUM_LAYERS}x{HIDDEN_SIZE}, reads one after another and guesses the next.\n"
@@ -53,14 +53,14 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
 
     began = time.monotonic()
     warm_up = model.fit(rest, epochs=1, validation=None, max_seconds=WARM_UP_SECONDS, progress=False, **options)
-    _say(f"After {WARM_UP_SECONDS:g} seconds of training on {get_threads()} threads:")
+    say(f"After {WARM_UP_SECONDS:g} seconds of training on {get_threads()} threads:")
     _show_sample(model, seed)
 
     # As much text as this machine can read EPOCHS times in the time that is left.
     left = (seconds - WARM_UP_SECONDS) * (1 - OVERHEAD)
     size = int(min(max(warm_up[0]["symbols_per_second"] * left / EPOCHS, LEAST_TEXT), MOST_TEXT, len(rest)))
     train = rest[-size:]
-    _say(f"Now {EPOCHS} times through {size:,} characters of it; {HELD_OUT:,} others are only measured.")
+    say(f"Now {EPOCHS} times through {size:,} characters of it; {HELD_OUT:,} others are only measured.")
     history = model.fit(
         train, epochs=EPOCHS, validation=held_out, schedule=Exponential(DECAY), progress=True,
         callbacks=[lambda model, _: _show_sample(model, seed)], **options,
@@ -68,10 +68,10 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     trained = time.monotonic() - began
     model.save(out)
 
-    _say("Counting instead of learning: an interpolated Witten-Bell n-gram, 5 characters of\ncontext, same text …")
+    say("Counting instead of learning: an interpolated Witten-Bell n-gram, 5 characters of\ncontext, same text …")
     lstm = history[-1]["validation_bits_per_symbol"]
     counted = bits(ngram.held_out_nats(vocabulary.encode(train), vocabulary.encode(held_out), len(vocabulary)))
-    _say(
+    say(
         f"\nHeld-out bits per character (less is better):\n"
         f"  n-gram  {counted:.3f}\n"
         f"  LSTM    {lstm:.3f}   {counted - lstm:.3f} fewer, after {trained:.0f} seconds\n\n"
@@ -88,10 +88,5 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
 
 
 def _show_sample(model: Model, seed: int) -> None:
-    written = PROMPT.lstrip() + model.sample(320, prompt=PROMPT, temperature=0.7, seed=seed)
-    shown = "".join(c if c.isprintable() or c == "\n" else "·" for c in written)
-    _say("\n".join(f"  | {line[:76]}" for line in shown.splitlines()) + "\n")
-
-
-def _say(text: str) -> None:
-    print(text, file=Quiet(sys.stderr), flush=True)
+    show_sample(PROMPT.lstrip() + model.sample(320, prompt=PROMPT, temperature=0.7, seed=seed))
+    say("")

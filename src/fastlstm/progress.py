@@ -38,6 +38,19 @@ class Quiet:
         return getattr(self._stream, name)
 
 
+def say(text: str) -> None:
+    """Print on standard error, if somebody reads."""
+    print(text, file=Quiet(sys.stderr), flush=True)
+
+
+def show_sample(written: str | bytes) -> None:
+    """Print what a model wrote, marked, in lines that fit 80 columns; what does not print is a dot."""
+    text = written.decode(errors="replace") if isinstance(written, bytes) else written
+    shown = "".join(c if c.isprintable() or c == "\n" else "·" for c in text)
+    lines = [line[start : start + 76] for line in shown.splitlines() for start in range(0, max(1, len(line)), 76)]
+    say("\n".join(f"  | {line}" for line in lines))
+
+
 class Progress:
     """Shows a training run.
 

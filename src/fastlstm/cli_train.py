@@ -1,0 +1,124 @@
+"""`fastlstm train`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from fastlstm import _check, _json, cli_text, log
+from fastlstm.checkpoint import check_target
+from fastlstm.cli_parser import DECAY_OPTIONS
+from fastlstm.model import Model
+from fastlstm.progress import say, show_sample
+from fastlstm.schedules import SCHEDULES, Schedule
+from fastlstm.session import Options
+
+MODEL_OPTIONS = ("task", "cell", "hidden_size", "num_layers", "embedding", "dropout", "symbols", "dtype", "seed")
+FIT_OPTIONS = (
+    "epochs", "batch_size", "seq_length", "optimizer", "learning_rate", "clip_norm", "clip_value", "validation", "patience",
+    "max_seconds", "threads",
+)
+
+
+def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """The options among `names` that were given."""
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+
+
+def _schedule(arguments: argparse.Namespace, saved: Schedule | None, epochs: int) -> dict[str, Schedule | None]:
+    """The schedule the options ask for, if any; what they leave open is that of `saved`, or the default."""
+    given = {DECAY_OPTIONS[name][1]: value for name, value in _given(arguments, list(DECAY_OPTIONS)).items()}
+    name = arguments.schedule or (type(saved).__name__.lower() if given and saved else None)
+    if name is None and not given:
+        return {}
+    if name == "constant" and not given:
+        return {"schedule": None}
+    if name in (None, "constant"):
+        raise ValueError("the options of --decay need --schedule step, exponential or plateau")
+    kind = SCHEDULES[name]
+    values = {"epochs": epochs, **{field: default for _, field, default, _ in DECAY_OPTIONS.values()}}
+    if type(saved) is kind:
+        values |= vars(saved)
+    values |= given
+    names = [field.name for field in fields(kind)]
+    unused = sorted(given.keys() - set(names))
+    if unused:
+        raise ValueError(f"--schedule {name} has no {unused[0]}; its options are those of {', '.join(names)}")
+    return {"schedule": kind(**{field: values[field] for field in names if field in values})}
+
+
+def _resumed(arguments: argparse.Namespace) -> Model:
+    """The model to go on with."""
+    changed = [name for name in MODEL_OPTIONS if getattr(arguments, name) is not None]
+    if changed:
+        raise ValueError(f"--{changed[0].replace('_', '-')} is fixed by the checkpoint; leave it out with --resume")
+    model = Model.load(arguments.resume)
+    if model.options is None:
+        raise ValueError(f"{arguments.resume} holds no training to resume")
+    return model
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train a model on a text, or go on."""
+    model = _resumed(arguments) if arguments.resume else Model(**_given(arguments, MODEL_OPTIONS))
+    options = _given(arguments, FIT_OPTIONS)
+    before = model.options or Options()
+    options |= _schedule(arguments, before.schedule, options.get("epochs", before.epochs))
+    out = arguments.out or arguments.resume or Path("model.safetensors")
+    length = _check.count("sample_length", arguments.sample_length, 0)
+    check_target(out)
+    best = out.with_name(f"{out.stem}.best{out.suffix}")
+    log_file = arguments.log or out.with_name(f"{out.stem}.jsonl")
+    if log.check_target(log_file) in (check_target(out), check_target(best)):
+        raise ValueError(f"{log_file} would be both the log and a model; choose another name with --log")
+    sources = cli_text.sources(arguments)
+    say(f"training on {cli_text.describe(sources)}{'' if arguments.paths else '; name a PATH for another text'}")
+    if arguments.resume:
+        say(f"resuming after {model.epochs_finished} of {options.get('epochs', before.epochs)} epochs")
+    elif out.exists():
+        say(f"replacing {out}")
+
+    def keep(model: Model, record: dict[str, Any]) -> None:
+        log.write(log_file, model.history)
+        if record["best"]:
+            model.save(best)
+
+    def sample(model: Model, record: dict[str, Any]) -> None:
+        try:
+            show_sample(model.sample(length, seed=record["epoch"]))  # a seed of its own: the model's generator stays as it is
+        except FloatingPointError as error:
+            say(f"no sample: {error}")
+
+    try:
+        model.fit(
+            [part for _, part in sources], **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
+            resume=arguments.resume is not None, callbacks=[keep, *([sample] if length else [])], progress=True,
+        )
+    except KeyboardInterrupt:
+        if model.options is None:
+            say("stopped before training began")
+        else:
+            model.save(out)
+            log.write(log_file, model.history)
+            say(f"stopped; go on with: {shlex.join(_to_go_on(arguments, out))}")
+        raise
+    log.write(log_file, model.history)
+    last = model.history[-1] if model.history else {}
+    if arguments.json:
+        _json.show({"model": str(out), **last, "history": model.history})
+        return
+    part = "validation_" if "validation_loss" in last else ""
+    loss = f"{part}loss {last[part + 'loss']:.4f} nats, {last[part + 'bits_per_symbol']:.3f} bits" if last else "untrained"
+    print(f"{out}: {loss.replace('_', ' ')}{f'; best weights in {best}' if best.exists() else ''}")
+    say(f"next: fastlstm sample {out}")
+
+
+def _to_go_on(arguments: argparse.Namespace, out: Path) -> list[str]:
+    """The command that goes on from `out`."""
+    options = [("--glob", arguments.glob, "*"), ("--log", arguments.log, None)]
+    given = [part for name, value, default in options if value != default for part in (name, str(value))]
+    return ["fastlstm", "train", "--resume", str(out), *given, *arguments.paths]

@@ -1,0 +1,229 @@
+"""`fastlstm train` as its users meet it."""
+
+import json
+import shlex
+import signal
+import time
+
+import pytest
+
+from command_line import SIZES, TEXT, run, start
+from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli, log
+
+
+def test_train_writes_last_and_best_model(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith(f"{path}: validation loss ")
+    assert "training on 1 file, 1.8 kB\n" in err
+    assert "epoch 3/3: loss" in err
+    assert "Traceback" not in err
+    model, best = Model.load(path), Model.load(path.with_name("m.best.safetensors"))
+    losses = [r["validation_loss"] for r in model.history]
+    assert len(losses) == 3
+    assert best.history[-1]["validation_loss"] == min(losses)
+    assert model.config["hidden_size"] == 8
+    assert model.seed == 1
+
+
+def test_train_shows_a_sample_after_each_epoch(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    arguments = ["train", str(corpus), "--out", str(path), *SIZES]
+    assert cli.main([*arguments, "--epochs", "2", "--sample-length", "30"]) == 0
+    lines = capfd.readouterr().err.splitlines()
+    for epoch in (1, 2):
+        place = next(k for k, line in enumerate(lines) if line.startswith(f"epoch {epoch}/2: loss"))
+        assert lines[place + 1].startswith("  | ")
+    expected = Model.load(path).sample(30, seed=2)
+    assert "\n".join(line[4:] for line in lines[place + 1 : -1]) == expected.rstrip("\n")
+    assert cli.main([*arguments, "--epochs", "1", "--sample-length", "0"]) == 0
+    assert "  | " not in capfd.readouterr().err
+
+
+def test_samples_do_not_disturb_training(corpus, tmp_path):
+    dropout = ["--dropout", "0.3", "--num-layers", "2"]
+    paths = [tmp_path / name for name in ("with.safetensors", "without.safetensors", "resumed.safetensors")]
+    for path, length, epochs in zip(paths, ("50", "0", "50"), ("3", "3", "1"), strict=True):
+        arguments = ["--out", str(path), "--epochs", epochs, "--sample-length", length, *SIZES, *dropout]
+        assert cli.main(["train", str(corpus), *arguments]) == 0
+    assert cli.main(["train", str(corpus), "--resume", str(paths[2]), "--epochs", "3", "--sample-length", "7"]) == 0
+    models = [Model.load(path) for path in paths]
+    for model in models[1:]:
+        assert (model.network.parameters.flat == models[0].network.parameters.flat).all()
+    assert len({model.sample(50) for model in models}) == 1  # from the model's own generator
+
+
+def test_a_sample_that_fails_does_not_end_training(corpus, capfd, monkeypatch):
+    def overflows(*_, **__):
+        raise FloatingPointError("the network's output is NaN or infinite after 3 symbols")
+
+    monkeypatch.setattr(Model, "sample", overflows)
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "2", *SIZES]) == 0
+    assert capfd.readouterr().err.count("no sample: the network's output is NaN or infinite after 3 symbols") == 2
+    assert Model.load(path).epochs_finished == 2
+
+
+def test_train_json_prints_one_object(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", "--json", *SIZES]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["model"] == str(path)
+    assert result["history"] == Model.load(path).history
+
+
+def test_train_from_standard_input_directories_and_bytes(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.py").write_bytes("é = 1\n".encode("latin-1") * 100)
+    (tmp_path / "src/b.txt").write_text("never")
+    out = tmp_path / "m.safetensors"
+    result = run("train", "-", tmp_path / "src", "--glob", "*.py", "--symbols", "bytes", "--epochs", 1, "--out", out, *SIZES,
+                 input=b"\xff\xfe" * 100)
+    assert result.returncode == 0, result.stderr
+    counts = Model.load(out).vocabulary.counts
+    assert counts[0xFF] == counts[0xFE] == 100
+    assert 90 <= counts[0xE9] <= 100  # a part is held out
+    assert counts[ord("v")] == 0
+
+
+def test_train_resume_continues_to_the_same_weights(corpus, trained, tmp_path, capfd):
+    whole = tmp_path / "whole.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(whole), "--epochs", "4", *SIZES]) == 0
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "4"]) == 0
+    ours, theirs = Model.load(trained), Model.load(whole)
+    assert (ours.network.parameters.flat == theirs.network.parameters.flat).all()
+    assert ours.options == theirs.options
+
+
+def test_interrupted_training_saves_and_says_how_to_go_on(corpus):
+    path = corpus.parent / "m.safetensors"
+    process = start("train", corpus, "--out", path, "--epochs", 100000, *SIZES)
+    while not path.exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert f"stopped; go on with: fastlstm train --resume {path} {corpus}" in err.decode()
+    assert b"Traceback" not in err
+    history = Model.load(path).history
+    assert history
+    assert log.read(path.with_suffix(".jsonl")) == history
+
+
+def test_how_to_go_on_keeps_the_log_and_the_files(corpus):
+    path, log_file = corpus.parent / "m.safetensors", corpus.parent / "a log"
+    process = start("train", corpus.parent, "--glob", "*.txt", "--out", path, "--log", log_file, "--epochs", 100000, *SIZES)
+    while not path.exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    command = err.decode().splitlines()[-1].removeprefix("stopped; go on with: ")
+    epochs = len(log.read(log_file))
+    assert cli.main([*shlex.split(command)[1:], "--epochs", str(epochs + 1)]) == 0
+    assert len(log.read(log_file)) == epochs + 1
+    assert not path.with_suffix(".jsonl").exists()
+
+
+def test_ctrl_c_before_training_keeps_the_model(corpus, trained, capfd, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    before = trained.read_bytes()
+    monkeypatch.setattr(Model, "_data", interrupted)
+    assert cli.main(["train", str(corpus), "--out", str(trained), "--symbols", "bytes"]) == 130
+    assert "stopped before training began" in capfd.readouterr().err
+    assert trained.read_bytes() == before
+
+
+def test_log_is_the_history(corpus, capfd):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
+    lines = path.with_suffix(".jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == Model.load(path).history
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_log_grows_with_each_epoch(corpus, monkeypatch):
+    path = corpus.parent / "m.safetensors"
+    lengths = []
+    sample = Model.sample
+    monkeypatch.setattr(
+        Model, "sample", lambda *a, **k: lengths.append(len(log.read(path.with_suffix(".jsonl")))) or sample(*a, **k)
+    )
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
+    assert lengths == [1, 2, 3]
+
+
+def test_resumed_log_is_that_of_the_checkpoint(corpus, trained, capfd):
+    log_file = trained.with_suffix(".jsonl")
+    log_file.write_text('{"epoch": 9, "loss": 1.0, "bits_per_symbol": 1.5}\n')  # of another run
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "3"]) == 0
+    assert log.read(log_file) == Model.load(trained).history
+    log_file.unlink()
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "3"]) == 0  # which is finished
+    assert log.read(log_file) == Model.load(trained).history
+
+
+def test_an_epoch_cut_off_is_logged_until_it_is_finished(corpus, capfd):
+    corpus.write_text(TEXT * 50)
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", *SIZES, "--max-seconds", "0.01"]) == 0
+    (cut,) = log.read(path.with_suffix(".jsonl"))
+    assert Model.load(path).epochs_finished == 0
+    assert cli.main(["train", str(corpus), "--resume", str(path), "--epochs", "2"]) == 0
+    lines = path.with_suffix(".jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert json.loads(lines[0])["loss"] != cut["loss"]
+
+
+def test_wrong_use_keeps_the_log(corpus, trained, capfd):
+    before = trained.with_suffix(".jsonl").read_bytes()
+    assert cli.main(["train", str(corpus), "--out", str(trained), "--batch-size", "5000"]) == 2
+    assert trained.with_suffix(".jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "schedule"),
+    [
+        (["--schedule", "exponential"], Exponential(0.97, after=10)),
+        (["--schedule", "exponential", "--decay", "0.5", "--decay-after", "2"], Exponential(0.5, after=2)),
+        (["--schedule", "step", "--decay-every", "1"], Step(0.97, every=1)),
+        (["--schedule", "cosine"], Cosine(2)),
+        (["--schedule", "plateau", "--decay", "0.1"], Plateau(0.1, patience=3)),
+        (["--schedule", "constant"], None),
+    ],
+)
+def test_schedules(corpus, arguments, schedule):
+    path = corpus.parent / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "2", *SIZES, *arguments]) == 0
+    assert Model.load(path).options.schedule == schedule
+
+
+def test_resuming_changes_only_what_is_given_of_the_schedule(corpus):
+    path = corpus.parent / "m.safetensors"
+    options = ["--schedule", "exponential", "--decay", "0.5", "--decay-after", "1"]
+    assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "1", *SIZES, *options]) == 0
+    assert cli.main(["train", str(corpus), "--resume", str(path), "--epochs", "2", "--decay", "0.25"]) == 0
+    assert Model.load(path).options.schedule == Exponential(0.25, after=1)
+    assert Model.load(path).history[-1]["learning_rate"] == 2e-3 * 0.25
+
+
+def test_closed_standard_error_does_not_end_training(corpus):
+    path = corpus.parent / "m.safetensors"
+    process = start("train", corpus, "--out", path, "--epochs", 3, *SIZES)
+    process.stderr.close()
+    process.wait()
+    assert len(Model.load(path).history) == 3
+
+
+def test_resuming_what_is_finished_still_writes_the_file(corpus, trained, capfd):
+    other = trained.with_name("other.safetensors")
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "2", "--out", str(other)]) == 0
+    assert Model.load(other).history == Model.load(trained).history
+
+
+def test_training_does_not_overwrite_its_own_text(corpus, capfd):
+    assert cli.main(["train", str(corpus), "--out", str(corpus), *SIZES]) == 2
+    assert "exists and is not a fastlstm model; remove it first" in capfd.readouterr().err
+    assert corpus.read_text() == TEXT
