@@ -1,5 +1,6 @@
-/* What one core can do at best, as one line of JSON: float32 fused multiply-adds in GFLOP/s, and reading in GB/s from
- * buffers that fit in half of the L1, half of the L2, a part of the L3, and no cache. Each is the best of several runs.
+/* What one core can do at best, as one line of JSON: float32 fused multiply-adds in GFLOP/s, reading in GB/s from
+ * buffers that fit in half of the L1, half of the L2, a part of the L3, and no cache, and the sizes of the caches. Each
+ * speed is the best of several runs.
  * Compile with -O3 -march=native. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,7 @@ int main(void)
     size_t beyond = 4 * l3 < (size_t)1 << 30 ? 4 * l3 : (size_t)1 << 30;
     printf("{\"fma_gflops\": %.1f, \"l1_gbs\": %.1f, ", fma_gflops(), read_gbs(l1 / 2, 2e9));
     printf("\"l2_gbs\": %.1f, \"l3_gbs\": %.1f, ", read_gbs(l2 / 2, 2e9), read_gbs(part, 1e9));
-    printf("\"dram_gbs\": %.1f}\n", read_gbs(beyond, 1e9));
+    printf("\"dram_gbs\": %.1f, ", read_gbs(beyond, 1e9));
+    printf("\"l1_bytes\": %zu, \"l2_bytes\": %zu, \"l3_bytes\": %zu}\n", l1, l2, l3);
     return 0;
 }

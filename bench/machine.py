@@ -5,10 +5,11 @@ import os
 import platform
 import subprocess
 import tempfile
-from contextlib import suppress
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
+
+from peers import PEERS
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,14 +47,11 @@ def _blas() -> str:
     )
 
 
-def describe(threads: int) -> dict[str, str | int]:
+def describe(threads: int) -> dict[str, str | int | dict[str, str]]:
     """The machine, the versions and the commit."""
     import fastlstm
 
     info = fastlstm.cpu_info()
-    torch = "not installed"
-    with suppress(PackageNotFoundError):
-        torch = version("torch")
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "cpu": _cpu(),
@@ -64,7 +62,7 @@ def describe(threads: int) -> dict[str, str | int]:
         "numpy": version("numpy"),
         "scipy": version("scipy"),
         "blas": _blas(),
-        "torch": torch,
+        "peers": {peer.name: peer.version() for peer in PEERS},
         "fastlstm": fastlstm.__version__,
         "commit": _output("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown",
         "instruction_set": info["instruction_set"],
@@ -73,7 +71,7 @@ def describe(threads: int) -> dict[str, str | int]:
 
 
 def limits() -> dict[str, float]:
-    """Of one core, measured by `limits.c`: fma_gflops, and l1_gbs, l2_gbs, l3_gbs, dram_gbs of reading."""
+    """Of one core, measured by `limits.c`: fma_gflops; l1_gbs, l2_gbs, l3_gbs, dram_gbs of reading; l1_bytes and so on."""
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(folder) / "limits")
         compiler = os.environ.get("CC", "cc")

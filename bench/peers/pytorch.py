@@ -1,10 +1,12 @@
-"""The scenarios' counterparts in PyTorch, each in the fastest way found.
+"""The work as PyTorch does it.
 
 Tried on one thread, 2 layers of 128, and dropped for being slower or no faster:
 - one-hot input as `F.one_hot(...).float()` or `eye[tokens]`: 5 times the time of a frozen embedding of an identity;
 - Adam with `foreach` or in its plain loop (2-5% of a step slower than `fused`), training with oneDNN off (45%);
 - a step as `nn.LSTM` with T = 1: it packs its weights at every call, so that `lstm_cell` is 4 to 9 times as fast, and
   still 2 times `nn.LSTM` with oneDNN off; tracing the one and compiling the other, weights frozen, gain nothing;
+- a layer with oneDNN off and B = 1: a sequence takes 8 times as long at H = 32, 1.2 times at H = 256, a tenth less at
+  H = 1024, where other peers are faster still; forward and back 2 to 16 times as long;
 - drawing by `torch.multinomial`: 15% slower than a race of exponential variables.
 """
 
@@ -15,28 +17,61 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from work import Call, Inference, LanguageTraining, LayerTraining, Sampling, Streaming
+
 Cell = list[torch.Tensor]
 
-tensor = torch.from_numpy
+set_threads = torch.set_num_threads
 
 
-def set_threads(n: int) -> None:
-    """Compute on n threads."""
-    torch.set_num_threads(n)
-
-
-def lstm(parameters: Mapping[str, np.ndarray], num_layers: int = 1) -> nn.LSTM:
+def _lstm(parameters: Mapping[str, np.ndarray], num_layers: int = 1) -> nn.LSTM:
     """An `nn.LSTM` with these parameters."""
-    width, H = parameters["weight_ih_l0"].shape[1], parameters["weight_hh_l0"].shape[1]
-    module = nn.LSTM(width, H, num_layers)
+    I, H = parameters["weight_ih_l0"].shape[1], parameters["weight_hh_l0"].shape[1]
+    module = nn.LSTM(I, H, num_layers)
     module.load_state_dict({name: torch.tensor(array) for name, array in parameters.items()})
     return module
 
 
-def cells(module: nn.LSTM) -> list[Cell]:
+def _cells(module: nn.LSTM) -> list[Cell]:
     """The parameters of each layer, as `torch.lstm_cell` takes them."""
     return [list(module._flat_weights[4 * k : 4 * k + 4]) for k in range(module.num_layers)]
 
+
+# ---- layers ---------------------------------------------------------------------------------------------------------
+
+def streaming(work: Streaming) -> Call:
+    """A step: one `lstm_cell`."""
+    (cell,), x = _cells(_lstm(work.parameters())), torch.from_numpy(work.input()[0])
+    state = torch.zeros(1, work.H), torch.zeros(1, work.H)
+
+    @torch.inference_mode()
+    def step() -> torch.Tensor:
+        nonlocal state
+        state = torch.lstm_cell(x, state, *cell)
+        return state[0]
+
+    return step
+
+
+def inference(work: Inference) -> Call:
+    """A sequence."""
+    module, x = _lstm(work.parameters()), torch.from_numpy(work.input())
+
+    @torch.inference_mode()
+    def run() -> torch.Tensor:
+        return module(x)[0]
+
+    return run
+
+
+def layer_training(work: LayerTraining) -> Call:
+    """Forward and back."""
+    module, dy = _lstm(work.parameters()), torch.from_numpy(work.input())
+    x = dy.clone().requires_grad_()
+    return lambda: torch.autograd.grad(module(x)[0], (x, *module.parameters()), dy)
+
+
+# ---- language models ------------------------------------------------------------------------------------------------
 
 class LanguageModel(nn.Module):
     """Tokens (T, B) to logits (T, B, V), with the parameters of a language model of fastlstm, by its names."""
@@ -50,7 +85,7 @@ class LanguageModel(nn.Module):
             torch.eye(self.V) if self.one_hot else torch.tensor(vectors), freeze=self.one_hot
         )
         own = {name.removeprefix("lstm."): array for name, array in parameters.items() if name.startswith("lstm.")}
-        self.lstm = lstm(own, num_layers)
+        self.lstm = _lstm(own, num_layers)
         self.output = nn.Linear(self.H, self.V)
         with torch.no_grad():
             self.output.weight.copy_(torch.tensor(parameters["output.weight"]))
@@ -81,7 +116,7 @@ class LanguageModel(nn.Module):
     @torch.inference_mode()
     def sample(self, length: int) -> list[int]:
         """Symbols drawn one after another at temperature 1, the first from a uniform distribution."""
-        layers, vectors = cells(self.lstm), self.embedding.weight
+        layers, vectors = _cells(self.lstm), self.embedding.weight
         states = [(torch.zeros(1, self.H), torch.zeros(1, self.H))] * len(layers)
         drawn = [torch.randint(self.V, (1,))]
         while len(drawn) < length:
@@ -94,28 +129,13 @@ class LanguageModel(nn.Module):
         return torch.cat(drawn).tolist()
 
 
-class Stream:
-    """One layer, a step at a time, its state carried."""
-
-    def __init__(self, parameters: Mapping[str, np.ndarray]) -> None:
-        self._layer = cells(lstm(parameters))[0]
-        H = parameters["weight_hh_l0"].shape[1]
-        self._state = torch.zeros(1, H), torch.zeros(1, H)
-
-    @torch.inference_mode()
-    def step(self, x: torch.Tensor) -> torch.Tensor:
-        """The output (1, H) after the input x (1, I)."""
-        self._state = torch.lstm_cell(x, self._state, *self._layer)
-        return self._state[0]
+def language_training(work: LanguageTraining) -> Call:
+    """An epoch."""
+    model, (tokens, targets) = LanguageModel(work.parameters(), work.L), map(torch.tensor, work.streams())
+    return lambda: model.train_epoch(tokens, targets, work.T)
 
 
-@torch.inference_mode()
-def run(module: nn.LSTM, x: torch.Tensor) -> torch.Tensor:
-    """Outputs (T, B, H) of a sequence (T, B, I)."""
-    return module(x)[0]
-
-
-def gradients(module: nn.LSTM, x: torch.Tensor, dy: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Forward and back: gradients with respect to x and every parameter, in the module's order."""
-    y, _ = module(x)
-    return torch.autograd.grad(y, (x, *module.parameters()), dy)
+def sampling(work: Sampling) -> Call:
+    """A text."""
+    model = LanguageModel(work.parameters(), work.L)
+    return lambda: model.sample(work.length)

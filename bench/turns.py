@@ -1,0 +1,45 @@
+"""Measuring several calls in turn, A B C A B C …, so that whatever the machine does meanwhile befalls them alike."""
+
+import gc
+from statistics import quantiles
+from time import perf_counter
+
+from work import Call
+
+# A turn repeats its call until it takes about this long, so that the clock and the change of turns do not matter.
+TURN_SECONDS = 0.02
+LEAST_TURNS = 3
+
+Quartiles = list[float]
+
+
+def turn(call: Call, repeats: int) -> float:
+    """Seconds of one call, the mean of so many."""
+    began = perf_counter()
+    for _ in range(repeats):
+        call()
+    return (perf_counter() - began) / repeats
+
+
+def in_turn(benchmark, ours: Call, peers: dict[str, Call], seconds: float) -> dict[str, Quartiles]:
+    """Give `benchmark` our turns, in about so many seconds for all, and return the quartiles of a call of each peer."""
+    calls = [ours, *peers.values()]
+    once = [min(turn(call, 1) for _ in range(2)) for call in calls]  # the first of all compiles and allocates
+    repeats = [max(1, round(TURN_SECONDS / one)) for one in once]
+    once = [turn(call, count) if count > 1 else one for call, count, one in zip(calls, repeats, once, strict=True)]
+    round_seconds = sum(one * count for one, count in zip(once, repeats, strict=True))
+    found: dict[str, list[float]] = {name: [] for name in peers}
+
+    def peers_turns() -> None:
+        for (name, call), count in zip(peers.items(), repeats[1:], strict=True):
+            found[name].append(turn(call, count))
+
+    gc.collect()
+    gc.disable()
+    try:
+        benchmark.pedantic(
+            ours, iterations=repeats[0], rounds=max(LEAST_TURNS, round(seconds / round_seconds)), teardown=peers_turns
+        )
+    finally:
+        gc.enable()
+    return {name: quantiles(times, method="inclusive") for name, times in found.items()}
