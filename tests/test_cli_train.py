@@ -87,6 +87,23 @@ def test_train_from_standard_input_directories_and_bytes(tmp_path):
     assert counts[ord("v")] == 0
 
 
+def test_train_on_words_with_tied_weights(corpus, tmp_path, capfd):
+    out = tmp_path / "words.safetensors"
+    options = ["--symbols", "words", "--max-symbols", "9", "--min-count", "2", "--tied", "--initializer", "xavier"]
+    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *options, *SIZES]) == 0
+    model = Model.load(out)
+    assert len(model.vocabulary) == 9
+    assert model.vocabulary.symbols[0] == "<unk>"
+    assert {name: model.config[name] for name in ("symbols", "tied", "embedding", "initializer", "min_count")} == {
+        "symbols": "words", "tied": True, "embedding": 8, "initializer": "xavier", "min_count": 2,
+    }
+    capfd.readouterr()
+    assert cli.main(["sample", str(out), "--prompt", "the", "--length", "5", "--seed", "0"]) == 0
+    assert capfd.readouterr().out == model.sample(5, "the", seed=0)
+    assert cli.main(["surprisal", str(out), str(corpus), "--lines", "1"]) == 0
+    assert "bits" in capfd.readouterr().out
+
+
 def test_train_resume_continues_to_the_same_weights(corpus, trained, tmp_path, capfd):
     whole = tmp_path / "whole.safetensors"
     assert cli.main(["train", str(corpus), "--out", str(whole), "--epochs", "4", *SIZES]) == 0

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import fastlstm
-from fastlstm import _check, _json, cli_text, cli_train, plot, surprises, text
+from fastlstm import _check, _json, cli_text, cli_train, corpus, plot, surprises, text
 from fastlstm.cli_parser import parser
 from fastlstm.model import Model
 from fastlstm.progress import say
@@ -52,14 +52,19 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     model = Model.load(arguments.model)
-    sources = cli_text.sources(arguments)
-    result = {"symbols": cli_text.count(model.config["symbols"], sources), **model.evaluate([part for _, part in sources])}
+    vocabulary = model.vocabulary
+    ids = corpus.encode(vocabulary, [part for _, part in cli_text.sources(arguments)])
+    result = {"symbols": len(ids), **model.evaluate(ids)}
+    about = ""
+    if vocabulary.unknown is not None:
+        result["unknown"] = float(corpus.count(ids, len(vocabulary))[vocabulary.unknown] / len(ids))
+        about = f", {result['unknown']:.1%} of them unknown"
     if arguments.json:
         _json.show(result)
     else:
         print(
             f"{result['loss']:.4f} nats, {result['bits_per_symbol']:.4f} bits per symbol, perplexity "
-            f"{result['perplexity']:.3f} over {result['symbols']:,} symbols"
+            f"{result['perplexity']:.3f} over {result['symbols']:,} symbols{about}"
         )
 
 

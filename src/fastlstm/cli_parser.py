@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import fastlstm
 from fastlstm.engines import NAMES as ENGINES
+from fastlstm.init import INITIALIZERS
 from fastlstm.model import CELLS, TASKS
 from fastlstm.optim import OPTIMIZERS
 from fastlstm.schedules import SCHEDULES
@@ -142,8 +143,12 @@ def _add_training(train: Parser) -> None:
     model.add_argument("--hidden-size", type=int, help="units of each layer (default: 128)")
     model.add_argument("--num-layers", type=int, help="layers (default: 2)")
     model.add_argument("--embedding", type=int, help="width of a learnt vector for each symbol (default: one-hot)")
+    model.add_argument("--tied", action="store_true", default=None, help="these vectors are the output's weights too")
     model.add_argument("--dropout", type=float, help="probability of dropping outputs between layers (default: 0)")
+    model.add_argument("--initializer", choices=INITIALIZERS, help="of the weights (default: uniform)")
     model.add_argument("--symbols", choices=SYMBOLS, help="what a symbol is (default: characters)")
+    model.add_argument("--max-symbols", type=int, metavar="V", help="keep the most frequent (default: all, 10000 words)")
+    model.add_argument("--min-count", type=int, metavar="N", help="keep those that occur so often (default: 1)")
     model.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: float32)")
     fit = train.add_argument_group("the training")
     fit.add_argument("--epochs", type=int, help="passes over the text, with --resume in all (default: 50, or as before)")

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastlstm import text
 from fastlstm.cli_parser import STANDARD_LIBRARY
 
-# Bytes of a file that are counted at once.
-CHUNK = 1 << 20
-# The bytes of UTF-8 that begin no character.
-CONTINUATION = bytes(range(0x80, 0xC0))
 UNITS = ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"))
 
 Source = Path | str | bytes
@@ -51,24 +47,6 @@ def _size(size: int) -> str:
         return f"{size} bytes"
     unit, name = next(((unit, name) for unit, name in UNITS if size < 999.95 * unit), UNITS[-1])
     return f"{size / unit:.1f} {name}"
-
-
-def count(kind: str, found: Sequence[tuple[str, Source]]) -> int:
-    """How many symbols the texts have; files are counted piece by piece."""
-    return sum(_count(kind, piece) for _, part in found for piece in _pieces(part))
-
-
-def _pieces(part: Source) -> Iterator[bytes]:
-    if not isinstance(part, Path):
-        yield text.read("bytes", part)
-        return
-    with open(part, "rb") as file:
-        while piece := file.read(CHUNK):
-            yield piece
-
-
-def _count(kind: str, piece: bytes) -> int:
-    return len(piece if kind == "bytes" else piece.translate(None, CONTINUATION))
 
 
 def _standard_input() -> bytes:

@@ -17,7 +17,10 @@ from fastlstm.progress import say, show_sample
 from fastlstm.schedules import SCHEDULES, Schedule
 from fastlstm.session import Options
 
-MODEL_OPTIONS = ("task", "cell", "hidden_size", "num_layers", "embedding", "dropout", "symbols", "dtype", "seed")
+MODEL_OPTIONS = (
+    "task", "cell", "hidden_size", "num_layers", "embedding", "tied", "dropout", "initializer", "symbols", "max_symbols",
+    "min_count", "dtype", "seed",
+)
 FIT_OPTIONS = (
     "epochs", "batch_size", "seq_length", "optimizer", "learning_rate", "clip_norm", "clip_value", "validation", "patience",
     "max_seconds", "threads",
