@@ -66,6 +66,9 @@ MUTANTS = [
            "rows[block], transpose_a=True, beta=0", (f"{NETWORK}::test_blocks_of_logits_change_nothing_but_rounding",)),
     Mutant("output bias gradient missing", NET, "d_bias += logits.sum(axis=0)", "pass", (NETWORK_DIFFERENCES,)),
     Mutant("embedding gradient not cleared", NET, "d_embedding.fill(0)", "d_embedding.fill(1)", (NETWORK_DIFFERENCES,)),
+    Mutant("tied vectors' part of the output layer lost", NET, 'if self.output != "embedding.weight":', "if True:",
+           (NETWORK_DIFFERENCES,)),
+    Mutant("columns of absent tokens not cleared", BLAS, "        gradient.fill(0)\n", "", (NETWORK_DIFFERENCES,)),
     Mutant("last step missing", LOOPS, "            start -= rows\n",
            "            start -= rows\n            if t == T - 1:\n                continue\n", (DIFFERENCES,)),
     Mutant("first step missing", LOOPS, "range(T - 1, -1, -1)", "range(T - 1, 0, -1)",
@@ -145,7 +148,7 @@ class Copy:
         lines = done.stdout.splitlines() or [""]
         if done.returncode == 0 and re.search(r"\d+ passed", lines[-1]):
             return "passed"
-        failure = re.search(r"^FAILED .*::(\S+) - assert", done.stdout, re.MULTILINE | re.IGNORECASE)
+        failure = re.search(r"^FAILED .*::(.+) - assert", done.stdout, re.MULTILINE | re.IGNORECASE)
         if done.returncode == 1 and failure:
             return f"failed: {failure[1]}"
         return f"neither passed nor failed (exit {done.returncode}): {lines[-2:]}"
