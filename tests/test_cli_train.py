@@ -1,6 +1,8 @@
 """`fastlstm train` as its users meet it."""
 
 import json
+import os
+import re
 import shlex
 import signal
 import time
@@ -52,6 +54,38 @@ def test_samples_do_not_disturb_training(corpus, tmp_path):
     for model in models[1:]:
         assert (model.network.parameters.flat == models[0].network.parameters.flat).all()
     assert len({model.sample(50) for model in models}) == 1  # from the model's own generator
+
+
+def test_why_it_ended_before_the_last_epoch(corpus, tmp_path, capfd):
+    out = tmp_path / "m 1.safetensors"
+    arguments = ["train", str(corpus), "--out", str(out), "--epochs", "50", "--sample-length", "0", *SIZES]
+    assert cli.main([*arguments, "--learning-rate", "0.5", "--patience", "1"]) == 0
+    told = capfd.readouterr()
+    assert re.search(r"stopped after \d+ of 50 epochs: none of the last 1 brought a smaller loss \(--patience 1\)\n", told.err)
+    assert re.search(r"bits; best weights \(validation loss .* after epoch \d+\) in .*m 1\.best\.safetensors\n$", told.out)
+    assert told.err.endswith(f"next: fastlstm sample '{tmp_path / 'm 1.best.safetensors'}'\n")
+    assert cli.main([*arguments, "--max-seconds", "0.001"]) == 0
+    assert f"time is up after 0 of 50 epochs; go on with: fastlstm train --resume '{out}'" in capfd.readouterr().err
+    assert cli.main(["train", str(corpus), "--resume", str(out), "--epochs", "1", "--sample-length", "0"]) == 0
+    assert cli.main(["train", str(corpus), "--resume", str(out), "--epochs", "1", "--sample-length", "0"]) == 0
+    assert "nothing to do: 1 of 1 epochs were done; raise --epochs" in capfd.readouterr().err
+
+
+def test_best_weights_of_another_run_do_not_stay(corpus, tmp_path, capfd):
+    out = tmp_path / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *SIZES]) == 0
+    assert (tmp_path / "m.best.safetensors").exists()
+    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "0", *SIZES]) == 0
+    assert not (tmp_path / "m.best.safetensors").exists()
+    assert capfd.readouterr().out.endswith("m.safetensors: untrained\n")
+
+
+def test_directory_without_permission_is_refused_before_training(corpus, tmp_path, capfd, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as for any user but root
+    assert cli.main(["train", str(corpus), "--out", str(tmp_path / "locked/m.safetensors"), *SIZES]) == 1
+    message = f"no permission to write in the directory {tmp_path / 'locked'}\n"
+    assert capfd.readouterr().err.endswith(message)
 
 
 def test_a_sample_that_fails_does_not_end_training(corpus, capfd, monkeypatch):

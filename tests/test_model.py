@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import Exponential, Model, reference
+from fastlstm import Cosine, Exponential, Model, reference
 
 TEXT = "".join(f"{a}{b}{(a * b) % 7}\n" for a in range(30) for b in range(9))
 FIT = {"batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
@@ -436,7 +436,7 @@ def test_infinite_gradient_is_refused_by_name(monkeypatch):
         (lambda: Model(vocabulary="ab").fit("ab" * 9, validation=1.0), ValueError, "validation must be in"),
         (lambda: Model(symbols="bytes", vocabulary="ab"), ValueError, "a model of bytes knows all 256 of them"),
         (lambda: Model(dropout="0.5"), TypeError, "dropout must be a number, got '0.5'"),
-        (lambda: Model(vocabulary="ab").sample(3, prompt=7), TypeError, "text must be a str, bytes, a Path or a list"),
+        (lambda: Model(vocabulary="ab").sample(3, prompt=7), TypeError, "text must be a str or bytes, got int"),
         (lambda: Model(vocabulary="ab").sample_iter(-1), ValueError, "length must be at least 0, got -1"),
         (lambda: Model(vocabulary="ab").fit("ab" * 9), ValueError, "fewer than the 2501 of one training window .*; make one"),
         (lambda: Model(vocabulary="ab").fit("ab" * 9, batch_size=1, seq_length=4), ValueError, "validation text must have"),
@@ -551,3 +551,49 @@ def test_options_of_the_network_reach_it_and_its_file(tmp_path):
 def test_tied_weights_need_vectors_as_wide_as_the_state():
     with pytest.raises(ValueError, match="tied weights need embedding = hidden_size = 8, got 4"):
         Model(hidden_size=8, embedding=4, tied=True)
+
+
+def test_interrupt_leaves_a_checkpoint_to_resume(tmp_path):
+    """Ctrl-C in the first epoch, from Python."""
+    text, path = "abcd" * 300, tmp_path / "m.safetensors"
+    fit = {"epochs": 2, "batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
+    model, whole = (Model(hidden_size=4, seed=0, vocabulary="abcd") for _ in range(2))
+    original, calls = model.network.gradients, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    model.network.gradients = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(text, checkpoint=path, **fit)
+    resumed = Model.load(path)
+    resumed.fit(text, resume=True, **fit)
+    whole.fit(text, **fit)
+    assert np.array_equal(resumed.network.parameters.flat, whole.network.parameters.flat)
+
+
+def test_a_schedule_at_its_end_is_not_resumed():
+    fit = {"batch_size": 2, "seq_length": 5, "progress": False}
+    model = Model(hidden_size=2, num_layers=1, seed=0)
+    model.fit("ab" * 50, epochs=2, schedule=Cosine(2), **fit)
+    with pytest.raises(ValueError, match="the learning rate is 0 from epoch 3 on; give a schedule for all 4 epochs"):
+        model.fit("ab" * 50, epochs=4, resume=True, **fit)
+    model.fit("ab" * 50, epochs=4, schedule=Cosine(4), resume=True, **fit)
+    assert model.epochs_finished == 4
+
+
+def test_callbacks_are_functions():
+    seen = []
+    fit = {"epochs": 1, "batch_size": 2, "seq_length": 5, "progress": False}
+    Model(hidden_size=2, seed=0).fit("ab" * 50, callbacks=lambda model, record: seen.append(record["epoch"]), **fit)
+    assert seen == [1]
+    with pytest.raises(TypeError, match=r"callbacks must be functions of \(model, record\), got \[3\]"):
+        Model(hidden_size=2, seed=0).fit("ab" * 50, callbacks=[3], **fit)
+
+
+def test_nothing_to_train_on_is_named():
+    with pytest.raises(TypeError, match="x must be a text, files or ids, got None"):
+        Model(hidden_size=2).fit(None)

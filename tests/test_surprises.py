@@ -67,6 +67,20 @@ def test_words_keep_the_line_numbers_columns_and_indents_of_the_text():
     assert surprises.render(found[1], colour=False).splitlines()[0] == "f:2:  9.0 bits      go on⏎⏎"
 
 
+@pytest.mark.parametrize("place", [0, 70, 500, 990, 999])
+def test_of_a_long_line_only_the_worst_place_is_shown(place):
+    symbols, bits = list("ab" * 500), np.ones(1000)
+    symbols[place], bits[place] = "X", 20
+    (line,) = surprises.lines("f", symbols, bits * np.log(2))
+    assert line.column == place + 1
+    shown, mark = surprises.render(line, colour=False).splitlines()
+    assert len(shown) < 200
+    assert shown[mark.index("^")] == "X"
+    assert ("…" in shown[:30]) == (place > surprises.AROUND)
+    assert shown.endswith("…") == (place < 1000 - surprises.AROUND)
+    assert surprises.render(line, colour=True).count("\x1b[97") == 1
+
+
 def test_bytes_are_shown_one_by_one():
     (line,) = surprises.lines("f", [b"\xff", b"a", b"b"], np.log(2) * np.array([1.0, 2.0, 12.0]))
     assert line.text == "\\xffab"

@@ -92,6 +92,8 @@ def check_target(path: str | os.PathLike, kind: str = "model", is_ours: Callable
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{path}: the directory {target.parent} does not exist")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path}: no permission to write in the directory {target.parent}")
     if target.exists() and not target.is_file():
         raise ValueError(f"{path} is not a regular file, so a {kind} cannot replace it")
     if target.exists() and target.stat().st_size and not is_ours(target):

@@ -104,7 +104,7 @@ def parser() -> Parser:
     surprisal = commands.add_parser("surprisal", help="show the lines of a text that a model finds most unexpected")
     surprisal.add_argument("model", type=Path, metavar="FILE", help="a model file")
     _add_text(surprisal, STANDARD_LIBRARY)
-    surprisal.add_argument("--lines", type=int, default=20, help="how many, the worst first")
+    surprisal.add_argument("--lines", type=int, default=20, help="how many, by their most unexpected symbol")
 
     info = commands.add_parser("info", help="describe a model file, or this machine")
     info.add_argument("model", type=Path, nargs="?", metavar="FILE", help="a model file")
@@ -143,7 +143,7 @@ def _add_training(train: Parser) -> None:
     model.add_argument("--hidden-size", type=int, help="units of each layer (default: 128)")
     model.add_argument("--num-layers", type=int, help="layers (default: 2)")
     model.add_argument("--embedding", type=int, help="width of a learnt vector for each symbol (default: one-hot)")
-    model.add_argument("--tied", action="store_true", default=None, help="these vectors are the output's weights too")
+    model.add_argument("--tied", action="store_true", default=None, help="use such vectors as output weights too")
     model.add_argument("--dropout", type=float, help="probability of dropping outputs between layers (default: 0)")
     model.add_argument("--initializer", choices=INITIALIZERS, help="of the weights (default: uniform)")
     model.add_argument("--symbols", choices=SYMBOLS, help="what a symbol is (default: characters)")
@@ -166,6 +166,9 @@ def _add_training(train: Parser) -> None:
         fit.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{what} (default: {default})")
     fit.add_argument("--clip-norm", type=float, help="largest norm of the gradients (default: 5)")
     fit.add_argument("--clip-value", type=float, help="largest size of each gradient (default: none)")
-    fit.add_argument("--validation", type=float, help="fraction at the end held out (default: 0.05)")
-    fit.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after so many in vain (default: never)")
+    fit.add_argument("--validation", type=float, help="fraction at the end held out, below 1 (default: 0.05)")
+    fit.add_argument(
+        "--patience", type=int, metavar="EPOCHS",
+        help="stop after so many without a smaller loss, validation's if there is one (default: never)",
+    )
     fit.add_argument("--max-seconds", type=float, help="stop after about this time")

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.resume:
         say(f"resuming after {model.epochs_finished} of {options.get('epochs', before.epochs)} epochs")
     elif out.exists():
-        say(f"replacing {out}")
+        say(f"{out} will be replaced")
 
     def keep(model: Model, record: dict[str, Any]) -> None:
         log.write(log_file, model.history)
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
             say(f"no sample: {error}")
 
     try:
-        model.fit(
+        records = model.fit(
             [part for _, part in sources], **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
             resume=arguments.resume is not None, callbacks=[keep, *([sample] if length else [])], progress=True,
         )
@@ -105,19 +105,49 @@ def run(arguments: argparse.Namespace) -> None:
         if model.options is None:
             say("stopped before training began")
         else:
-            model.save(out)
             log.write(log_file, model.history)
+            _forget_another_runs(best, model)
             say(f"stopped; go on with: {shlex.join(_to_go_on(arguments, out))}")
         raise
     log.write(log_file, model.history)
-    last = model.history[-1] if model.history else {}
+    _forget_another_runs(best, model)
+    reason = _why_it_ended(model, records, shlex.join(_to_go_on(arguments, out)))
+    if reason:
+        say(reason)
     if arguments.json:
-        _json.show({"model": str(out), **last, "history": model.history})
+        _json.show({"model": str(out), **(model.history[-1] if model.history else {}), "history": model.history})
         return
-    part = "validation_" if "validation_loss" in last else ""
-    loss = f"{part}loss {last[part + 'loss']:.4f} nats, {last[part + 'bits_per_symbol']:.3f} bits" if last else "untrained"
-    print(f"{out}: {loss.replace('_', ' ')}{f'; best weights in {best}' if best.exists() else ''}")
-    say(f"next: fastlstm sample {out}")
+    if not model.history:
+        print(f"{out}: untrained")
+        return
+    last, of_best = model.history[-1], next(record for record in reversed(model.history) if record["best"])
+    better = "" if last["best"] else f" ({_loss(of_best)} after epoch {of_best['epoch']})"
+    print(f"{out}: {_loss(last)}; best weights{better} in {best}")
+    say(f"next: {shlex.join(['fastlstm', 'sample', str(best if better else out)])}")
+
+
+def _loss(record: dict[str, Any]) -> str:
+    """The loss that decides, in nats and bits."""
+    part = "validation_" if "validation_loss" in record else ""
+    return f"{part.replace('_', ' ')}loss {record[part + 'loss']:.4f} nats, {record[part + 'bits_per_symbol']:.3f} bits"
+
+
+def _why_it_ended(model: Model, records: list[dict[str, Any]], to_go_on: str) -> str | None:
+    """Why not all epochs were trained now, if not."""
+    done, options = model.epochs_finished, model.options
+    epochs = f"{done} of {options.epochs} epochs"
+    in_vain = next((k for k, record in enumerate(reversed(model.history)) if record["best"]), 0)
+    if done >= options.epochs:
+        return None if records else f"nothing to do: {epochs} were done; raise --epochs"
+    if options.patience is not None and in_vain >= options.patience:
+        return f"stopped after {epochs}: none of the last {in_vain} brought a smaller loss (--patience {options.patience})"
+    return f"time is up after {epochs}; go on with: {to_go_on}"
+
+
+def _forget_another_runs(best: Path, model: Model) -> None:
+    """Best weights that lie there while this run has none yet are those of another."""
+    if not model.history:
+        best.unlink(missing_ok=True)
 
 
 def _to_go_on(arguments: argparse.Namespace, out: Path) -> list[str]:

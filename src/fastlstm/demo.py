@@ -25,6 +25,8 @@ HELD_OUT = 100_000
 LEAST_TEXT, MOST_TEXT = 500_000, 2_000_000
 # Share of the time that goes to evaluating, not training.
 OVERHEAD = 0.1
+# How much longer than planned training may take, where the machine turns out to be slower than at first.
+SLACK = 1.2
 PROMPT = "\n\ndef "
 
 
@@ -63,7 +65,7 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     say(f"Now {EPOCHS} times through {size:,} characters of it; {HELD_OUT:,} others are only measured.")
     history = model.fit(
         train, epochs=EPOCHS, validation=held_out, schedule=Exponential(DECAY), progress=True,
-        callbacks=[lambda model, _: _show_sample(model, seed)], **options,
+        callbacks=[lambda model, _: _show_sample(model, seed)], max_seconds=SLACK * left, **options,
     )
     trained = time.monotonic() - began
     model.save(out)

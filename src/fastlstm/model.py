@@ -34,6 +34,7 @@ TASKS = ("language",)
 CELLS = ("lstm",)
 
 Data = TextSource | ArrayLike
+Callback = Callable[["Model", dict[str, Any]], None]
 
 
 def _not_a_file_name(x: Data) -> Data:
@@ -157,8 +158,7 @@ class Model:
         clip_norm: float | None = 5.0, clip_value: float | None = None, validation: float | Data | None = 0.05,
         patience: int | None = None, restore_best: bool = False, max_seconds: float | None = None,
         checkpoint: str | os.PathLike | None = None, checkpoint_every: float | None = None, resume: bool = False,
-        callbacks: Iterable[Callable[[Model, dict[str, Any]], None]] = (), progress: bool | None = None,
-        threads: int | None = None,
+        callbacks: Callback | Iterable[Callback] = (), progress: bool | None = None, threads: int | None = None,
     ) -> list[dict[str, Any]]:
         """Train on a text by truncated back-propagation through time.
 
@@ -182,12 +182,12 @@ class Model:
             patience: stop after this many epochs in a row without a smaller loss (validation's if there is one); None never.
             restore_best: end with the weights of the epoch with the smallest loss; checkpoints still hold the last ones.
             max_seconds: stop after about this time.
-            checkpoint: file that receives the model after each epoch, and at the end.
+            checkpoint: file that receives the model after each epoch, and at the end, by Ctrl-C too.
             checkpoint_every: seconds between further checkpoints, inside the epochs too.
             resume: go on from the checkpoint this model was loaded from, in the middle of its epoch, to the same weights
                 as without the stop (on the same engine and instruction set). `x` must be the same text. Options left at their
                 defaults are taken from the checkpoint; batch_size, seq_length and validation cannot be changed.
-            callbacks: called as callback(model, record) after each epoch.
+            callbacks: functions, or one, called as callback(model, record) after each epoch.
             progress: show progress on standard error; None if it is a terminal.
             threads: slices of the batch computed side by side, on which the last bits depend; None is
                 `fastlstm.get_threads()`.
@@ -221,6 +221,9 @@ class Model:
             checkpoint_every = _check.optional(_check.number, "checkpoint_every", checkpoint_every, 0)
             if checkpoint is not None:
                 check_target(checkpoint)
+            callbacks = [callbacks] if callable(callbacks) else list(callbacks)
+            if not all(map(callable, callbacks)):
+                raise TypeError(f"callbacks must be functions of (model, record), got {callbacks!r}")
             vocabulary, ids, held_out = self._data(x, None if is_fraction else validation)
             if options.validation:
                 cut = len(ids) - int(len(ids) * options.validation)
@@ -230,6 +233,11 @@ class Model:
                 raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
             if resume and (self._position.fingerprint != windows.fingerprint or self._position.window > len(windows)):
                 raise ValueError("this is not the text the checkpoint was trained on; resume with the same text")
+            if resume and options.epochs > self._position.epoch and options.factor(self._position) == 0:
+                raise ValueError(
+                    f"the schedule is at its end: the learning rate is 0 from epoch {self._position.epoch + 1} on; give a "
+                    f"schedule for all {options.epochs} epochs"
+                )
             # Nothing has changed so far; from here on all arguments are good.
             if self.network is None:
                 self._build(vocabulary)
@@ -244,6 +252,8 @@ class Model:
     def _data(self, x: Data, held_out: Data | None) -> tuple[Vocabulary, np.ndarray, np.ndarray | None]:
         """The vocabulary, the ids of x and, if given, of the held-out data."""
         config, vocabulary = self.config, self.vocabulary
+        if x is None:
+            raise TypeError("x must be a text, files or ids, got None")
         sources = [_not_a_file_name(data) for data in (x, held_out) if data is not None]
         if vocabulary is None:
             if not all(map(is_text, sources)):
@@ -256,7 +266,7 @@ class Model:
     def _train(
         self, windows: corpus.Windows, held_out: np.ndarray | None, max_seconds: float | None,
         path: str | os.PathLike | None, save_every: float | None,
-        callbacks: Iterable[Callable[[Model, dict[str, Any]], None]], progress: bool | None,
+        callbacks: list[Callback], progress: bool | None,
     ) -> list[dict[str, Any]]:
         position, options = self._position, self._options
         if self._optimizer is None or self._optimizer.name != options.optimizer:
@@ -288,6 +298,11 @@ class Model:
             display = Progress(options.epochs, position.epoch, windows.symbols, position.symbols)
         try:
             records = trainer.run()
+        except KeyboardInterrupt:
+            if path is not None:
+                trainer.check_weights()
+                self.save(path)
+            raise
         finally:
             if display:
                 display.close()

@@ -74,61 +74,57 @@ class Generator:
 
     def pieces(self, length: int, piece: int = PIECE) -> Iterator[list[str | bytes]]:
         """`length` symbols of each text, `piece` at a time, or fewer where `stop` comes first."""
-        B = len(self._fresh)
-        symbols, ends = np.empty((B, length), np.int32), np.zeros(B, np.int64)
+        B, S = len(self._fresh), len(self._stop)
+        before = np.full((B, S), -1, np.int32)  # the last symbols of each text, which `stop` may begin in
         running = np.ones(B, bool)
         for start in range(0, length, piece):
-            end = min(start + piece, length)
-            uniforms = self._rng.random((B, end - start))
-            begin = start or self._begin(symbols, ends, uniforms[:, :1])
+            n = min(piece, length - start)
+            symbols, ends = np.concatenate([before, np.empty((B, n), np.int32)], axis=1), np.full(B, S)
+            uniforms, begin = self._rng.random((B, n)), S
+            if start == 0:
+                begin = self._begin(symbols, ends, uniforms[:, :1])
+                running &= ~self._stopped(symbols, ends)
+            self._write(symbols, ends, running, begin, uniforms[:, begin - S :])
             running &= ~self._stopped(symbols, ends)
-            self._write(symbols, ends, running, begin, uniforms[:, begin - start :])
-            yield [self._vocabulary.decode(row[start : max(stop, start)]) for row, stop in zip(symbols, ends, strict=True)]
-            running &= ~self._stopped(symbols, ends)
+            yield [self._vocabulary.decode(row[S:end]) for row, end in zip(symbols, ends, strict=True)]
             if not running.any():
                 return
+            before = symbols[:, n:]
 
     def _begin(self, symbols: np.ndarray, ends: np.ndarray, uniforms: np.ndarray) -> int:
         """The first symbol of each text; returns the place after it."""
-        fresh = self._fresh
-        self._write(symbols, ends, ~fresh, 0, uniforms)
+        fresh, S = self._fresh, len(self._stop)
+        self._write(symbols, ends, ~fresh, S, uniforms)
         if fresh.any():
             frequencies = np.cumsum(known_frequencies(self._vocabulary))
-            symbols[fresh, 0] = np.searchsorted(frequencies, uniforms[fresh, 0] * frequencies[-1], side="right")
-            ends[fresh] = 1
-            _, (self._h[:, fresh], self._c[:, fresh]) = read(self._network, symbols[fresh, :1])
-        return 1
+            symbols[fresh, S] = np.searchsorted(frequencies, uniforms[fresh, 0] * frequencies[-1], side="right")
+            ends[fresh] = S + 1
+            _, (self._h[:, fresh], self._c[:, fresh]) = read(self._network, symbols[fresh, S : S + 1])
+        return S + 1
 
     def _write(self, symbols: np.ndarray, ends: np.ndarray, rows: np.ndarray, begin: int, uniforms: np.ndarray) -> None:
         """Go on with the texts of `rows` from place `begin`, a symbol for each of `uniforms` (B, n)."""
-        before = max(0, begin - len(self._stop))  # what `stop` may begin in
-        end = begin + uniforms.shape[1]
-        part = symbols[rows, before:end]
-        part_ends = np.full(len(part), begin - before)
+        part, part_ends = symbols[rows], ends[rows]
         h, c = self._h.compress(rows, axis=1), self._c.compress(rows, axis=1)
         with one_blas_thread:
             _sample.generate(
-                part, part_ends, begin - before, uniforms[rows], h, c, **self._weights,
+                part, part_ends, begin, uniforms[rows], h, c, **self._weights,
                 temperature=self._temperature, top_k=self._top_k, top_p=self._top_p, stop=self._stop,
             )
-        symbols[rows, before:end], ends[rows] = part, before + part_ends
+        symbols[rows], ends[rows] = part, part_ends
         self._h[:, rows], self._c[:, rows] = h, c
 
     def _stopped(self, symbols: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """(B,) whether the symbols of a text end with `stop`."""
         S = len(self._stop)
-        found = [
-            0 < S <= end and bool((row[end - S : end] == self._stop).all()) for row, end in zip(symbols, ends, strict=True)
-        ]
-        return np.array(found, bool)
+        last = np.take_along_axis(symbols, ends[:, None] + np.arange(-S, 0), axis=1)
+        return (last == self._stop).all(axis=1) if S else np.zeros(len(ends), bool)
 
 
 def known_frequencies(vocabulary: "Vocabulary") -> np.ndarray:
     """(V,) how often each symbol but `<unk>` occurred in the training text; once each where only `<unk>` did."""
-    counts = vocabulary.counts.copy()
+    known = np.ones(len(vocabulary), np.int64)
     if vocabulary.unknown is not None:
-        counts[vocabulary.unknown] = 0
-        if not counts.any():
-            counts[:] = 1
-            counts[vocabulary.unknown] = 0
-    return counts
+        known[vocabulary.unknown] = 0
+    counts = vocabulary.counts * known
+    return counts if counts.any() else known

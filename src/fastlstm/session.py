@@ -31,7 +31,9 @@ class Options:
     def checked(self) -> "Options":
         """The same with plain numbers, each in its range."""
         if not isinstance(self.schedule, Schedule | None):
-            raise TypeError(f"schedule must be one of fastlstm.schedules or None, got {type(self.schedule).__name__}")
+            raise TypeError(
+                f"schedule must be None or one of fastlstm.schedules, such as Cosine(epochs=50), got {self.schedule!r}"
+            )
         return replace(
             self,
             epochs=_check.count("epochs", self.epochs, 0),
@@ -55,6 +57,10 @@ class Options:
             if before != now:
                 raise ValueError(f"{name} must be {before} to resume this checkpoint, got {now}")
         return replace(saved, **changed)
+
+    def factor(self, position: "Position") -> float:
+        """What the schedule makes of the learning rate in the epoch of `position`."""
+        return self.schedule(position.epoch, position.losses) if self.schedule else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

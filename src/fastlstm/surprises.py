@@ -7,6 +7,8 @@ import numpy as np
 
 # Background colours (of 256) of symbols of at least so many bits, the strongest first.
 COLOURS = ((12.0, 160), (8.0, 172), (5.0, 58))
+# Symbols shown on either side of the worst one.
+AROUND = 80
 
 
 class Line(NamedTuple):
@@ -56,14 +58,21 @@ def worst(found: Iterable[Line], n: int) -> list[Line]:
 
 
 def render(line: Line, colour: bool) -> str:
-    """The line with its place and bits; its symbols coloured by their bits, or a mark under the worst one."""
-    head = f"{line.file}:{line.number}: {line.worst:4.1f} bits  {line.indent}"
-    shown = ["".join(map(_visible, _as_text(symbol))) for symbol in line.symbols]
+    """The line with its place and bits; its symbols coloured by their bits, or a mark under the worst one.
+
+    Of a long line only what is around the worst symbol.
+    """
+    worst = int(line.bits.argmax())
+    first = worst - AROUND if len(line.symbols) > 2 * AROUND and worst > AROUND else 0
+    head = f"{line.file}:{line.number}: {line.worst:4.1f} bits  {'…' if first else line.indent}"
+    shown = ["".join(map(_visible, _as_text(symbol))) for symbol in line.symbols[first : first + 2 * AROUND]]
+    if first + 2 * AROUND < len(line.symbols):
+        shown[-1] = "…"
     if not colour:
-        before = head + "".join(shown[: int(line.bits.argmax())])
+        before = head + "".join(shown[: worst - first])
         return f"{head}{''.join(shown)}\n{' ' * len(before)}^"
     painted = []
-    for symbol, bits in zip(shown, line.bits, strict=True):
+    for symbol, bits in zip(shown, line.bits[first:], strict=False):
         background = next((number for least, number in COLOURS if bits >= least), None)
         painted.append(symbol if background is None else f"\x1b[97;48;5;{background}m{symbol}\x1b[0m")
     return head + "".join(painted)

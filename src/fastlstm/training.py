@@ -212,9 +212,7 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """The rate in the present epoch."""
-        schedule, position = self.options.schedule, self.position
-        factor = schedule(position.epoch, position.losses) if schedule else 1.0
-        return self.options.learning_rate * factor
+        return self.options.learning_rate * self.options.factor(self.position)
 
     def _patience_is_over(self) -> bool:
         patience = self.options.patience

@@ -15,16 +15,18 @@ SYMBOLS = ("characters", "bytes", "words")
 UNKNOWN = "<unk>"
 # Words in a vocabulary taken from a text, unless told otherwise; `<unk>` is one of them.
 MOST_WORDS = 10_000
-# White space without a space before a word; a word or a mark with that space. Joined, the parts are the text again.
-WORD = re.compile(r"\s+(?!\S)| ?\w+(?:['’]\w+)*| ?[^\w\s]|\s")
+# Chinese characters and Japanese syllables, which stand without spaces, are words of their own.
+ALONE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# White space without the space before a word; a word or a mark with that space. Joined, the parts are the text again.
+WORD = re.compile(rf"\s+(?!\S)| ?[^\W{ALONE}]+(?:['’][^\W{ALONE}]+)*| ?[^\w\s]| ?[{ALONE}]|\s")
 
 
 class Vocabulary:
     """The symbols a model knows, in the order of their ids.
 
-    A word is a run of letters, digits and underscores with the space before it (" and", "don't"); marks are words of
-    their own (",", " ("), and so is white space that is not one space before a word. `<unk>` among the symbols stands for
-    all that are not.
+    A word is a run of letters, digits and underscores with the space before it (" and", "don't"); words of their own are
+    marks (",", " ("), Chinese characters, and white space that is not one space before a word. `<unk>` among the symbols
+    stands for all that are not.
 
     Args:
         kind: "characters" (Unicode code points), "bytes" (all 256 of them) or "words".
@@ -41,6 +43,8 @@ class Vocabulary:
             if not isinstance(symbol, str) or (symbol != UNKNOWN and _parts(kind, symbol) != [symbol]):
                 raise ValueError(f"vocabulary must hold single {kind}, got {symbol!r} at index {place}")
         self._ids = {symbol: id_ for id_, symbol in enumerate(self.symbols)}
+        if self.symbols == [UNKNOWN]:
+            raise ValueError(f"the vocabulary holds nothing but {UNKNOWN!r}")
         if len(self._ids) < len(self.symbols):
             repeated = next(symbol for symbol, n in Counter(self.symbols).items() if n > 1)
             raise ValueError(f"vocabulary holds {_name(kind, repeated)} more than once")
@@ -73,6 +77,8 @@ class Vocabulary:
         if has_unknown:
             most = MOST_WORDS if max_symbols is None else max_symbols
             by_count = [symbol for symbol in by_count if found[symbol] >= min_count][: most - 1]
+            if not by_count:
+                raise ValueError(f"no symbol occurs {min_count} times in the text; make min_count smaller")
         kept = sorted(by_count) if kind == "characters" else by_count
         counts = [found[symbol] for symbol in kept]
         if has_unknown:
@@ -98,6 +104,8 @@ class Vocabulary:
         Raises:
             ValueError: naming the first symbol that is not in the vocabulary, where that has no `<unk>`.
         """
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"text must be a str or bytes, got {type(text).__name__}")
         text = read(self.kind, text)
         if not len(self):
             raise ValueError("the vocabulary is empty")
@@ -112,7 +120,9 @@ class Vocabulary:
             ids[missing] = self.unknown
         elif missing.any():
             place = int(np.argmax(missing))
-            hint = "symbols='bytes'" if self.kind == "characters" else f"{UNKNOWN!r} in its vocabulary"
+            hint = f"{UNKNOWN!r} in its vocabulary"
+            if self.kind == "characters":
+                hint = "symbols='bytes' (--symbols bytes), or with min_count=2 (--min-count 2), which makes rare ones unknown"
             raise ValueError(
                 f"{_name(self.kind, _parts(self.kind, text)[place])} at position {first + place} is not among the "
                 f"{len(self)} symbols the model knows; train it on text that has it, or with {hint}"
