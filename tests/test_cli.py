@@ -62,6 +62,12 @@ def test_sample_is_the_models(trained, capfd):
     assert json.loads(capfd.readouterr().out) == {"prompt": "the ", "text": expected, "seed": 3}
 
 
+def test_what_the_terminal_cannot_show_is_escaped(corpus, trained):
+    result = run("surprisal", trained, corpus, "--lines", "1", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 0, result.stderr
+    assert b"\\u23ce" in result.stdout
+
+
 def test_sample_into_a_closed_pipe_is_quiet(trained):
     process = start("sample", trained, "--length", 200000, stdout=subprocess.PIPE)
     process.stdout.read(10)

@@ -6,6 +6,7 @@ Progress goes to standard error, results to standard output. Exit status: 0 done
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import secrets
 import sys
@@ -134,6 +135,9 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal of few characters gets the others as escapes
     arguments = parser().parse_args(argv)
     try:
         fastlstm.set_engine(getattr(arguments, "engine", "blas"))
