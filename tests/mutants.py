@@ -54,7 +54,7 @@ MUTANTS = [
     Mutant("dx zero at t = 0", BLAS, "_core.matmul(d_rows, gates, weight_ih)\n",
            "_core.matmul(d_rows, gates, weight_ih)\n                d_rows[: packing.batch_sizes[0]] = 0\n",
            (DIFFERENCES,)),
-    Mutant("repeated tokens counted once", BLAS, "_core.scatter_add(table, gates, places.astype(np.int32))",
+    Mutant("repeated tokens counted once", BLAS, "_core.scatter_add(table, gates, places.astype(np.int32, copy=False))",
            "table[places] = gates", (TOKENS,)),
     Mutant("previous rows of ragged batches unsorted", PACKING, "np.where(step == 0, rank,",
            "np.where(step == 0, self._order[rank],", (DIFFERENCES,)),

@@ -66,7 +66,7 @@ def test_words_are_completed_by_a_word_and_never_by_unknown():
     found = model.complete("a cat", 10)
     assert len(found) == 4
     assert "<unk>" not in dict(found)
-    assert sum(p for _, p in found) < 1
+    assert sum(p for _, p in found) == pytest.approx(1)  # the others have its probability
 
 
 def test_bytes_are_completed_by_bytes():
@@ -80,3 +80,18 @@ def test_bytes_are_completed_by_bytes():
 def test_wrong_arguments(model, name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         model.complete("a", **{name: 0})
+
+
+def test_a_beam_that_is_too_narrow_gives_up_the_least_likely(model, monkeypatch):
+    """Down to a beam of one, which follows the likeliest symbols only."""
+    exact = model.complete("ab.", 1, length=4)
+    monkeypatch.setattr("fastlstm.complete.BEAM", 1)
+    [(text, p)] = model.complete("ab.", 1, length=4)
+    assert text == model.sample(4, "ab.", temperature=0)
+    assert p == pytest.approx(probability(model, "ab.", text))
+    assert p <= exact[0][1]
+
+
+def test_words_longer_than_the_longest_are_taken_as_complete(model, monkeypatch):
+    monkeypatch.setattr("fastlstm.complete.LONGEST_WORD", 2)
+    assert max(len(text) for text, _ in model.complete("a b", 20)) == 2

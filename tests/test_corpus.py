@@ -67,6 +67,15 @@ def test_given_ids_are_used_where_they_are(tmp_path, dtype):
     assert np.array_equal(corpus.count(ids, 8), np.bincount(np.arange(1000) % 7, minlength=8))
 
 
+def test_every_part_of_a_text_is_in_its_fingerprint(monkeypatch):
+    monkeypatch.setattr(corpus, "PART", 64)
+    ids = np.arange(500, dtype=np.uint8) % 7
+    for place in (0, 63, 64, 300, 499):
+        other = ids.copy()
+        other[place] = 7
+        assert Windows(other, 5, 4).fingerprint != Windows(ids, 5, 4).fingerprint
+
+
 def test_mapped_corpus_trains_to_the_same_bits(tmp_path, monkeypatch):
     file = tmp_path / "text"
     file.write_text("to be or not to be, that is the question\n" * 20)

@@ -597,3 +597,27 @@ def test_callbacks_are_functions():
 def test_nothing_to_train_on_is_named():
     with pytest.raises(TypeError, match="x must be a text, files or ids, got None"):
         Model(hidden_size=2).fit(None)
+
+
+def test_frequencies_are_those_of_the_training_part():
+    model = Model(hidden_size=2, num_layers=1, seed=0)
+    model.fit("ab" * 500 + "z" * 100, epochs=1, batch_size=2, seq_length=5, validation=0.1, progress=False)
+    assert model.vocabulary.counts.tolist() == [495, 495, 0]
+
+
+def test_a_checkpoint_is_safe_before_its_epochs_callbacks(tmp_path):
+    def fails(model, record):
+        raise RuntimeError("a callback of the user's")
+
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(RuntimeError, match="of the user's"):
+        Model(hidden_size=2, seed=0).fit(
+            "ab" * 50, epochs=3, batch_size=2, seq_length=5, progress=False, checkpoint=path, callbacks=fails
+        )
+    assert Model.load(path).epochs_finished == 1
+
+
+@pytest.mark.parametrize("options", [{"max_symbols": 10}, {"min_count": 2}])
+def test_bytes_are_always_256(options):
+    with pytest.raises(ValueError, match="max_symbols and min_count are for characters and words; of bytes there are always"):
+        Model(symbols="bytes", **options)

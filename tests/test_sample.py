@@ -123,6 +123,16 @@ def test_stop_ends_the_text(model, length):
     assert "".join(model.sample_iter(length, "a", seed=4, stop=stop)) == stopped
 
 
+def test_stop_across_pieces(model, monkeypatch):
+    monkeypatch.setattr("fastlstm.sample.STOP_PIECE", 3)
+    whole = model.sample(400, ["", "a"], seed=4)
+    for start in range(2, 60, 7):
+        for size in (1, 2, 4, 8):
+            stop = whole[1][start : start + size]
+            stopped = model.sample(400, ["", "a"], seed=4, stop=stop)
+            assert stopped == [text[: text.index(stop) + size] if stop in text else text for text in whole]
+
+
 def test_stop_can_be_the_first_symbol(model):
     assert len(model.sample(100, "", seed=0, stop=model.sample(1, "", seed=0))) == 1
 
@@ -181,8 +191,45 @@ def test_unknown_words_are_never_written():
     for seed in range(20):
         assert "<unk>" not in model.sample(30, "", seed=seed)
     assert model.sample(5, "zebra a", seed=0)
-    with pytest.raises(ValueError, match="stop holds a symbol the model does not know, so it cannot be written: ' zebra'"):
-        model.sample(5, stop=" zebra")
+    assert "<unk>" not in model.sample(200, "a", temperature=1e30, seed=0)
+
+
+def test_words_stop_at_the_text_wherever_it_is_in_them():
+    model = Model(symbols="words", hidden_size=16, num_layers=1, seed=0)
+    model.fit("if x:\n    go on\n\n\nend it.\n" * 100, epochs=4, batch_size=4, seq_length=14, learning_rate=0.02,
+              progress=False)
+    whole = model.sample(60, "if", seed=1)
+    for stop in ("\n", "on\n", "go", "d it.", "o o", "zebra"):
+        stopped = model.sample(60, "if", seed=1, stop=stop)
+        assert stopped == (whole[: whole.index(stop) + len(stop)] if stop in whole else whole)
+        assert "".join(model.sample_iter(60, "if", seed=1, stop=stop)) == stopped
+
+
+def test_a_longer_text_begins_with_the_shorter(model):
+    for prompts in (["a"], ["", "ab", "f"]):
+        long, short = (model.sample(length, prompts, seed=1) for length in (600, 130))
+        assert [text[:130] for text in long] == short
+
+
+def test_overflow_is_told_with_its_place(model):
+    broken = Model(hidden_size=8, vocabulary="ab", seed=0)
+    broken.network.parameters.arrays["output.bias"][...] = np.nan
+    broken.network.parameters.touch()
+    with pytest.raises(FloatingPointError, match="NaN or infinite after 1 symbols"):
+        broken.sample(10, seed=0)
+    with pytest.raises(FloatingPointError, match="NaN or infinite"):
+        broken.complete("a")
+
+
+@pytest.mark.parametrize("name", ["stop", "prompt"])
+def test_lists_where_a_text_is_wanted(model, name):
+    with pytest.raises(TypeError, match=r"(stop|text) must be a str or bytes, got list"):
+        list(model.sample_iter(5, **{name: ["a", "b"]}))
+
+
+def test_a_stream_without_an_end_needs_no_memory(model):
+    stream = model.sample_iter(10**15, "a", seed=0)
+    assert len([next(stream) for _ in range(50)]) == 50
 
 
 def test_huge_top_k_and_prompts_of_bytes(model):

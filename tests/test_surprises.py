@@ -46,13 +46,13 @@ def test_planted_bug_is_the_worst_place(model):
 
 
 def test_lines_cut_the_text_at_its_line_ends():
-    found = surprises.lines("f", list("ab\n\nc"), np.arange(1, 6) * np.log(2))
+    found = list(surprises.lines("f", list("ab\n\nc"), np.arange(1, 6) * np.log(2)))
     assert [(line.number, line.text, line.bits.tolist()) for line in found] == [
         (1, "ab\n", [1, 2, 3]), (2, "\n", [4]), (3, "c", [5])
     ]
     assert [line.number for line in surprises.worst(found, 2)] == [3, 2]
     assert (found[0].worst, found[0].column) == (3, 3)
-    assert surprises.lines("f", [], np.zeros(0)) == []
+    assert list(surprises.lines("f", [], np.zeros(0))) == []
 
 
 def test_words_keep_the_line_numbers_columns_and_indents_of_the_text():
@@ -60,7 +60,7 @@ def test_words_keep_the_line_numbers_columns_and_indents_of_the_text():
     symbols = Vocabulary.of("words", text).split(text)
     assert symbols == ["if", " x", ":", "\n   ", " go", " on", "\n\n", "\n", "end"]
     bits = np.array([1, 2, 3, 4, 9, 5, 6, 7, 8.0])
-    found = surprises.lines("f", symbols, bits * np.log(2))
+    found = list(surprises.lines("f", symbols, bits * np.log(2)))
     assert [(line.number, line.column, line.text) for line in found] == [
         (1, 6, "if x:\n   "), (2, 4, "    go on\n\n"), (4, 1, "\n"), (5, 1, "end"),
     ]

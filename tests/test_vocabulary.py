@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastlstm import text
-from fastlstm.vocabulary import MOST_WORDS, UNKNOWN, WORD, Vocabulary
+from fastlstm.vocabulary import MOST_WORDS, UNKNOWN, Vocabulary, word_pattern
 
 UNICODE = "naïve café – 漢字 😀\n\tΩ\u0301 \ud800end"
 PROSE = "The cat, the dog and the cat's owner:\n    didn't they  sit\n\n\tthere? (The end.)  \n"
@@ -71,7 +71,7 @@ def test_id_outside_the_vocabulary():
 
 @pytest.mark.parametrize("source", [PROSE, UNICODE, " ", "a", "\n\n", "x  y   z", "it's 'quoted' “so”…", ""])
 def test_words_join_to_the_text(source):
-    words = WORD.findall(source)
+    words = word_pattern().findall(source)
     assert "".join(words) == source
     if source:
         vocabulary = Vocabulary.of("words", source)
@@ -79,7 +79,7 @@ def test_words_join_to_the_text(source):
 
 
 def test_words_are_cut_as_said():
-    assert WORD.findall("Don't go,  Ann (now)!\n    if x:") == [
+    assert word_pattern().findall("Don't go,  Ann (now)!\n    if x:") == [
         "Don't", " go", ",", " ", " Ann", " (", "now", ")", "!", "\n   ", " if", " x", ":",
     ]
 
@@ -116,7 +116,28 @@ def test_word_that_a_vocabulary_without_unknown_lacks_is_named():
 def test_counting_in_pieces_equals_counting_at_once(monkeypatch):
     monkeypatch.setattr(text, "PIECE", 5)
     assert Vocabulary.of("words", PROSE).counts[1:].tolist() == [n for _, n in sorted(
-        Counter(WORD.findall(PROSE)).items(), key=lambda item: (-item[1], item[0])
+        Counter(word_pattern().findall(PROSE)).items(), key=lambda item: (-item[1], item[0])
     )]
     assert Vocabulary.of("characters", PROSE).counts.tolist() == [n for _, n in sorted(Counter(PROSE).items())]
     assert Vocabulary.of("bytes", PROSE).counts.sum() == len(PROSE)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("नमस्ते दुनिया", ["नमस्ते", " दुनिया"]),  # vowel signs between letters
+        ("cafe\u0301s co\u00adop", ["cafe\u0301s", " co\u00adop"]),
+        ("中文 字，a", ["中", "文", " 字", "，", "a"]),
+    ],
+)
+def test_words_of_many_scripts(source, words):
+    assert word_pattern().findall(source) == words
+
+
+def test_a_vocabulary_of_nothing_known_is_refused():
+    with pytest.raises(ValueError, match="no symbol occurs 3 times in the text; make min_count smaller"):
+        Vocabulary.of("words", "a b c", min_count=3)
+    with pytest.raises(ValueError, match="the vocabulary holds nothing but '<unk>'"):
+        Vocabulary("words", [UNKNOWN])
+    with pytest.raises(ValueError, match="max_symbols must be at least 2, got 1"):
+        Vocabulary.of("characters", "abc", max_symbols=1)

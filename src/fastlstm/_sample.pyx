@@ -24,17 +24,18 @@ cdef int likeliest_first(const void *a, const void *b) noexcept nogil:
     return -1 if x.symbol < y.symbol else 1
 
 
-cdef int64_t choose(Candidate *candidates, const real *logits, int64_t V, double temperature, int64_t top_k,
-                    double top_p, double uniform) noexcept nogil:
-    """Draw from softmax(logits / temperature), cut to the top_k likeliest (0: all), then to the nucleus of mass top_p.
+cdef int64_t choose(Candidate *candidates, const real *logits, int64_t V, int64_t never, double temperature,
+                    int64_t top_k, double top_p, double uniform) noexcept nogil:
+    """Draw from softmax(logits / temperature) without `never`, cut to the top_k likeliest (0: all), then to the nucleus of
+    mass top_p.
 
     Returns -1 where a logit is NaN or infinite.
     """
-    cdef int64_t v, best = 0, kept = V
+    cdef int64_t v, best = never == 0, kept = V
     cdef double total = 0, mass = 0
     for v in range(V):
         total += logits[v]
-        if logits[v] > logits[best]:
+        if logits[v] > logits[best] and v != never:
             best = v
     if not isfinite(total):
         return -1
@@ -43,7 +44,7 @@ cdef int64_t choose(Candidate *candidates, const real *logits, int64_t V, double
         return best
     for v in range(V):
         candidates[v].symbol = v
-        candidates[v].probability = exp((<double>logits[v] - <double>logits[best]) / temperature)
+        candidates[v].probability = 0 if v == never else exp((<double>logits[v] - <double>logits[best]) / temperature)
         total += candidates[v].probability
     if 0 < top_k < V or top_p < 1:
         qsort(candidates, V, sizeof(Candidate), likeliest_first)
@@ -60,62 +61,46 @@ cdef int64_t choose(Candidate *candidates, const real *logits, int64_t V, double
                     break
             total = mass
     uniform *= total
-    for v in range(kept - 1):
+    for v in range(kept):
         uniform -= candidates[v].probability
         if uniform < 0:
             return candidates[v].symbol
-    return candidates[kept - 1].symbol
+    return best  # the sum was rounded up
 
 
-def generate(int32_t[:, ::1] symbols, int64_t[::1] ends, int64_t begin, const double[:, ::1] uniforms,
-             real[:, :, ::1] h, real[:, :, ::1] c, const real[:, ::1] table, const real[:, :, ::1] weight_ih,
-             const real[:, ::1] bias, const real[:, :, ::1] weight_hh, const real[:, ::1] output_weight,
-             const real[::1] output_bias, double temperature, int64_t top_k, double top_p, const int32_t[::1] stop) -> None:
-    """Write one symbol for each of `uniforms` (B, n) into the rows of `symbols` from place `begin`.
+def generate(int32_t[:, :] symbols, const double[:, :] uniforms, real[:, :, ::1] h, real[:, :, ::1] c,
+             const real[:, ::1] table, const real[:, :, ::1] weight_ih, const real[:, ::1] bias,
+             const real[:, :, ::1] weight_hh, const real[:, ::1] output_weight, const real[::1] output_bias,
+             int64_t never, double temperature, int64_t top_k, double top_p) -> int:
+    """Fill `symbols` (B, n), a text a row, drawing with `uniforms` (n, B); the symbol `never` (-1: none) is left out.
 
-    The state h, c (L, B, H) is that after the symbol before `begin`, and in the end that after the last one written. A row
-    ends early when its symbols, those before `begin` included, end with `stop`. `ends` (B,) receives the place after
-    the last symbol of each row.
+    The state h, c (L, B, H) is that after the symbol before the first, and in the end that after the last one. Returns n, or
+    the place at which a logit is NaN or infinite.
     """
-    cdef int64_t V = output_weight.shape[0], H = output_weight.shape[1], L = weight_hh.shape[0], S = stop.shape[0]
-    cdef int64_t B = symbols.shape[0], n = begin, end = begin + uniforms.shape[1], k, b, s, running = B
-    cdef int64_t symbol = 0
+    cdef int64_t V = output_weight.shape[0], H = output_weight.shape[1], L = weight_hh.shape[0]
+    cdef int64_t B = symbols.shape[0], n = 0, end = symbols.shape[1], k, b, symbol = 0
     cdef size_t gate_bytes = 4 * H * sizeof(real)
-    cdef bint stops
     cdef unsigned int mode
     if B == 0:
-        return
+        return end
     dtype = np.float32 if real is float else np.float64
-    cdef real[:, ::1] gates = np.zeros((B, 4 * H), dtype), logits = np.empty((B, V), dtype)
+    cdef real[:, ::1] gates = np.empty((B, 4 * H), dtype), logits = np.empty((B, V), dtype)
     cdef char[::1] candidates = np.empty(V * sizeof(Candidate), np.int8)
-    cdef char[::1] stopped = np.zeros(B, np.int8)
     with nogil:
         mode = flush_denormals()
-        while n < end and running:
+        while n < end:
             for b in range(B):
                 memcpy(&logits[b, 0], &output_bias[0], V * sizeof(real))
             multiply(&logits[0, 0], &h[L - 1, 0, 0], &output_weight[0, 0], B, V, H, False, True, <real>1)
             for b in range(B):
-                if stopped[b]:
-                    continue
-                symbol = choose(<Candidate *>&candidates[0], &logits[b, 0], V, temperature, top_k, top_p,
-                                uniforms[b, n - begin])
+                symbol = choose(<Candidate *>&candidates[0], &logits[b, 0], V, never, temperature, top_k, top_p,
+                                uniforms[n, b])
                 if symbol < 0:
                     break
                 symbols[b, n] = <int32_t>symbol
-                ends[b] = n + 1
                 memcpy(&gates[b, 0], &table[symbol, 0], gate_bytes)
-                stops = 0 < S <= n + 1
-                for s in range(S if stops else 0):
-                    if symbols[b, n + 1 - S + s] != stop[s]:
-                        stops = False
-                        break
-                if stops:
-                    stopped[b] = True
-                    running -= 1
             if symbol < 0:
                 break
-            n += 1
             for k in range(L):
                 if k:
                     for b in range(B):
@@ -123,6 +108,6 @@ def generate(int32_t[:, ::1] symbols, int64_t[::1] ends, int64_t begin, const do
                     multiply(&gates[0, 0], &h[k - 1, 0, 0], &weight_ih[k - 1, 0, 0], B, 4 * H, H, False, True, <real>1)
                 step_rows(&gates[0, 0], &h[k, 0, 0], &c[k, 0, 0], &h[k, 0, 0], &c[k, 0, 0], &weight_hh[k, 0, 0], B, H,
                           FL_TANH, FL_SIGMOID)
+            n += 1
         restore_denormals(mode)
-    if symbol < 0:
-        raise FloatingPointError(f"the network's output is NaN or infinite after {n} symbols")
+    return n

@@ -70,15 +70,15 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _surprisal(arguments: argparse.Namespace) -> None:
-    model = Model.load(arguments.model)
-    found: list[surprises.Line] = []
+    model, n = Model.load(arguments.model), _check.count("lines", arguments.lines)
+    worst: list[surprises.Line] = []
     for name, source in cli_text.sources(arguments):
         part = text.read(model.config["symbols"], source)
         try:
-            found += surprises.lines(name, model.vocabulary.split(part), model.surprisal([part]))
+            found = surprises.lines(name, model.vocabulary.split(part), model.surprisal([part]))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    worst = surprises.worst(found, _check.count("lines", arguments.lines))
+        worst = surprises.worst([*worst, *surprises.worst(found, n)], n)
     if arguments.json:
         told = [{"file": w.file, "line": w.number, "column": w.column, "bits": w.worst, "text": w.text} for w in worst]
         _json.show({"lines": told})

@@ -1,11 +1,11 @@
 """The likeliest continuations of a text, by beam search."""
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastlstm.sample import known_frequencies, read
+from fastlstm.vocabulary import is_in_words
 
 if TYPE_CHECKING:
     from fastlstm.network import LanguageNetwork
@@ -21,7 +21,7 @@ LONGEST_WORD = 64
 def complete(
     network: "LanguageNetwork", vocabulary: "Vocabulary", prefix: str | bytes, n: int, length: int | None
 ) -> list[tuple[str | bytes, float]]:
-    """The n likeliest continuations of `prefix` with their probabilities, likeliest first.
+    """The n likeliest continuations of `prefix` with their probabilities, likeliest first; `<unk>` is never in one.
 
     A continuation has `length` symbols; without one it goes to the end of the word being written: it is a run of letters,
     digits and underscores with the probability that such a run follows and ends there, or a single other symbol.
@@ -34,7 +34,7 @@ def complete(
     in_word = np.array([by_word and _in_word(vocabulary, v) for v in range(len(vocabulary))])
     h, state = read(network, [vocabulary.encode(prefix)])
     if prefix:
-        following = network.log_probabilities(h)
+        following = network.log_probabilities(h, vocabulary.unknown)
     else:
         frequencies = known_frequencies(vocabulary)
         following = np.log(frequencies / frequencies.sum())[None]
@@ -43,8 +43,8 @@ def complete(
     open_: list[tuple[int, ...]] = [()]
     scores = np.zeros(1)  # log probabilities of the open ones
     for place in range(last + 1):
-        if vocabulary.unknown is not None:
-            following[:, vocabulary.unknown] = -np.inf
+        if np.isnan(following).any():
+            raise FloatingPointError("the network's output is NaN or infinite")
         if by_word and place:  # each of the open ones may end here
             ends = scores + np.log(np.exp(following[:, ~in_word]).sum(axis=1))
             found += zip(ends.tolist(), open_, strict=True)
@@ -65,14 +65,14 @@ def complete(
         y, state = network.advance(
             symbols[None].astype(np.int32), tuple(np.ascontiguousarray(part[:, rows]) for part in state)
         )
-        following = network.log_probabilities(y[-1])
+        following = network.log_probabilities(y[-1], vocabulary.unknown)
     return [(vocabulary.decode(symbols), float(np.exp(score))) for score, symbols in found if score > -np.inf]
 
 
 def _in_word(vocabulary: "Vocabulary", v: int) -> bool:
     if vocabulary.kind == "bytes":
         return v >= 0x80 or chr(v).isalnum() or chr(v) == "_"
-    return re.fullmatch(r"\w", vocabulary.symbols[v]) is not None
+    return is_in_words(vocabulary.symbols[v])
 
 
 def _largest(scores: np.ndarray, columns: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -33,8 +33,12 @@ def encode(vocabulary: Vocabulary, x: TextSource | ArrayLike) -> np.ndarray:
     dtype, symbols = np.min_scalar_type(len(vocabulary) - 1), 0
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
         for piece in pieces(vocabulary.kind, x):
-            ids = vocabulary.encode(piece, symbols)
-            file.write(ids.astype(dtype).data)
+            ids = vocabulary.encode(piece, symbols).astype(dtype)
+            try:
+                file.write(ids.data)
+            except OSError as error:
+                error.filename = tempfile.gettempdir()
+                raise
             symbols += len(ids)
         return np.frombuffer(_content(file, symbols * dtype.itemsize), dtype)
 

@@ -101,6 +101,8 @@ class Model:
         }
         if tied and self.config["embedding"] != hidden_size:
             raise ValueError(f"tied weights need embedding = hidden_size = {hidden_size}, got {embedding}")
+        if symbols == "bytes" and (max_symbols is not None or min_count != 1):
+            raise ValueError("max_symbols and min_count are for characters and words; of bytes there are always 256")
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else _check.count("seed", seed, 0)
         self._rng = np.random.default_rng(self.seed)
         self._training = threading.Lock()
@@ -116,11 +118,11 @@ class Model:
         if not len(vocabulary):
             raise ValueError("the vocabulary is empty")
         c = self.config
-        self.vocabulary = vocabulary
         self.network = LanguageNetwork(
             len(vocabulary), c["hidden_size"], c["num_layers"], c["embedding"], c["tied"], c["dropout"],
             c["initializer"], c["dtype"], self._rng,
         )
+        self.vocabulary = vocabulary
 
     def _ids(self, x: Data) -> np.ndarray:
         return corpus.encode(self.vocabulary, _not_a_file_name(x))
@@ -182,7 +184,7 @@ class Model:
             patience: stop after this many epochs in a row without a smaller loss (validation's if there is one); None never.
             restore_best: end with the weights of the epoch with the smallest loss; checkpoints still hold the last ones.
             max_seconds: stop after about this time.
-            checkpoint: file that receives the model after each epoch, and at the end, by Ctrl-C too.
+            checkpoint: file that receives the model after each epoch, before the callbacks, and at the end, by Ctrl-C too.
             checkpoint_every: seconds between further checkpoints, inside the epochs too.
             resume: go on from the checkpoint this model was loaded from, in the middle of its epoch, to the same weights
                 as without the stop (on the same engine and instruction set). `x` must be the same text. Options left at their
@@ -285,10 +287,10 @@ class Model:
         def after_epoch(record: dict[str, Any]) -> None:
             if display:
                 display.epoch(record)
-            for callback in callbacks:
-                callback(self, record)
             if path is not None:
                 self.save(path)
+            for callback in callbacks:
+                callback(self, record)
 
         trainer = training.Trainer(
             self.network, self._optimizer, position, options, windows, held_out, self.seed, after_window, after_epoch,
@@ -387,7 +389,7 @@ class Model:
     ) -> Iterator[str | bytes]:
         """The text `sample` would return, one symbol at a time, as it is written."""
         generator = self._generator(length, [prompt], temperature, top_k, top_p, stop, seed)
-        return (text for (text,) in generator.pieces(length, piece=1))
+        return (text for (text,) in generator.pieces(length, 1))
 
     def complete(
         self, prefix: str | bytes, n: int = 5, *, length: int | None = None
@@ -401,7 +403,7 @@ class Model:
                 words): the probability is then that of this word, or rest of a word, and not a longer one.
 
         Returns:
-            [(continuation, probability)], likeliest first.
+            [(continuation, probability)], likeliest first. "<unk>" is in none: the other symbols have its probability.
         """
         network = self._built()
         return complete(

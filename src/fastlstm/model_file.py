@@ -84,7 +84,7 @@ def _check_sizes(config: dict[str, Any], V: int, arrays: dict[str, np.ndarray]) 
     dtype = _check.float_dtype(config["dtype"])
     if len(arrays) < L:
         raise ValueError(f"num_layers is {L}, but there are only {len(arrays)} tensors")
-    for name, shape in network_shapes(V, H, L, config["embedding"], config["tied"]).items():
+    for name, shape in network_shapes(V, H, L, config["embedding"], config.get("tied", False)).items():
         if name not in arrays:
             raise ValueError(f"missing parameters: {name}")
         found = arrays[name]

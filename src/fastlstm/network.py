@@ -71,11 +71,13 @@ class LanguageNetwork:
         y, h, c, _ = current_engine().forward(self.lstm, self._input(tokens), *state, lengths, None, keep=False)
         return y, (h, c)
 
-    def log_probabilities(self, h: np.ndarray) -> np.ndarray:
-        """Log p (B, V) of each token to be the next one, for outputs h (B, H) of the last layer."""
+    def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
+        """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""
         logits = np.tile(self.parameters.arrays["output.bias"], (len(h), 1))
         with one_blas_thread:
             _core.matmul(logits, h, self.parameters.arrays[self.output], transpose_b=True, beta=1)
+        if never is not None:
+            logits[:, never] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastlstm import _check, _sample
 from fastlstm.engines.blas import one_blas_thread
+from fastlstm.text import as_text
 
 if TYPE_CHECKING:
     from fastlstm.layers import State
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 # Symbols between two looks at signals, and steps of a prompt read at once.
 PIECE = 256
-# The logit of a symbol that must not be written.
-NEVER = -1e30
+# Symbols between two looks for the stop text, after which the rest of them is thrown away.
+STOP_PIECE = 32
 
 
 def read(network: "LanguageNetwork", prompts: Sequence[np.ndarray]) -> tuple[np.ndarray, "State"]:
@@ -57,68 +58,67 @@ class Generator:
         self._top_p = 1.0 if top_p is None else _check.number("top_p", top_p, 0, 1, open_ends="(")
         if stop is not None and not stop:
             raise ValueError("stop must not be empty; leave it out to go on to the full length")
-        self._stop = np.zeros(0, np.int32) if stop is None else vocabulary.encode(stop)
-        self._weights = dict(network.generator_weights())
-        if vocabulary.unknown is not None:
-            if vocabulary.unknown in self._stop:
-                raise ValueError(f"stop holds a symbol the model does not know, so it cannot be written: {stop!r}")
-            self._weights["output_bias"] = self._weights["output_bias"].copy()
-            self._weights["output_bias"][vocabulary.unknown] = NEVER
+        self._stop = None if stop is None else as_text(vocabulary.kind, "stop", stop)
+        # A stop text may begin or end inside a word, but all its characters must be ones that can be written.
+        if self._stop and vocabulary.kind == "characters" and vocabulary.unknown in vocabulary.encode(self._stop):
+            raise ValueError(f"stop holds a character the model does not know: {stop!r}")
+        self._weights = network.generator_weights()
         self._fresh = np.array([not prompt for prompt in prompts], bool)
         _, (self._h, self._c) = read(network, [vocabulary.encode(prompt) for prompt in prompts])
 
     def texts(self, length: int) -> list[str] | list[bytes]:
         """`length` symbols of each text, or fewer where `stop` comes first."""
-        pieces = list(self.pieces(length))
+        pieces = list(self.pieces(length, STOP_PIECE if self._stop else PIECE))
         return [self._vocabulary.join(piece[b] for piece in pieces) for b in range(len(self._fresh))]
 
-    def pieces(self, length: int, piece: int = PIECE) -> Iterator[list[str | bytes]]:
-        """`length` symbols of each text, `piece` at a time, or fewer where `stop` comes first."""
-        B, S = len(self._fresh), len(self._stop)
-        before = np.full((B, S), -1, np.int32)  # the last symbols of each text, which `stop` may begin in
-        running = np.ones(B, bool)
+    def pieces(self, length: int, piece: int) -> Iterator[list[str | bytes]]:
+        """`length` symbols of each text, `piece` at a time, or fewer where `stop` comes first: the text ends with it."""
+        B, nothing = len(self._fresh), self._vocabulary.join([])
+        running, tails = np.ones(B, bool), [nothing] * B  # the end of each text, which `stop` may begin in
         for start in range(0, length, piece):
-            n = min(piece, length - start)
-            symbols, ends = np.concatenate([before, np.empty((B, n), np.int32)], axis=1), np.full(B, S)
-            uniforms, begin = self._rng.random((B, n)), S
-            if start == 0:
-                begin = self._begin(symbols, ends, uniforms[:, :1])
-                running &= ~self._stopped(symbols, ends)
-            self._write(symbols, ends, running, begin, uniforms[:, begin - S :])
-            running &= ~self._stopped(symbols, ends)
-            yield [self._vocabulary.decode(row[S:end]) for row, end in zip(symbols, ends, strict=True)]
+            n, begin = min(piece, length - start), 0
+            symbols, uniforms = np.zeros((B, n), np.int32), self._rng.random((n, B))
+            if start == 0 and self._fresh.any():
+                begin = self._begin(symbols, uniforms)
+            self._write(symbols[:, begin:], uniforms[begin:], running, start + begin)
+            texts = [self._vocabulary.decode(row) if running[b] else nothing for b, row in enumerate(symbols)]
+            if self._stop:
+                for b in np.flatnonzero(running):
+                    whole = tails[b] + texts[b]
+                    end = whole.find(self._stop)
+                    if end >= 0:
+                        running[b] = False
+                        texts[b] = whole[len(tails[b]) : end + len(self._stop)]
+                    tails[b] = whole[max(0, len(whole) - len(self._stop) + 1) :]
+            yield texts
             if not running.any():
                 return
-            before = symbols[:, n:]
 
-    def _begin(self, symbols: np.ndarray, ends: np.ndarray, uniforms: np.ndarray) -> int:
-        """The first symbol of each text; returns the place after it."""
-        fresh, S = self._fresh, len(self._stop)
-        self._write(symbols, ends, ~fresh, S, uniforms)
-        if fresh.any():
-            frequencies = np.cumsum(known_frequencies(self._vocabulary))
-            symbols[fresh, S] = np.searchsorted(frequencies, uniforms[fresh, 0] * frequencies[-1], side="right")
-            ends[fresh] = S + 1
-            _, (self._h[:, fresh], self._c[:, fresh]) = read(self._network, symbols[fresh, S : S + 1])
-        return S + 1
+    def _begin(self, symbols: np.ndarray, uniforms: np.ndarray) -> int:
+        """The first symbol of each text; returns how many that are."""
+        fresh = self._fresh
+        self._write(symbols[:, :1], uniforms[:1], ~fresh, 0)
+        frequencies = np.cumsum(known_frequencies(self._vocabulary))
+        symbols[fresh, 0] = np.searchsorted(frequencies, uniforms[0, fresh] * frequencies[-1], side="right")
+        _, (self._h[:, fresh], self._c[:, fresh]) = read(self._network, symbols[fresh, :1])
+        return 1
 
-    def _write(self, symbols: np.ndarray, ends: np.ndarray, rows: np.ndarray, begin: int, uniforms: np.ndarray) -> None:
-        """Go on with the texts of `rows` from place `begin`, a symbol for each of `uniforms` (B, n)."""
-        part, part_ends = symbols[rows], ends[rows]
-        h, c = self._h.compress(rows, axis=1), self._c.compress(rows, axis=1)
+    def _write(self, symbols: np.ndarray, uniforms: np.ndarray, rows: np.ndarray, before: int) -> None:
+        """Go on with the texts of `rows`, which have `before` symbols, into `symbols` (B, n)."""
+        every = rows.all()
+        part = symbols if every else symbols[rows]
+        h, c = (self._h, self._c) if every else (state.compress(rows, axis=1) for state in (self._h, self._c))
+        unknown = self._vocabulary.unknown
         with one_blas_thread:
-            _sample.generate(
-                part, part_ends, begin, uniforms[rows], h, c, **self._weights,
-                temperature=self._temperature, top_k=self._top_k, top_p=self._top_p, stop=self._stop,
+            done = _sample.generate(
+                part, uniforms if every else uniforms[:, rows], h, c, **self._weights,
+                never=-1 if unknown is None else unknown, temperature=self._temperature, top_k=self._top_k,
+                top_p=self._top_p,
             )
-        symbols[rows], ends[rows] = part, part_ends
-        self._h[:, rows], self._c[:, rows] = h, c
-
-    def _stopped(self, symbols: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """(B,) whether the symbols of a text end with `stop`."""
-        S = len(self._stop)
-        last = np.take_along_axis(symbols, ends[:, None] + np.arange(-S, 0), axis=1)
-        return (last == self._stop).all(axis=1) if S else np.zeros(len(ends), bool)
+        if done < part.shape[1]:
+            raise FloatingPointError(f"the network's output is NaN or infinite after {before + done} symbols")
+        if not every:
+            symbols[rows], self._h[:, rows], self._c[:, rows] = part, h, c
 
 
 def known_frequencies(vocabulary: "Vocabulary") -> np.ndarray:

@@ -1,6 +1,7 @@
 """Where a text surprises a model: its lines by their most unexpected symbol, coloured."""
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -36,15 +37,13 @@ class Line(NamedTuple):
         return 1 + len(self.indent) + sum(map(len, self.symbols[: int(self.bits.argmax())]))
 
 
-def lines(file: str, symbols: list[str] | list[bytes], nats: np.ndarray) -> list[Line]:
+def lines(file: str, symbols: list[str] | list[bytes], nats: np.ndarray) -> Iterator[Line]:
     """The lines of a text whose symbols need `nats`; a symbol with a line end in it is the last of its line."""
-    found: list[Line] = []
     start, number, indent = 0, 1, ""
     for end, symbol in enumerate(map(_as_text, symbols), 1):
         if "\n" in symbol or end == len(symbols):
-            found.append(Line(file, number, indent, symbols[start:end], nats[start:end] / np.log(2)))
+            yield Line(file, number, indent, symbols[start:end], nats[start:end] / np.log(2))
             start, number, indent = end, number + symbol.count("\n"), symbol.rpartition("\n")[2]
-    return found
 
 
 def _as_text(symbol: str | bytes) -> str:
@@ -54,7 +53,7 @@ def _as_text(symbol: str | bytes) -> str:
 
 def worst(found: Iterable[Line], n: int) -> list[Line]:
     """The n lines with the most unexpected symbols, the worst first."""
-    return sorted(found, key=lambda line: (-line.worst, line.file, line.number))[:n]
+    return heapq.nsmallest(n, found, key=lambda line: (-line.worst, line.file, line.number))
 
 
 def render(line: Line, colour: bool) -> str:
@@ -64,7 +63,7 @@ def render(line: Line, colour: bool) -> str:
     """
     worst = int(line.bits.argmax())
     first = worst - AROUND if len(line.symbols) > 2 * AROUND and worst > AROUND else 0
-    head = f"{line.file}:{line.number}: {line.worst:4.1f} bits  {'…' if first else line.indent}"
+    head = f"{line.file}:{line.number}: {line.worst:4.1f} bits  {'…' if first else ''.join(map(_visible, line.indent))}"
     shown = ["".join(map(_visible, _as_text(symbol))) for symbol in line.symbols[first : first + 2 * AROUND]]
     if first + 2 * AROUND < len(line.symbols):
         shown[-1] = "…"

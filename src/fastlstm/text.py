@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 import sys
 import sysconfig
 import tokenize
@@ -15,6 +16,10 @@ TextSource = str | bytes | Path | Sequence[str | bytes | Path]
 
 # Characters or bytes of a piece.
 PIECE = 1 << 20
+# How far back from the end of a piece the end of a word is looked for.
+LONGEST_WORD = 1 << 16
+# Places that are surely between two words: before white space, and after a mark that joins no words.
+_WORD_ENDS = re.compile(r"(?<=\S)(?=\s)|(?<=[!-&(-/:-@\[-^{-~。、，])")
 
 
 def pieces(kind: str, source: TextSource) -> Iterator[str | bytes]:
@@ -34,9 +39,16 @@ def read(kind: str, source: TextSource) -> str | bytes:
     return (b"" if kind == "bytes" else "").join(_raw_pieces(kind, source))
 
 
+def as_text(kind: str, name: str, value: object) -> str | bytes:
+    """A str or bytes as the text it is to a model of `kind`."""
+    if not isinstance(value, str | bytes):
+        raise TypeError(f"{name} must be a str or bytes, got {type(value).__name__}")
+    return read(kind, value)
+
+
 def is_text(x: object) -> bool:
     """Whether x is text to be read and encoded, not ids."""
-    parts = x if isinstance(x, list | tuple) and x else [x]
+    parts = x if isinstance(x, list | tuple) else [x]
     return all(isinstance(part, str | bytes | Path) for part in parts)
 
 
@@ -88,14 +100,15 @@ def _decoded(kind: str, file: BinaryIO, name: str) -> Iterator[str | bytes]:
 
 
 def _whole_words(found: Iterator[str]) -> Iterator[str]:
-    """The same text, cut only before white space: there a word ends."""
+    """The same text, cut only where a word ends; a word much too long is cut anyhow."""
     rest = ""
     for piece in found:
         rest += piece
-        before_last_word = rest.rsplit(None, 1)
-        if len(before_last_word) == 2:
-            yield before_last_word[0]
-            rest = rest[len(before_last_word[0]) :]
+        ends = [match.start() for match in _WORD_ENDS.finditer(rest, max(0, len(rest) - LONGEST_WORD))]
+        end = ends[-1] if ends else len(rest) // LONGEST_WORD * LONGEST_WORD
+        if end:
+            yield rest[:end]
+            rest = rest[end:]
     if rest:
         yield rest
 

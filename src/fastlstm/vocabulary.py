@@ -1,6 +1,8 @@
 """Vocabularies: the symbols of a text - characters, bytes or words - and their ids."""
 
+import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -8,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlstm import _check
-from fastlstm.text import TextSource, pieces, read
+from fastlstm.text import TextSource, as_text, pieces, read
 
 SYMBOLS = ("characters", "bytes", "words")
 # Stands for every symbol that is not in the vocabulary, where the vocabulary has it.
@@ -16,9 +18,28 @@ UNKNOWN = "<unk>"
 # Words in a vocabulary taken from a text, unless told otherwise; `<unk>` is one of them.
 MOST_WORDS = 10_000
 # Chinese characters and Japanese syllables, which stand without spaces, are words of their own.
-ALONE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# White space without the space before a word; a word or a mark with that space. Joined, the parts are the text again.
-WORD = re.compile(rf"\s+(?!\S)| ?[^\W{ALONE}]+(?:['’][^\W{ALONE}]+)*| ?[^\w\s]| ?[{ALONE}]|\s")
+_LETTER = "[^\\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+
+
+@functools.cache
+def _marks() -> str:
+    """A pattern of what is written on or between letters: accents, vowel signs, joiners. To `re` these are no letters."""
+    points = [0xAD, *(p for p in range(0x300, 0x20000) if unicodedata.category(chr(p))[0] == "M"), 0x200C, 0x200D]
+    edges = np.flatnonzero(np.diff(points) != 1) + 1
+    ranges = [f"{chr(part[0])}-{chr(part[-1])}" for part in np.split(points, edges)]
+    return f"(?![\\x00-\\xac])[{''.join(ranges)}]"  # what comes first is quick to tell in most texts
+
+
+@functools.cache
+def word_pattern() -> re.Pattern[str]:
+    """White space without the space before a word; a word or a mark with that space. Joined, the matches are the text."""
+    word = f"{_LETTER}+(?:['’]{_LETTER}+|(?:{_marks()})+{_LETTER}*)*"
+    return re.compile(rf"\s+(?!\S)| ?{word}| ?\S|\s")
+
+
+def is_in_words(character: str) -> bool:
+    """Whether words go on with this character."""
+    return re.fullmatch(f"{_LETTER}|{_marks()}", character) is not None
 
 
 class Vocabulary:
@@ -67,6 +88,8 @@ class Vocabulary:
 
         `<unk>` comes first in a vocabulary of words, and in one of characters where `max_symbols` or `min_count` is given.
         """
+        if max_symbols is not None:
+            _check.count("max_symbols", max_symbols, 2)
         found = _COUNTERS[_check.choice("symbols", kind, SYMBOLS)](pieces(kind, source))
         if not found:
             raise ValueError("the text is empty")
@@ -104,13 +127,11 @@ class Vocabulary:
         Raises:
             ValueError: naming the first symbol that is not in the vocabulary, where that has no `<unk>`.
         """
-        if not isinstance(text, str | bytes):
-            raise TypeError(f"text must be a str or bytes, got {type(text).__name__}")
-        text = read(self.kind, text)
+        text = as_text(self.kind, "text", text)
         if not len(self):
             raise ValueError("the vocabulary is empty")
         if self.kind == "words":
-            ids = np.array([self._ids.get(word, -1) for word in WORD.findall(text)], np.int32)
+            ids = np.array([self._ids.get(word, -1) for word in word_pattern().findall(text)], np.int32)
         else:
             ids = self._table.take(_code_points(text), mode="clip")
         if self.kind == "bytes":
@@ -144,7 +165,7 @@ class Vocabulary:
 def _parts(kind: str, text: str | bytes) -> list[str] | list[bytes]:
     if isinstance(text, bytes):
         return [bytes([value]) for value in text]
-    return WORD.findall(text) if kind == "words" else list(text)
+    return word_pattern().findall(text) if kind == "words" else list(text)
 
 
 def _name(kind: str, symbol: str) -> str:
@@ -177,7 +198,7 @@ def _count_characters(pieces: Iterable[str | bytes]) -> dict[str, int]:
 def _count_words(pieces: Iterable[str]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for piece in pieces:
-        counts.update(WORD.findall(piece))
+        counts.update(word_pattern().findall(piece))
     return counts
 
 

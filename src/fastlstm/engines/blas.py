@@ -133,12 +133,13 @@ def _input_part(stack: LSTM, k: int, rows: np.ndarray, gates: np.ndarray) -> Non
 
 def _token_gradient(gradient: np.ndarray, gates: np.ndarray, tokens: np.ndarray) -> None:
     """The gradient (4H, V) of one-hot input's weights: column v is the sum of the gate gradients where the token is v."""
-    columns, places = slice(None), tokens
-    if gradient.shape[1] > len(tokens):  # most tokens do not occur
+    V, columns, places = gradient.shape[1], slice(None), tokens
+    if len(tokens) < V:  # most tokens do not occur
         columns, places = np.unique(tokens, return_inverse=True)
+        V = len(columns)
         gradient.fill(0)
-    table = np.zeros((gradient[:, columns].shape[1], gates.shape[1]), gates.dtype)
-    _core.scatter_add(table, gates, places.astype(np.int32))
+    table = np.zeros((V, gates.shape[1]), gates.dtype)
+    _core.scatter_add(table, gates, places.astype(np.int32, copy=False))
     gradient[:, columns] = table.T
 
 
