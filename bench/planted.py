@@ -5,7 +5,7 @@
 MODEL was trained on the running Python's standard library without the last part of it, as by
 
     fastlstm train --hidden-size 512 --num-layers 1 --batch-size 64 --seq-length 100 --learning-rate 0.003
-        --schedule cosine --epochs 4 --validation 0.01 --out MODEL
+        --schedule cosine --epochs 8 --validation 0.01 --out MODEL
 
 In the files of that part one use of a variable at a time is replaced by a wrong name, of three kinds: misspelt (two
 letters exchanged, or one lost or doubled), from another file, or another variable of the same file. A bug's rank is that
