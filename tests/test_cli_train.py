@@ -71,6 +71,21 @@ def test_why_it_ended_before_the_last_epoch(corpus, tmp_path, capfd):
     assert "nothing to do: 1 of 1 epochs were done; raise --epochs" in capfd.readouterr().err
 
 
+def test_no_epoch_need_be_marked_as_the_best(corpus, tmp_path, capfd, monkeypatch):
+    """The best one was cut off, and is no longer the best when it is finished."""
+    out, fit = tmp_path / "m.safetensors", Model.fit
+
+    def unmarked(model, *arguments, **options):
+        records = fit(model, *arguments, **options)
+        for record in model._position.history:
+            record["best"] = False
+        return records
+
+    monkeypatch.setattr(Model, "fit", unmarked)
+    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *SIZES]) == 0
+    assert "bits; best weights in" in capfd.readouterr().out
+
+
 def test_best_weights_of_another_run_do_not_stay(corpus, tmp_path, capfd):
     out = tmp_path / "m.safetensors"
     assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *SIZES]) == 0

@@ -120,8 +120,10 @@ def run(arguments: argparse.Namespace) -> None:
     if not model.history:
         print(f"{out}: untrained")
         return
-    last, of_best = model.history[-1], next(record for record in reversed(model.history) if record["best"])
-    better = "" if last["best"] else f" ({_loss(of_best)} after epoch {of_best['epoch']})"
+    last = model.history[-1]
+    # None is marked where the best epoch was cut off, and not as good once it was finished.
+    of_best = next((record for record in reversed(model.history) if record["best"]), last)
+    better = "" if of_best is last else f" ({_loss(of_best)} after epoch {of_best['epoch']})"
     print(f"{out}: {_loss(last)}; best weights{better} in {best}")
     say(f"next: {shlex.join(['fastlstm', 'sample', str(best if better else out)])}")
 
