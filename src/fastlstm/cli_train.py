@@ -73,10 +73,10 @@ def run(arguments: argparse.Namespace) -> None:
     options |= _schedule(arguments, before.schedule, options.get("epochs", before.epochs))
     out = arguments.out or arguments.resume or Path("model.safetensors")
     length = _check.count("sample_length", arguments.sample_length, 0)
-    check_target(out)
+    target = check_target(out)
     best = out.with_name(f"{out.stem}.best{out.suffix}")
     log_file = arguments.log or out.with_name(f"{out.stem}.jsonl")
-    if log.check_target(log_file) in (check_target(out), check_target(best)):
+    if log.check_target(log_file) in (target, check_target(best)):
         raise ValueError(f"{log_file} would be both the log and a model; choose another name with --log")
     sources = cli_text.sources(arguments)
     say(f"training on {cli_text.describe(sources)}{'' if arguments.paths else '; name a PATH for another text'}")

@@ -80,10 +80,9 @@ class Model:
 
     def __init__(
         self, task: str = "language", *, cell: str = "lstm", hidden_size: int = 128, num_layers: int = 2,
-        embedding: int | None = None, tied: bool = False, dropout: float = 0.0,
-        initializer: str = "uniform", symbols: str = "characters",
-        vocabulary: Iterable[str] | None = None, max_symbols: int | None = None, min_count: int = 1,
-        dtype: DTypeLike = "float32", seed: int | None = None,
+        embedding: int | None = None, tied: bool = False, dropout: float = 0.0, initializer: str = "uniform",
+        symbols: str = "characters", vocabulary: Iterable[str] | None = None, max_symbols: int | None = None,
+        min_count: int = 1, dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         self.config: dict[str, Any] = {
             "task": _check.choice("task", task, TASKS),
@@ -267,8 +266,7 @@ class Model:
 
     def _train(
         self, windows: corpus.Windows, held_out: np.ndarray | None, max_seconds: float | None,
-        path: str | os.PathLike | None, save_every: float | None,
-        callbacks: list[Callback], progress: bool | None,
+        path: str | os.PathLike | None, save_every: float | None, callbacks: list[Callback], progress: bool | None,
     ) -> list[dict[str, Any]]:
         position, options = self._position, self._options
         if self._optimizer is None or self._optimizer.name != options.optimizer:

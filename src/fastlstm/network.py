@@ -5,7 +5,7 @@ from numpy.typing import DTypeLike
 
 from fastlstm import _check, _core, init
 from fastlstm.engines import Workspace, current_engine
-from fastlstm.engines.blas import bias_of, one_blas_thread, token_table
+from fastlstm.engines.blas import affine, bias_of, one_blas_thread, token_table
 from fastlstm.layers import LSTM, State, parameter_shapes
 from fastlstm.parameters import Parameters
 
@@ -73,9 +73,9 @@ class LanguageNetwork:
 
     def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
         """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""
-        logits = np.tile(self.parameters.arrays["output.bias"], (len(h), 1))
+        logits = np.empty((len(h), self.V), self.dtype)
         with one_blas_thread:
-            _core.matmul(logits, h, self.parameters.arrays[self.output], transpose_b=True, beta=1)
+            affine(logits, h, self.parameters.arrays[self.output], self.parameters.arrays["output.bias"])
         if never is not None:
             logits[:, never] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
@@ -140,8 +140,7 @@ class LanguageNetwork:
             for start in range(0, len(rows), size):
                 block = slice(start, start + size)
                 logits = workspace.empty("logits", (len(rows[block]), self.V), self.dtype)
-                logits[...] = bias
-                _core.matmul(logits, rows[block], weight, transpose_b=True, beta=1)
+                affine(logits, rows[block], weight, bias)
                 _core.softmax_cross_entropy(losses[block], logits, targets[block], scale)
                 if gradients is not None:
                     _core.matmul(d_weight, logits, rows[block], transpose_a=True, beta=1)
@@ -162,11 +161,8 @@ class LanguageNetwork:
         lstm, parameters = self.lstm, self.parameters.arrays
         if self.embedding:
             table = np.empty((self.V, 4 * lstm.hidden_size), self.dtype)
-            table[...] = bias_of(lstm, 0)
             with one_blas_thread:
-                _core.matmul(
-                    table, parameters["embedding.weight"], parameters["lstm.weight_ih_l0"], transpose_b=True, beta=1
-                )
+                affine(table, parameters["embedding.weight"], parameters["lstm.weight_ih_l0"], bias_of(lstm, 0))
         else:
             table = token_table(lstm)
         upper = range(1, lstm.num_layers)

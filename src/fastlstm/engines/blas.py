@@ -118,6 +118,12 @@ def token_table(stack: LSTM) -> np.ndarray:
     return np.add(stack.parameters["weight_ih_l0"].T, bias_of(stack, 0), order="C")
 
 
+def affine(out: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Write rows (N, K) weight' + bias into out (N, M), for weight (M, K) and bias (M,)."""
+    out[...] = bias
+    _core.matmul(out, rows, weight, transpose_b=True, beta=1)
+
+
 @np.errstate(invalid="ignore", over="ignore")
 def _input_part(stack: LSTM, k: int, rows: np.ndarray, gates: np.ndarray) -> None:
     """What layer k's pre-activations (N, 4H) owe to its input rows."""
@@ -127,8 +133,7 @@ def _input_part(stack: LSTM, k: int, rows: np.ndarray, gates: np.ndarray) -> Non
         else:
             np.add(stack.parameters["weight_ih_l0"].take(rows, axis=1).T, bias_of(stack, 0), out=gates)
         return
-    gates[...] = bias_of(stack, k)
-    _core.matmul(gates, rows, stack.parameters[f"weight_ih_l{k}"], transpose_b=True, beta=1)
+    affine(gates, rows, stack.parameters[f"weight_ih_l{k}"], bias_of(stack, k))
 
 
 def _token_gradient(gradient: np.ndarray, gates: np.ndarray, tokens: np.ndarray) -> None:
@@ -240,8 +245,7 @@ class Stepper:
                         self._table = token_table(self._stack)
                     self._table.take(x, axis=0, out=gates, mode="clip")
                 else:
-                    gates[...] = bias
-                    _core.matmul(gates, x, weight_ih, transpose_b=True, beta=1)
+                    affine(gates, x, weight_ih, bias)
                 _lstm.step(gates, h[k], c[k], weight_hh, *self._kinds)
                 x = h[k]
         out[...] = x
