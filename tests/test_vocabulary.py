@@ -108,6 +108,11 @@ def test_rare_characters_can_be_unknown():
     assert Vocabulary.of("characters", "aaabbz", max_symbols=2).symbols == [UNKNOWN, "a"]
 
 
+def test_min_count_alone_keeps_all_characters_that_occur_so_often():
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + MOST_WORDS + 500)))
+    assert len(Vocabulary.of("characters", 2 * many, min_count=2)) == MOST_WORDS + 501
+
+
 def test_word_that_a_vocabulary_without_unknown_lacks_is_named():
     with pytest.raises(ValueError, match=r"word ' dog' at position 1 is not among the 2 symbols .* '<unk>' in its vocabulary"):
         Vocabulary("words", ["the", " cat"]).encode("the dog")

@@ -98,8 +98,11 @@ class Vocabulary:
         by_count = sorted(found, key=lambda symbol: (-found[symbol], symbol))
         has_unknown = kind == "words" or max_symbols is not None or min_count > 1
         if has_unknown:
-            most = MOST_WORDS if max_symbols is None else max_symbols
-            by_count = [symbol for symbol in by_count if found[symbol] >= min_count][: most - 1]
+            by_count = [symbol for symbol in by_count if found[symbol] >= min_count]
+            if kind == "words" and max_symbols is None:
+                max_symbols = MOST_WORDS
+            if max_symbols is not None:
+                by_count = by_count[: max_symbols - 1]
             if not by_count:
                 raise ValueError(f"no symbol occurs {min_count} times in the text; make min_count smaller")
         kept = sorted(by_count) if kind == "characters" else by_count
