@@ -94,6 +94,7 @@ def prepare(folder: Path) -> str:
     cut = text.rindex("\n", 0, int(0.95 * len(text)))
     vocabulary = Vocabulary.of("words", text[:cut])
     ids, held_out = (corpus.encode(vocabulary, part) for part in (text[:cut], text[cut:]))
+    ids = ids[: (len(ids) - 1) // (T * B) * T * B + 1]  # whole windows only: both libraries cut them alike
     np.save(folder / "ids.npy", ids)
     np.save(folder / "held_out.npy", held_out)
     (folder / "words.json").write_text(json.dumps(vocabulary.symbols))
