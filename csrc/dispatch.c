@@ -12,18 +12,24 @@ extern const fl_kernels_f64 fl_kernels_f64_scalar;
 static int always(void) { return 1; }
 
 #if defined(__x86_64__)
-extern const fl_kernels_f32 fl_kernels_f32_avx2;
-extern const fl_kernels_f64 fl_kernels_f64_avx2;
+extern const fl_kernels_f32 fl_kernels_f32_avx2, fl_kernels_f32_avx512;
+extern const fl_kernels_f64 fl_kernels_f64_avx2, fl_kernels_f64_avx512;
 
 static int has_avx2(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+
+static int has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+}
 #endif
 
 static const fl_row table[] = {
 #if defined(__x86_64__)
+    {"avx512", &fl_kernels_f32_avx512, &fl_kernels_f64_avx512, has_avx512},
     {"avx2", &fl_kernels_f32_avx2, &fl_kernels_f64_avx2, has_avx2},
 #endif
     {"scalar", &fl_kernels_f32_scalar, &fl_kernels_f64_scalar, always},

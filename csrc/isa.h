@@ -1,19 +1,24 @@
 /* Opens the region of one instruction set. A kernels_*.c file defines
  *     FL_ISA     suffix of its function names and of its table
- *     FL_AVX2    for the AVX2+FMA row; no such macro means plain C
+ *     FL_AVX2    for the AVX2+FMA row
+ *     FL_AVX512  for the AVX-512 row (F and DQ); neither means plain C
  * then includes this and kernels.inc.h once per REAL. The target is set here, after the system headers, because
  * setuptools has no flags per source file. */
 #include "fastlstm.h"
 
 #include <math.h>
 #include <string.h>
-#if defined(FL_AVX2)
+#if defined(FL_AVX2) || defined(FL_AVX512)
 #include <immintrin.h>
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC target("avx2,fma")
 #endif
+#if defined(FL_AVX2) && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#elif defined(FL_AVX2)
+#pragma GCC target("avx2,fma")
+#elif defined(FL_AVX512) && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq"))), apply_to = function)
+#elif defined(FL_AVX512)
+#pragma GCC target("avx512f,avx512dq")
 #endif
 
 #define FL_JOIN3_(a, b, c) a##_##b##_##c

@@ -14,7 +14,37 @@
 #undef vsqrt
 #undef vexponent
 
-#if defined(FL_AVX2) && !REAL_IS_DOUBLE
+#if defined(FL_AVX512) && !REAL_IS_DOUBLE
+#define vec __m512
+#define LANES 16
+#define vset(x) _mm512_set1_ps(x)
+#define vload(p) _mm512_loadu_ps(p)
+#define vstore(p, x) _mm512_storeu_ps(p, x)
+#define vfma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define vmax(a, b) _mm512_max_ps(a, b)
+#define vmin(a, b) _mm512_min_ps(a, b)
+#define vgreater(x, y, a, b) _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ), a)
+#define vabs(x) _mm512_abs_ps(x)
+#define vcopysign(x, sign) _mm512_or_ps(x, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign))
+#define vsqrt(x) _mm512_sqrt_ps(x)
+#define vexponent(x) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23))
+
+#elif defined(FL_AVX512)
+#define vec __m512d
+#define LANES 8
+#define vset(x) _mm512_set1_pd(x)
+#define vload(p) _mm512_loadu_pd(p)
+#define vstore(p, x) _mm512_storeu_pd(p, x)
+#define vfma(a, b, c) _mm512_fmadd_pd(a, b, c)
+#define vmax(a, b) _mm512_max_pd(a, b)
+#define vmin(a, b) _mm512_min_pd(a, b)
+#define vgreater(x, y, a, b) _mm512_mask_mov_pd(b, _mm512_cmp_pd_mask(x, y, _CMP_GT_OQ), a)
+#define vabs(x) _mm512_abs_pd(x)
+#define vcopysign(x, sign) _mm512_or_pd(x, _mm512_and_pd(_mm512_set1_pd(-0.0), sign))
+#define vsqrt(x) _mm512_sqrt_pd(x)
+#define vexponent(x) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(x), 52))
+
+#elif defined(FL_AVX2) && !REAL_IS_DOUBLE
 #define vec __m256
 #define LANES 8
 #define vset(x) _mm256_set1_ps(x)
