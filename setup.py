@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, CompileError, ExecError
 
-FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-pthread"]
 HEADERS = sorted(glob.glob("csrc/*.h"))
 
 
@@ -17,6 +17,7 @@ def extension(name: str, sources: list[str] = ()) -> Extension:
         [f"src/fastlstm/{name}.pyx", *sources],
         include_dirs=["csrc"],
         extra_compile_args=FLAGS,
+        extra_link_args=["-pthread"],
         depends=[*HEADERS, "src/fastlstm/_core.pxd", "src/fastlstm/_lstm.pxd"],
     )
 

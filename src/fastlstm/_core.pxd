@@ -1,4 +1,4 @@
-# What the other extensions share: the kernel table's chosen row and products through BLAS.
+# What the other extensions share: the kernel table's chosen row, products through BLAS and the pool of threads.
 from libc.stdint cimport int32_t, int64_t
 
 ctypedef fused real:
@@ -43,6 +43,11 @@ cdef extern from "fastlstm.h" nogil:
         const fl_kernels_f64 *f64
         int (*supported)() noexcept nogil
 
+    ctypedef void (*fl_task)(void *context, int64_t index, int64_t count) noexcept nogil
+
+    ctypedef struct fl_barrier:  # zeros make one
+        pass
+
 # Only _core links the C library: the functions of fastlstm.h are declared in _core.pyx, and what others need is here.
 cdef fl_row *row  # the chosen row of the kernel table
 
@@ -54,3 +59,8 @@ cdef void multiply(real *C, const real *A, const real *B, int64_t m, int64_t n, 
 # Makes this thread treat denormals as zero; hand the result back to restore_denormals.
 cdef unsigned int flush_denormals() noexcept nogil
 cdef void restore_denormals(unsigned int mode) noexcept nogil
+
+# The pool: fl_run, fl_run_together and fl_barrier_wait of fastlstm.h.
+cdef void run(fl_task task, void *context, int64_t count) noexcept nogil
+cdef int64_t run_together(fl_task task, void *context, int64_t count) noexcept nogil
+cdef void barrier_wait(fl_barrier *barrier, int64_t count) noexcept nogil

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The owner of csrc/: the kernel table's row in use, BLAS as C pointers, and a thin Python twin of each kernel.
+"""The owner of csrc/: the kernel table's row in use, the pool of threads, BLAS as C pointers, and thin Python twins.
 
 Callers validate shapes, dtypes and contiguity; nothing here does.
 """
@@ -13,6 +13,9 @@ cdef extern from "fastlstm.h" nogil:
     const fl_row *fl_select(const char *name)
     unsigned int fl_flush_denormals()
     void fl_restore_denormals(unsigned int mode)
+    void fl_run(fl_task task, void *context, int64_t count)
+    int64_t fl_run_together(fl_task task, void *context, int64_t count)
+    void fl_barrier_wait(fl_barrier *barrier, int64_t count)
 
 
 # ---- the kernel table --------------------------------------------------------------------------------------------
@@ -66,6 +69,20 @@ cdef unsigned int flush_denormals() noexcept nogil:
 
 cdef void restore_denormals(unsigned int mode) noexcept nogil:
     fl_restore_denormals(mode)
+
+
+# ---- threads -----------------------------------------------------------------------------------------------------
+
+cdef void run(fl_task task, void *context, int64_t count) noexcept nogil:
+    fl_run(task, context, count)
+
+
+cdef int64_t run_together(fl_task task, void *context, int64_t count) noexcept nogil:
+    return fl_run_together(task, context, count)
+
+
+cdef void barrier_wait(fl_barrier *barrier, int64_t count) noexcept nogil:
+    fl_barrier_wait(barrier, count)
 
 
 # ---- BLAS --------------------------------------------------------------------------------------------------------
@@ -242,3 +259,18 @@ def activate(real[::1] y, const real[::1] x, int kind) -> None:
         row.f32.activate(&y[0], &x[0], kind, n)
     else:
         row.f64.activate(&y[0], &x[0], kind, n)
+
+
+cdef void _add_one(void *context, int64_t index, int64_t count) noexcept nogil:
+    (<int64_t *>context)[index] += 1
+
+
+def count_tasks(int64_t[::1] counts) -> int:
+    """counts[k] += 1 by task k of two jobs, run and then run_together; returns the tasks of the second: all, or 1."""
+    cdef int64_t n = counts.shape[0], together
+    if n == 0:
+        return 0
+    with nogil:
+        run(_add_one, &counts[0], n)
+        together = run_together(_add_one, &counts[0], n)
+    return together
