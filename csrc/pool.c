@@ -1,8 +1,8 @@
 /* The pool of threads.
  *
- * Each worker has one word that says whose turn it is. The caller turns it from IDLE to BUSY, the worker back from BUSY to
- * IDLE; who waits for the other's turn looks at the word for a while, then marks it and sleeps. The two directions are the
- * same two functions, pass_turn and await_turn. Only the thread that took `taken` touches the rest of the pool. */
+ * Each worker has one word that says whose turn it is. The caller turns it from IDLE to BUSY, the worker back from
+ * BUSY to IDLE; who waits for the other looks at the word for a while, then marks it and sleeps. pass_turn
+ * and await_turn serve both. Only the thread that set `taken` touches the rest of the pool. */
 #define _POSIX_C_SOURCE 200809L
 #include "fastlstm.h"
 
@@ -12,18 +12,19 @@
 #include <time.h>
 
 enum {
-    /* How long a thread looks before it sleeps. Waking a sleeper costs tens of microseconds, handing over to one that
-     * looks a fraction of one; jobs of one computation follow each other within this time, and more would only burn
-     * power and container quota after the last. */
+    /* How long a thread looks before it sleeps. Waking a sleeper costs 10 to 50 microseconds, handing over to one
+     * that looks a fraction of one; jobs of one computation follow each other within this time, and looking longer
+     * would only burn power and container quota after the last. */
     SPIN_NANOSECONDS = 80000,
-    /* Looks before a thread offers its processor to others between looks: several microseconds of pauses, longer than
-     * threads that all run need. Where they outnumber the processors, the one waited for may need just this processor. */
+    /* Looks before a thread offers its processor to others between looks: some microseconds of pauses. The offer
+     * costs little where nobody wants it; where threads outnumber processors, the one waited for may need this one. */
     PAUSES = 256,
     LOOKS_PER_CLOCK = 32,  /* looks between two readings of the clock */
     CACHE_LINE = 128,      /* two lines of most processors, which fetch them in pairs; one of Apple's */
 };
 
-enum { IDLE, IDLE_ASLEEP, BUSY, BUSY_AWAITED };  /* the worker's turn from BUSY on; _ASLEEP, _AWAITED: the other sleeps */
+/* From BUSY on it is the worker's turn. In IDLE_ASLEEP the worker sleeps, in BUSY_AWAITED the caller. */
+enum { IDLE, IDLE_ASLEEP, BUSY, BUSY_AWAITED };
 
 typedef struct {
     _Alignas(CACHE_LINE) _Atomic int turn;
@@ -78,19 +79,19 @@ static inline void pause_between(int64_t looks)
 #endif
 }
 
-/* Returns once the turn is neither `mine` nor `asleep`: looks for a while, then turns `mine` to `asleep` and sleeps. */
-static void await_turn(fl_worker *worker, int mine, int asleep)
+/* Returns once the turn has left `theirs`: looks for a while, then turns `theirs` to `asleep` and sleeps. */
+static void await_turn(fl_worker *worker, int theirs, int asleep)
 {
     int64_t looks = 0, end = nanoseconds() + SPIN_NANOSECONDS;
     do {
         for (int k = 0; k < LOOKS_PER_CLOCK; k++) {
-            if (atomic_load_explicit(&worker->turn, memory_order_acquire) != mine)
+            if (atomic_load_explicit(&worker->turn, memory_order_acquire) != theirs)
                 return;
             pause_between(looks++);
         }
     } while (nanoseconds() < end);
     pthread_mutex_lock(&worker->mutex);
-    int expected = mine;
+    int expected = theirs;
     if (atomic_compare_exchange_strong_explicit(&worker->turn, &expected, asleep, memory_order_acq_rel,
                                                 memory_order_acquire))
         while (atomic_load_explicit(&worker->turn, memory_order_acquire) == asleep)
@@ -98,12 +99,12 @@ static void await_turn(fl_worker *worker, int mine, int asleep)
     pthread_mutex_unlock(&worker->mutex);
 }
 
-/* Makes it the other's turn, `theirs`, and wakes who sleeps in `asleep`. */
+/* Sets the other's turn, `theirs`, and wakes the other where it sleeps in `asleep`. */
 static void pass_turn(fl_worker *worker, int theirs, int asleep)
 {
     if (atomic_exchange_explicit(&worker->turn, theirs, memory_order_acq_rel) != asleep)
         return;
-    pthread_mutex_lock(&worker->mutex);  /* passes when the sleeper waits, or has seen the turn change */
+    pthread_mutex_lock(&worker->mutex);  /* obtained once the sleeper waits, or before it looks at the turn again */
     pthread_mutex_unlock(&worker->mutex);
     pthread_cond_signal(&worker->passed);
 }
@@ -220,8 +221,8 @@ int64_t fl_run_together(fl_task task, void *context, int64_t count)
     return count;
 }
 
-/* The counter only grows: whoever arrives waits for the end of its round of `count` arrivals. Each arrival releases what
- * its task wrote and passes on what the ones before released, so that seeing the last one is enough. */
+/* The counter only grows: who arrives waits for the end of its round of `count` arrivals. Each arrival releases
+ * what its task wrote and passes on what those before released, so that seeing the last one is enough. */
 void fl_barrier_wait(fl_barrier *barrier, int64_t count)
 {
     if (count < 2)

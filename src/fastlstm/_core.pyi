@@ -1,4 +1,7 @@
-"""The kernel table, BLAS and a thin twin of each kernel. All arrays are C-contiguous and of one dtype, float32 or float64."""
+"""The kernel table, BLAS, and a thin twin of each kernel and of the pool.
+
+Arrays of a kernel are C-contiguous and of one dtype, float32 or float64; those of the pool are int64.
+"""
 
 import numpy as np
 
@@ -25,3 +28,4 @@ def rmsprop(
 def sum_of_squares(x: np.ndarray) -> float: ...
 def scatter_add(table: np.ndarray, rows: np.ndarray, tokens: np.ndarray) -> None: ...
 def activate(y: np.ndarray, x: np.ndarray, kind: int) -> None: ...
+def count_tasks(counts: np.ndarray) -> int: ...

@@ -1,5 +1,5 @@
-/* Runs the thread pool without Python, for run.sh to build under sanitizers: with TSan for its ordering, with ASan and
- * UBSan for the rest. `pool time` measures instead; build it without sanitizers for that.
+/* Runs the thread pool without Python, for run.sh to build under sanitizers: TSan for its ordering, ASan and UBSan
+ * for the rest. `pool time` measures instead; build it without sanitizers for that.
  *
  * Tasks write plain memory on purpose: ThreadSanitizer then sees whether the pool and the barrier order it. */
 #define _POSIX_C_SOURCE 200809L
@@ -9,9 +9,9 @@
 /* The pool is included, so that it makes its threads through this and the tests can let the system refuse. */
 static int threads_left = 1 << 30;
 
-static int create_thread(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+static int create_thread(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *context)
 {
-    return threads_left-- > 0 ? pthread_create(thread, attributes, start, argument) : EAGAIN;
+    return threads_left-- > 0 ? pthread_create(thread, attributes, start, context) : EAGAIN;
 }
 #define pthread_create create_thread
 #include "../../csrc/pool.c"
@@ -82,7 +82,7 @@ static int all_ran(const counts *all, int64_t count, int64_t runs)
     return 1;
 }
 
-/* What a job of tasks with a barrier computes, on whatever number of threads: steps of a row in which each cell becomes
+/* What tasks with a barrier compute, the same on any number of threads: steps in which each cell of a row becomes
  * the sum of itself and its right neighbour, modulo a prime. */
 enum { CELLS = 24, PRIME = 65521 };
 
@@ -269,6 +269,21 @@ static void test_two_callers(void)
     check("the pool is free again", run_row(3, 10) == 3);
 }
 
+static void look_at_signals(void *context, int64_t index, int64_t count)
+{
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    ((int *)context)[index] = sigismember(&blocked, SIGINT) && !sigismember(&blocked, SIGSEGV);
+    (void)count;
+}
+
+static void test_signals(void)
+{
+    int blocked[2];
+    fl_run(look_at_signals, blocked, 2);
+    check("workers leave signals to the program's threads", !blocked[0] && blocked[1]);
+}
+
 static void divide_smallest(void *context, int64_t index, int64_t count)
 {
     volatile double smallest = DBL_MIN;
@@ -292,7 +307,8 @@ static void test_denormals(void)
 
 static void test_most_tasks(void)
 {
-    check("more tasks together than threads can be", fl_run_together(count_run, fresh_tasks(1), FL_MOST_THREADS + 1) == 1);
+    int64_t ran = fl_run_together(count_run, fresh_tasks(1), FL_MOST_THREADS + 1);
+    check("more tasks together than threads can be", ran == 1);
     check("one of them does all", all_ran(&tasks, 1, 1));
     fl_run(count_run, fresh_tasks(1), MOST_TASKS);
     check("more tasks than threads can be", all_ran(&tasks, MOST_TASKS, 1));
@@ -452,6 +468,7 @@ int main(int arguments, char **argument)
     test_barriers();
     test_nested();
     test_two_callers();
+    test_signals();
     test_denormals();
 #if defined(THREAD_SANITIZER)
     printf("forks: left out under ThreadSanitizer\n");

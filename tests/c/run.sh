@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the drivers of the C library under sanitizers, in a temporary directory, and runs them: the kernels and the thread
-# pool under AddressSanitizer and UndefinedBehaviorSanitizer, the pool under ThreadSanitizer too. CC chooses the compiler.
-# Leaks are looked for on Linux, where LeakSanitizer works.
+# Builds the drivers of the C library under sanitizers, in a temporary directory, and runs them: the kernels and the
+# thread pool under AddressSanitizer and UndefinedBehaviorSanitizer, the pool under ThreadSanitizer too. CC chooses the
+# compiler. Leaks are looked for on Linux, where LeakSanitizer works.
 set -eu
 shopt -s extglob
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,7 @@ build() {
         "-fsanitize=$sanitizers" -fno-sanitize-recover=all -Icsrc -Itests/c "$@" -o "$work/$name" -lm
 }
 
-# ThreadSanitizer of older compilers knows only some layouts of memory; where the kernel chooses another, it gives up.
+# ThreadSanitizer of older compilers gives up at some random layouts of memory; setarch -R asks for a fixed one.
 steady() { if setarch -R true 2> "$work/refused"; then setarch -R "$@"; else "$@"; fi; }
 
 leaks=0
