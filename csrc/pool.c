@@ -34,7 +34,7 @@ typedef struct {
 
 static struct {
     _Atomic int taken;    /* a job runs */
-    int refused;          /* the system makes no more threads: not asked again, since asking takes its time too */
+    int refused;          /* no more threads: the system made none and is not asked again, since asking takes time */
     int64_t workers;      /* that exist */
     fl_task task;         /* the job, from here on */
     void *context;
@@ -52,7 +52,7 @@ static void forget_workers(void)
     atomic_store_explicit(&pool.taken, 0, memory_order_relaxed);
 }
 
-/* Before the first use, so that no fork can come between a use and this. */
+/* Before the first use, so that no fork can come between a use and this. Without the handler there are no threads. */
 __attribute__((constructor)) static void watch_forks(void)
 {
     pool.refused = pthread_atfork(NULL, NULL, forget_workers) != 0;
@@ -175,9 +175,10 @@ static int64_t take_threads(int64_t wanted)
         else
             pool.workers++;
     }
-    if (!pool.workers)
+    int64_t threads = wanted <= pool.workers ? wanted : pool.workers + 1;
+    if (threads == 1)
         release_pool();
-    return wanted <= pool.workers ? wanted : pool.workers + 1;
+    return threads;
 }
 
 static void run_on_threads(fl_task task, void *context, int64_t count, int64_t threads)
