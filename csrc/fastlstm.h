@@ -1,4 +1,4 @@
-/* The whole C interface of fastlstm: a table of kernels per instruction set, the choice of its row, a pool of threads.
+/* The whole C interface of fastlstm: kernels per instruction set, the choice of a row of them, a pool of threads.
  *
  * Sizes are int64_t: T steps, B rows, H hidden units, V symbols, n elements. Arrays are C-contiguous and belong to the
  * caller, who has checked every size; kernels allocate nothing and keep nothing between calls. Arguments come as

@@ -17,7 +17,7 @@ enum {
      * would only burn power and container quota after the last. */
     SPIN_NANOSECONDS = 80000,
     /* Looks before a thread offers its processor to others between looks: some microseconds of pauses. The offer
-     * costs little where nobody wants it; where threads outnumber processors, the one waited for may need this one. */
+     * costs little where nobody wants it; where threads outnumber processors, who is waited for may need this one. */
     PAUSES = 256,
     LOOKS_PER_CLOCK = 32,  /* looks between two readings of the clock */
     CACHE_LINE = 128,      /* two lines of most processors, which fetch them in pairs; one of Apple's */
@@ -34,7 +34,7 @@ typedef struct {
 
 static struct {
     _Atomic int taken;    /* a job runs */
-    int refused;          /* no more threads: the system made none and is not asked again, since asking takes time */
+    int refused;          /* no more threads: the system made none, and asking again takes time */
     int64_t workers;      /* that exist */
     fl_task task;         /* the job, from here on */
     void *context;
@@ -52,7 +52,7 @@ static void forget_workers(void)
     atomic_store_explicit(&pool.taken, 0, memory_order_relaxed);
 }
 
-/* Before the first use, so that no fork can come between a use and this. Without the handler there are no threads. */
+/* Before the first use, so that no fork can come between. Without the handler there are no threads. */
 __attribute__((constructor)) static void watch_forks(void)
 {
     pool.refused = pthread_atfork(NULL, NULL, forget_workers) != 0;
