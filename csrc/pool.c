@@ -17,7 +17,7 @@ enum {
      * would only burn power and container quota after the last. */
     SPIN_NANOSECONDS = 80000,
     /* Looks before a thread offers its processor to others between looks: some microseconds of pauses. The offer
-     * costs little where nobody wants it; where threads outnumber processors, who is waited for may need this one. */
+     * costs little where nobody wants it; where threads outnumber processors, who is awaited may need this one. */
     PAUSES = 256,
     LOOKS_PER_CLOCK = 32,  /* looks between two readings of the clock */
     CACHE_LINE = 128,      /* two lines of most processors, which fetch them in pairs; one of Apple's */

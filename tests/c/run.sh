@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the drivers of the C library under sanitizers, in a temporary directory, and runs them: the kernels and the
-# thread pool under AddressSanitizer and UndefinedBehaviorSanitizer, the pool under ThreadSanitizer too. CC chooses the
-# compiler. Leaks are looked for on Linux, where LeakSanitizer works.
+# thread pool under AddressSanitizer and UndefinedBehaviorSanitizer, the pool under ThreadSanitizer too. CC chooses
+# the compiler. Leaks are looked for on Linux, where LeakSanitizer works.
 set -eu
 shopt -s extglob
 cd "$(dirname "$0")/../.."
