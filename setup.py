@@ -18,7 +18,7 @@ def extension(name: str, sources: list[str] = ()) -> Extension:
         include_dirs=["csrc"],
         extra_compile_args=FLAGS,
         extra_link_args=["-pthread"],
-        depends=[*HEADERS, "src/fastlstm/_core.pxd", "src/fastlstm/_lstm.pxd"],
+        depends=[*HEADERS, "src/fastlstm/_core.pxd", "src/fastlstm/_native.pxd"],
     )
 
 
@@ -40,6 +40,7 @@ setup(
     ext_modules=[
         extension("_core", sorted(glob.glob("csrc/*.c"))),
         extension("_lstm"),
+        extension("_native"),
         extension("_sample"),
     ],
     cmdclass={"build_ext": BuildExtensions},

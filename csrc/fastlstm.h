@@ -23,11 +23,54 @@ typedef struct {
     int64_t step;           /* number of this step, from 1: corrects the bias of the moments */
 } fl_update;
 
+/* In these structures `void` stands for the REAL of the kernels that they are given to. */
+
+/* C (M, N) = A (M, K) B, plus C itself where `add`, or else plus the bias; the columns of the panels [begin, end) of B. */
+typedef struct {
+    void *C;                          /* (M, N)  out */
+    const void *A, *packed, *bias;    /* (M, K), B packed from (K, N), (N,) or NULL; K >= 1 */
+    const int64_t *C_rows, *A_rows;   /* (M,) which rows of the arrays C and A the M rows are; NULL: the first M */
+    int64_t M, K, N, group, begin, end;
+    int add;
+} fl_product;
+
+/* One LSTM step forward, for all rows and the units of the panels [begin, end) (see `pack`; all: `panel_count`).
+ *     a = from + x W' + h_prev U';  i, f, o = recurrent(a), g = activation(a);  c = f c_prev + i g;  h = o activation(c) */
+typedef struct {
+    void *gates;                /* (rows, 4H)  out: the activated gates, blocks i f g o */
+    void *c, *h;                /* (rows, H)   out; c may be c_prev, h is not h_prev where U is given */
+    const void *from;           /* in: row r (4H,) is from + 4H r, or from + 4H tokens[r]; may be gates */
+    const int32_t *tokens;      /* (rows,)     in, or NULL */
+    int shared;                 /* `from` is one row (4H,) for all, such as a bias */
+    const void *x, *W;          /* (rows, I), W packed from (I, 4H) with group H; W NULL: no such term */
+    const void *h_prev, *U;     /* (rows, H), U packed from (H, 4H) with group H; U NULL: no such term */
+    const void *c_prev;         /* (rows, H)   in */
+    int64_t rows, I, H, begin, end;
+    int descending;             /* the last panel first: the weights that the step before left in the cache */
+    int activation, recurrent;  /* FL_ activations */
+} fl_forward_step;
+
+/* One LSTM step backward, for all rows and the units of the panels [begin, end) of U as packed here.
+ *     dh = next U, then the gradients of this step's pre-activations and of c_prev, from dh + dy and dc
+ * With gates NULL, dh is all there is to do. */
+typedef struct {
+    void *gates;                /* (rows, 4H)  in: activated gates; out: gradients of the pre-activations */
+    void *dh;                   /* (rows, H)   gradient of h from the next step: out; in where next is NULL */
+    void *dc;                   /* (rows, H)   in: gradient of c from the next step; out: gradient of c_prev */
+    const void *c, *c_prev;     /* (rows, H)   in: the states after and before the step */
+    const void *dy;             /* (rows, H)   in: gradient of h from above, or NULL */
+    const void *next, *U;       /* (rows, 4H)  in: gradients of the next step's pre-activations, or NULL; U packed
+                                   from (4H, H) with group 0 */
+    int64_t rows, H, begin, end;
+    int descending;
+    int activation, recurrent;
+} fl_backward_step;
+
 #define REAL float
-#define FL_KERNELS fl_kernels_f32
+#define TYPED(name) name##_f32
 #include "table.inc.h"
 #define REAL double
-#define FL_KERNELS fl_kernels_f64
+#define TYPED(name) name##_f64
 #include "table.inc.h"
 
 /* One row of the table: an instruction set and its kernels. */
@@ -85,5 +128,72 @@ typedef struct {
 /* Returns once each of the `count` tasks (the number a task is given) has called it as often as this one, which then
  * sees what they wrote before. Keeps its processor busy: for steps of microseconds, not for long waits. */
 void fl_barrier_wait(fl_barrier *barrier, int64_t count);
+
+/* ---- what threads compute together ----
+ *
+ * `threads` is how many may be used; with the same number the results are the same to the bit, whatever else runs. */
+
+/* All steps of one layer. Rows of sequences are packed by step: the rows of step t are the first batch_sizes[t] sequences,
+ * the longest first, and follow those of step t - 1; N rows in all. States have B rows before them: the initial ones. */
+typedef struct {
+    const fl_row *row;            /* of the kernel table */
+    int real64;                   /* REAL is double, else float */
+    int64_t T, B, N, I, H;
+    const int64_t *batch_sizes;   /* (T,), not increasing */
+    int activation, recurrent;
+    int divide_units;             /* threads divide the units of every step and meet after it; else the sequences */
+    int keep;                     /* forward, for a later backward: c has all states; else only the latest */
+    const void *U;                /* packed from (H, 4H), group H; backward: from (4H, H), group 0 */
+    void *gates;                  /* (N, 4H)  forward: out, activated, or NULL where not kept; backward: in, the activated
+                                     gates; out, the gradients of the pre-activations */
+    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others */
+    void *c;                      /* (B + N, H) likewise; without `keep` (B, H): in, the initial; out, the final states */
+    /* forward only: */
+    const void *x, *W, *bias;     /* (N, I), packed from (I, 4H) with group H, (4H,) */
+    const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, 4H) then has a row for every token */
+    int64_t block;                /* rows of x multiplied at a time by one thread, at least B */
+    int64_t *rows;                /* scratch (threads, block) */
+    void *scratch;                /* (threads, block, 4H) where gates are not kept */
+    /* backward only: */
+    void *dh, *dc;                /* (B, H)  in: gradients of the final states; out: of the initial ones */
+    const void *dy;               /* (N, H)  in: gradient of each h from above */
+    fl_barrier *barrier;          /* set by the functions */
+} fl_layer;
+
+void fl_layer_forward(fl_layer *layer, int64_t threads);
+void fl_layer_backward(fl_layer *layer, int64_t threads);
+
+/* A stack of layers that goes on step by step. Its states change places: those before step `turn` are h + (turn % 2) L B H.*/
+typedef struct {
+    const fl_row *row;
+    int real64;
+    int64_t L, B, I, H;
+    int activation, recurrent;
+    const void *const *W;         /* (L,) packed from (I or H, 4H), group H; W[0] NULL: reads tokens */
+    const void *const *bias;      /* (L,) each (4H,); without W[0], bias[0] (·, 4H) has a row for every token */
+    const void *const *U;         /* (L,) packed from (H, 4H), group H */
+    void *gates;                  /* scratch (B, 4H) */
+    void *h;                      /* (2, L, B, H)  in and out */
+    void *c;                      /* (L, B, H)     in and out */
+    int64_t turn;                 /* counts the steps; at any number first */
+    const void *x;                /* (B, I)  the input of the step to come, or */
+    const int32_t *tokens;        /* (B,) */
+    fl_barrier *barrier;          /* zeros, where several threads take part */
+} fl_stack;
+
+/* Part `index` of `count` of one step, all of which run at the same time (fl_run_together); the caller then counts `turn`. */
+void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count);
+
+/* One whole step. */
+void fl_stack_step(fl_stack *stack, int64_t threads);
+
+enum { FL_SGD, FL_RMSPROP, FL_ADAM };
+
+#define REAL float
+#define TYPED(name) name##_f32
+#include "divided_table.inc.h"
+#define REAL double
+#define TYPED(name) name##_f64
+#include "divided_table.inc.h"
 
 #endif

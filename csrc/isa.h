@@ -21,6 +21,8 @@
 #pragma GCC target("avx512f,avx512dq")
 #endif
 
+#define FL_JOIN_(a, b) a##_##b
+#define FL_JOIN(a, b) FL_JOIN_(a, b)
 #define FL_JOIN3_(a, b, c) a##_##b##_##c
 #define FL_JOIN3(a, b, c) FL_JOIN3_(a, b, c)
 #define FL_INLINE static inline __attribute__((always_inline))

@@ -15,12 +15,19 @@
 
 #include "math.inc.h"
 
+#include "product.inc.h"
 #include "lstm.inc.h"
 #include "optim.inc.h"
 #include "softmax.inc.h"
 #include "tokens.inc.h"
 
 const FL_JOIN3(fl, kernels, REAL_NAME) NAME(fl_kernels) = {
+    .panel_count = NAME(panel_count),
+    .packed_size = NAME(packed_size),
+    .scratch_size = NAME(scratch_size),
+    .pack = NAME(pack),
+    .product = NAME(product),
+    .product_transposed = NAME(product_transposed),
     .lstm_forward = NAME(lstm_forward),
     .lstm_backward = NAME(lstm_backward),
     .softmax_cross_entropy = NAME(softmax_cross_entropy),

@@ -1,5 +1,5 @@
 /* Gate arithmetic of the LSTM (Hochreiter & Schmidhuber 1997, forget gate of Gers et al. 2000), forward and backward.
- * The products with the weights are done outside. */
+ * Each panel's gates follow its products, while they are in the cache. */
 
 /* `count` units from unit j of one row. */
 FL_INLINE void NAME(lstm_forward_part)(REAL *gates, REAL *c, REAL *h, const REAL *c_prev, int64_t H, int64_t j,
@@ -42,41 +42,79 @@ FL_INLINE void NAME(lstm_backward_part)(REAL *gates, REAL *dc, const REAL *c, co
     NAME(store_part)(dc + j, state * f, count);
 }
 
-FL_INLINE void NAME(lstm_forward_rows)(REAL *gates, REAL *c, REAL *h, const REAL *c_prev, int64_t rows, int64_t H,
-                                       int activation, int recurrent)
+FL_INLINE int64_t NAME(panel_in_turn)(int64_t k, int64_t begin, int64_t end, int descending)
 {
-    for (int64_t b = 0; b < rows; b++, gates += 4 * H, c += H, h += H, c_prev += H) {
-#define BODY(j, count) NAME(lstm_forward_part)(gates, c, h, c_prev, H, j, count, activation, recurrent)
-        FOR_EACH_VEC(H, BODY);
-#undef BODY
+    return descending ? end - 1 - k : begin + k;
+}
+
+FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first, int64_t rows, int activation,
+                                         int recurrent)
+{
+    int64_t H = s->H, wide = 4 * H;
+    REAL *gates = s->gates, *c_rows = s->c, *h_rows = s->h;
+    const REAL *c_prev = s->c_prev, *W = s->W, *U = s->U;
+    NAME(operands) x = {s->gates, s->x, s->from, wide, s->I, s->shared ? 0 : wide, NULL, NULL, s->tokens, 0};
+    NAME(operands) h = {s->gates, s->h_prev, s->W ? s->gates : s->from, wide, H, 0, NULL, NULL, s->tokens, 0};
+    h.from_stride = s->W ? wide : x.from_stride;
+    if (s->W)
+        h.from_rows = NULL;
+    for (int64_t k = 0; k < s->end - s->begin; k++) {
+        int64_t p = NAME(panel_in_turn)(k, s->begin, s->end, s->descending);
+        NAME(columns) at = NAME(panel_columns)(p, wide, H);
+        if (s->W)
+            NAME(deep_panel_product)(x, W + p * s->I * PANEL, s->I, &at, first, rows);
+        if (s->U)
+            NAME(deep_panel_product)(h, U + p * H * PANEL, H, &at, first, rows);
+        for (int64_t r = first; r < first + rows; r++) {
+#define GATES(count)                                                                                                  \
+    NAME(lstm_forward_part)(gates + r * wide, c_rows + r * H, h_rows + r * H, c_prev + r * H, H, at.first, count,   \
+                            activation, recurrent)
+            if (at.lanes == LANES)
+                GATES(LANES);
+            else
+                GATES(at.lanes);
+#undef GATES
+        }
     }
 }
 
-FL_INLINE void NAME(lstm_backward_rows)(REAL *gates, REAL *dc, const REAL *c, const REAL *c_prev, const REAL *dh,
-                                        const REAL *dy, int64_t rows, int64_t H, int activation, int recurrent)
+FL_INLINE void NAME(lstm_backward_panels)(const fl_backward_step *s, int64_t first, int64_t rows, int activation,
+                                          int recurrent)
 {
-    for (int64_t b = 0; b < rows; b++, gates += 4 * H, dc += H, c += H, c_prev += H, dh += H, dy = dy ? dy + H : dy) {
-#define BODY(j, count) NAME(lstm_backward_part)(gates, dc, c, c_prev, dh, dy, H, j, count, activation, recurrent)
-        FOR_EACH_VEC(H, BODY);
+    int64_t H = s->H, wide = 4 * H;
+    REAL *gates = s->gates, *dc = s->dc, *dh = s->dh;
+    const REAL *c = s->c, *c_prev = s->c_prev, *dy = s->dy, *U = s->U;
+    NAME(operands) o = {s->dh, s->next, NULL, H, wide, 0, NULL, NULL, NULL, 0};
+    for (int64_t k = 0; k < s->end - s->begin; k++) {
+        int64_t p = NAME(panel_in_turn)(k, s->begin, s->end, s->descending);
+        NAME(columns) at = NAME(panel_columns)(p, H, 0);
+        if (s->next)
+            NAME(deep_panel_product)(o, U + p * wide * PANEL, wide, &at, first, rows);
+        if (!gates)
+            continue;
+        for (int64_t r = first; r < first + rows; r++) {
+            int64_t wide_at = r * wide + at.first, row_at = r * H + at.first;
+#define BODY(j, count)                                                                                          \
+    NAME(lstm_backward_part)(gates + wide_at, dc + row_at, c + row_at, c_prev + row_at, dh + row_at,           \
+                             dy ? dy + row_at : NULL, H, j, count, activation, recurrent)
+            FOR_EACH_VEC((at.vecs - 1) * LANES + at.last, BODY);
 #undef BODY
+        }
     }
 }
 
 /* The usual activations are named as constants, so that the compiler makes a branch-free copy for them. */
-static void NAME(lstm_forward)(REAL *gates, REAL *c, REAL *h, const REAL *c_prev, int64_t rows, int64_t H,
-                               int activation, int recurrent)
-{
-    if (activation == FL_TANH && recurrent == FL_SIGMOID)
-        NAME(lstm_forward_rows)(gates, c, h, c_prev, rows, H, FL_TANH, FL_SIGMOID);
-    else
-        NAME(lstm_forward_rows)(gates, c, h, c_prev, rows, H, activation, recurrent);
-}
-
-static void NAME(lstm_backward)(REAL *gates, REAL *dc, const REAL *c, const REAL *c_prev, const REAL *dh,
-                                const REAL *dy, int64_t rows, int64_t H, int activation, int recurrent)
-{
-    if (activation == FL_TANH && recurrent == FL_SIGMOID)
-        NAME(lstm_backward_rows)(gates, dc, c, c_prev, dh, dy, rows, H, FL_TANH, FL_SIGMOID);
-    else
-        NAME(lstm_backward_rows)(gates, dc, c, c_prev, dh, dy, rows, H, activation, recurrent);
-}
+#define LSTM_KERNEL(direction)                                                                        \
+    static void NAME(lstm_##direction)(const fl_##direction##_step *s)                                      \
+    {                                                                                                 \
+        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {                          \
+            int64_t rows = AT_MOST(s->rows - first, NAME(ROW_BLOCK));                                 \
+            if (s->activation == FL_TANH && s->recurrent == FL_SIGMOID)                               \
+                NAME(lstm_##direction##_panels)(s, first, rows, FL_TANH, FL_SIGMOID);                 \
+            else                                                                                      \
+                NAME(lstm_##direction##_panels)(s, first, rows, s->activation, s->recurrent);         \
+        }                                                                                             \
+    }
+LSTM_KERNEL(forward)
+LSTM_KERNEL(backward)
+#undef LSTM_KERNEL

@@ -1,22 +1,24 @@
 /* The kernels of one instruction set for one REAL type. fastlstm.h includes this once for float and once for double. */
-typedef struct {
-    /* Gates, cell state and output of one LSTM step, for `rows` rows.
-     *     i, f, o = recurrent(gates), g = activation(gates);  c = f * c_prev + i * g;  h = o * activation(c)
-     * gates   (rows, 4H)  in: pre-activations, blocks i f g o; out: the activated gates
-     * c, h    (rows, H)   out; c may be c_prev
-     * c_prev  (rows, H)   in
-     * activation, recurrent: one of the FL_ activations */
-    void (*lstm_forward)(REAL *gates, REAL *c, REAL *h, const REAL *c_prev, int64_t rows, int64_t H, int activation,
-                         int recurrent);
 
-    /* Gradient of one LSTM step with respect to its pre-activations and its previous cell state.
-     *     dh is the whole gradient of this step's h: what the next step sent back plus `dy`
-     * gates   (rows, 4H)  in: activated gates; out: gradients of the pre-activations
-     * dc      (rows, H)   in: gradient of c sent back by the next step; out: gradient of c_prev
-     * c, c_prev (rows, H) in: states after and before the step
-     * dh, dy  (rows, H)   in: gradients of h from the next step and from the output; dy may be NULL */
-    void (*lstm_backward)(REAL *gates, REAL *dc, const REAL *c, const REAL *c_prev, const REAL *dh, const REAL *dy,
-                          int64_t rows, int64_t H, int activation, int recurrent);
+typedef struct {
+    /* Packed matrices: the numbers of B (K, N) in the order that products read them, in panels of columns.
+     * group: 0 for any matrix; H for weights of four gates (N = 4H), of which a panel has the same units
+     * panel_count  panels of B;  packed_size  REALs of `packed`, whose address should be a multiple of 64 bytes
+     * pack    fills the panels of part `part` of `parts`; B[k, n] is at B[k k_stride + n n_stride]
+     * product_transposed  rows [begin, end) of C (M, N) = A' B, plus C itself where `add`, for A (K, M) and B (K, N), both
+     *         plain; scratch (scratch_size(),)
+     * A number of C is always summed in the same order, but in another where its row is multiplied alone. */
+    int64_t (*panel_count)(int64_t N, int64_t group);
+    int64_t (*packed_size)(int64_t K, int64_t N, int64_t group);
+    int64_t (*scratch_size)(void);
+    void (*pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride, int64_t group,
+                 int64_t part, int64_t parts);
+    void (*product)(const fl_product *product);
+    void (*product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end, int64_t M,
+                               int64_t K, int64_t N, int add);
+
+    void (*lstm_forward)(const fl_forward_step *step);
+    void (*lstm_backward)(const fl_backward_step *step);
 
     /* Row-wise softmax cross-entropy.  losses[r] = log(sum_v exp(logits[r, v])) - logits[r, targets[r]]
      * losses  (rows,)     out, double, in nats
@@ -39,13 +41,14 @@ typedef struct {
     /* Sum of squares of x (n,), summed in double over short blocks: NaN and Inf show in the result. */
     double (*sum_of_squares)(const REAL *x, int64_t n);
 
-    /* table[tokens[r]] += rows[r] for every row r, in order.
+    /* table[tokens[r]] += rows[r] for every row r, in order, in the columns [begin, end).
      * table   (·, width)  in and out
-     * rows    (n, width)  in;  tokens (n,) in, each a row of the table */
-    void (*scatter_add)(REAL *table, const REAL *rows, const int32_t *tokens, int64_t n, int64_t width);
+     * rows    (n, width)  in;  tokens (n,) in, each a row of the table, or NULL: all go to its first row */
+    void (*scatter_add)(REAL *table, const REAL *rows, const int32_t *tokens, int64_t n, int64_t width, int64_t begin,
+                        int64_t end);
 
     /* y = kind(x) element by element; y may be x. The same code as inside the cells, so that tests reach it. */
     void (*activate)(REAL *y, const REAL *x, int kind, int64_t n);
-} FL_KERNELS;
+} TYPED(fl_kernels);
 #undef REAL
-#undef FL_KERNELS
+#undef TYPED

@@ -2,6 +2,8 @@
  * instruction set and REAL; + - * / work on every vec as they stand. */
 #undef vec
 #undef LANES
+#undef TILE_ROWS
+#undef VECS
 #undef vset
 #undef vload
 #undef vstore
@@ -13,10 +15,16 @@
 #undef vcopysign
 #undef vsqrt
 #undef vexponent
+#undef vkeep
+#undef vload_part
+#undef vstore_part
 
 #if defined(FL_AVX512) && !REAL_IS_DOUBLE
 #define vec __m512
 #define LANES 16
+#define TILE_ROWS 6
+#define VECS 4
+#define vkeep(x) __asm__("" : "+v"(x))
 #define vset(x) _mm512_set1_ps(x)
 #define vload(p) _mm512_loadu_ps(p)
 #define vstore(p, x) _mm512_storeu_ps(p, x)
@@ -28,10 +36,15 @@
 #define vcopysign(x, sign) _mm512_or_ps(x, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign))
 #define vsqrt(x) _mm512_sqrt_ps(x)
 #define vexponent(x) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23))
+#define vload_part(p, n, fill) _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << (n)) - 1), p)
+#define vstore_part(p, x, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), x)
 
 #elif defined(FL_AVX512)
 #define vec __m512d
 #define LANES 8
+#define TILE_ROWS 6
+#define VECS 4
+#define vkeep(x) __asm__("" : "+v"(x))
 #define vset(x) _mm512_set1_pd(x)
 #define vload(p) _mm512_loadu_pd(p)
 #define vstore(p, x) _mm512_storeu_pd(p, x)
@@ -43,10 +56,15 @@
 #define vcopysign(x, sign) _mm512_or_pd(x, _mm512_and_pd(_mm512_set1_pd(-0.0), sign))
 #define vsqrt(x) _mm512_sqrt_pd(x)
 #define vexponent(x) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(x), 52))
+#define vload_part(p, n, fill) _mm512_mask_loadu_pd(_mm512_set1_pd(fill), (__mmask8)((1u << (n)) - 1), p)
+#define vstore_part(p, x, n) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), x)
 
 #elif defined(FL_AVX2) && !REAL_IS_DOUBLE
 #define vec __m256
 #define LANES 8
+#define TILE_ROWS 3
+#define VECS 4
+#define vkeep(x) __asm__("" : "+x"(x))
 #define vset(x) _mm256_set1_ps(x)
 #define vload(p) _mm256_loadu_ps(p)
 #define vstore(p, x) _mm256_storeu_ps(p, x)
@@ -58,10 +76,17 @@
 #define vcopysign(x, sign) _mm256_or_ps(x, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign))
 #define vsqrt(x) _mm256_sqrt_ps(x)
 #define vexponent(x) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23))
+#define vload_part(p, n, fill) \
+    _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, NAME(first_lanes)(n)), \
+                     _mm256_castsi256_ps(NAME(first_lanes)(n)))
+#define vstore_part(p, x, n) _mm256_maskstore_ps(p, NAME(first_lanes)(n), x)
 
 #elif defined(FL_AVX2)
 #define vec __m256d
 #define LANES 4
+#define TILE_ROWS 3
+#define VECS 4
+#define vkeep(x) __asm__("" : "+x"(x))
 #define vset(x) _mm256_set1_pd(x)
 #define vload(p) _mm256_loadu_pd(p)
 #define vstore(p, x) _mm256_storeu_pd(p, x)
@@ -73,10 +98,17 @@
 #define vcopysign(x, sign) _mm256_or_pd(x, _mm256_and_pd(_mm256_set1_pd(-0.0), sign))
 #define vsqrt(x) _mm256_sqrt_pd(x)
 #define vexponent(x) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(x), 52))
+#define vload_part(p, n, fill) \
+    _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, NAME(first_lanes)(n)), \
+                     _mm256_castsi256_pd(NAME(first_lanes)(n)))
+#define vstore_part(p, x, n) _mm256_maskstore_pd(p, NAME(first_lanes)(n), x)
 
 #else /* plain C: one lane. */
 #define vec REAL
 #define LANES 1
+#define TILE_ROWS 2
+#define VECS 4
+#define vkeep(x) ((void)(x))
 #define vset(x) ((REAL)(x))
 #define vload(p) (*(p))
 #define vstore(p, x) (*(p) = (x))
@@ -116,27 +148,47 @@ FL_INLINE REAL NAME(scalar_exponent)(REAL x)
 #undef EXPONENT_SHIFT
 #endif
 
+#if defined(FL_AVX2)
+/* A mask of all bits in the first n lanes, none in the others. */
+FL_INLINE __m256i NAME(first_lanes)(int64_t n)
+{
+    static const int32_t bits[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(bits + 8 - n * 8 / LANES));
+}
+#endif
+
+#ifndef vload_part
+FL_INLINE vec NAME(partly_loaded)(const REAL *p, int64_t n, REAL fill)
+{
+    REAL lanes[LANES];
+    for (int k = 0; k < LANES; k++)
+        lanes[k] = k < n ? p[k] : fill;
+    return vload(lanes);
+}
+
+FL_INLINE void NAME(partly_stored)(REAL *p, vec x, int64_t n)
+{
+    REAL lanes[LANES];
+    vstore(lanes, x);
+    for (int k = 0; k < n; k++)
+        p[k] = lanes[k];
+}
+#define vload_part(p, n, fill) NAME(partly_loaded)(p, n, fill)
+#define vstore_part(p, x, n) NAME(partly_stored)(p, x, n)
+#endif
+
 /* The first n <= LANES numbers at p, the rest `fill`. With a constant n == LANES this is one load. */
 FL_INLINE vec NAME(load_part)(const REAL *p, int64_t n, REAL fill)
 {
-    if (n == LANES)
-        return vload(p);
-    REAL lanes[LANES];
-    for (int k = 0; k < LANES; k++)
-        lanes[k] = fill;
-    memcpy(lanes, p, (size_t)n * sizeof(REAL));
-    return vload(lanes);
+    return n == LANES ? vload(p) : vload_part(p, n, fill);
 }
 
 FL_INLINE void NAME(store_part)(REAL *p, vec x, int64_t n)
 {
-    if (n == LANES) {
+    if (n == LANES)
         vstore(p, x);
-        return;
-    }
-    REAL lanes[LANES];
-    vstore(lanes, x);
-    memcpy(p, lanes, (size_t)n * sizeof(REAL));
+    else
+        vstore_part(p, x, n);
 }
 
 FL_INLINE REAL NAME(sum_lanes)(vec x)

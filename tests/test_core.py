@@ -118,7 +118,7 @@ def test_lstm_step_equals_reference(isa, dtype, kinds):
         da, _, dc0, *_ = reference.layer_backward(W, U, tape, dy[None], dh.astype(float), dc.astype(float), phi, sigma)
 
         (gates, guard), h, c = guarded(a), np.zeros((2 * B, H), dtype), np.concatenate([c0, c0])
-        _lstm.forward(gates, h, c, U, sizes, *codes)
+        _lstm.forward(gates, h, c, U, sizes, True, *codes)
         np.testing.assert_allclose(gates, np.concatenate(tape.gates[0], axis=1), rtol=0, atol=bound)
         np.testing.assert_allclose(h[B:], y[0], rtol=bound, atol=bound)
         np.testing.assert_allclose(c[B:], c1, rtol=bound, atol=bound)
@@ -246,6 +246,13 @@ OPTIMISERS = {
 }
 
 
+def optimise(name, parameters, moments, gradients, options, step):
+    """One step with the gradients halved."""
+    first, second = {"sgd": (*moments, None), "rmsprop": (None, *moments), "adam": moments}[name]
+    rest = {option: value for option, value in options.items() if option != "learning_rate"}
+    _core.optimise(name, parameters, first, second, gradients, options["learning_rate"], 0.5, step, **rest)
+
+
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_optimiser_equals_reference(isa, dtype, name):
     names, moment_count, wanted_step = OPTIMISERS[name]
@@ -256,7 +263,7 @@ def test_optimiser_equals_reference(isa, dtype, name):
         want = start.astype(np.float64), *(np.zeros(n) for _ in range(moment_count))
         for step, gradient in enumerate(gradients, 1):
             numbered = {"step": step} if name == "adam" else {}
-            getattr(_core, name)(ours, *moments, gradient, *options.values(), 0.5, *numbered.values())
+            optimise(name, ours, moments, gradient, options, step)
             want = wanted_step(*want, 0.5 * gradient.astype(np.float64), **numbered, **options)
         bound = 8 * np.finfo(dtype).eps
         for got, wanted in zip((ours, *moments), want, strict=True):
@@ -268,7 +275,7 @@ def test_sgd_without_momentum_keeps_nothing(isa, dtype):
     for n in SIZES:
         start, gradient = random_arrays(dtype, n, n, seed=n)
         ours, guard = guarded(start)
-        _core.sgd(ours, None, gradient, 0.5, 0.9, 0.5)
+        _core.optimise("sgd", ours, None, None, gradient, 0.5, 0.5, 1, beta1=0.9)
         np.testing.assert_allclose(ours, start - dtype.type(0.25) * gradient, rtol=1e-6, atol=1e-6)
         assert (guard == 12345).all()
 
@@ -277,12 +284,12 @@ def test_sgd_without_momentum_keeps_nothing(isa, dtype):
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_optimiser_shows_what_is_not_finite_where_it_is(isa, dtype, name, value):
     names, moment_count, _ = OPTIMISERS[name]
-    options, step = [OPTIONS[option] for option in names], [1] if name == "adam" else []
+    options = {option: OPTIONS[option] for option in names}
     for n in SIZES:
         start, gradient = random_arrays(dtype, n, n, seed=n)
         gradient[n // 2] = value
         moments = [np.zeros(n, dtype) for _ in range(moment_count)]
-        getattr(_core, name)(start, *moments, gradient, *options, 0.5, *step)
+        optimise(name, start, moments, gradient, options, 1)
         assert list(np.flatnonzero(~np.isfinite(start))) == [n // 2]
 
 

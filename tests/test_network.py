@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastlstm
+from fastlstm import _sample
 from fastlstm.engines import Workspace
 from fastlstm.network import LanguageNetwork
 
@@ -126,10 +127,13 @@ def test_tied_weights_are_one_array_and_small():
     assert abs(network.parameters.arrays["embedding.weight"]).max() <= H**-0.5
 
 
-def test_generator_weights_follow_the_parameters():
-    network = make(3)[0]
-    before = network.generator_weights()
-    assert network.generator_weights() is before
-    network.parameters.arrays["lstm.weight_ih_l0"][...] *= 2
-    network.parameters.touch()
-    assert not np.array_equal(network.generator_weights()["table"], before["table"])
+def test_writing_follows_the_parameters():
+    network, states = make(3)[0], []
+    for factor in (1, 1, 2):
+        network.parameters.arrays["lstm.weight_ih_l0"][...] *= factor
+        network.parameters.touch()
+        steps, *output = network.writer(network.zero_state(1))
+        _sample.generate(np.zeros((1, 20), np.int32), np.full((20, 1), 0.5), steps, *output, -1, 1.0, 0, 1.0)
+        states.append(steps.state[0])
+    assert np.array_equal(states[0], states[1])
+    assert not np.array_equal(states[0], states[2])

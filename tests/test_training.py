@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastlstm import Model
-from fastlstm.training import GradientWorkers, Interruptible
+from fastlstm.training import Interruptible
 
 FIT = {"batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
 
@@ -54,10 +54,3 @@ def test_model_is_whole_after_an_interrupt_inside_a_window(tmp_path):
     model.fit(text, epochs=1, resume=True, **FIT)
     whole.fit(text, epochs=1, **FIT)
     assert np.array_equal(model.network.parameters.flat, whole.network.parameters.flat)
-
-
-def test_small_windows_do_not_take_all_threads():
-    small, large = (Model(hidden_size=H, vocabulary="abcd").network for H in (10, 256))
-    assert len(GradientWorkers(small, 20, 16, 4)._slices) == 1
-    assert len(GradientWorkers(large, 50, 50, 4)._slices) == 4
-    assert len(GradientWorkers(large, 500, 3, 4)._slices) == 3

@@ -29,12 +29,12 @@ __all__ = [
 def cpu_info() -> dict[str, Any]:
     """What computations run on: instruction set in use and those available, threads, processors, engine."""
     from fastlstm import _core
-    from fastlstm.engines import current_engine
+    from fastlstm.engines import current_name
 
     return {
         "instruction_set": _core.isa(),
         "available_instruction_sets": _core.available_isas(),
         "threads": get_threads(),
         "cpus": available_cpus(),
-        "engine": current_engine().__name__.rpartition(".")[2],
+        "engine": current_name(),
     }

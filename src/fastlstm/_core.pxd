@@ -1,4 +1,4 @@
-# What the other extensions share: the kernel table's chosen row, products through BLAS and the pool of threads.
+# What the other extensions share: the kernel table's chosen row, products through BLAS, the pool of threads, and layers.
 from libc.stdint cimport int32_t, int64_t
 
 ctypedef fused real:
@@ -13,28 +13,54 @@ cdef extern from "fastlstm.h" nogil:
         double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_scale
         int64_t step
 
+    ctypedef void (*fl_task)(void *context, int64_t index, int64_t count) noexcept nogil
+
+    ctypedef struct fl_barrier:  # zeros make one
+        pass
+
+    ctypedef struct fl_product:
+        void *C
+        const void *A
+        const void *packed
+        const void *bias
+        int64_t M, K, N, group, begin, end
+        int add
+
+    ctypedef struct fl_forward_step:
+        void *gates
+        void *c
+        void *h
+        const void *from_ "from"
+        const void *c_prev
+        int64_t rows, H, begin, end
+        int activation, recurrent
+
+    ctypedef struct fl_backward_step:
+        void *gates
+        void *dh
+        void *dc
+        const void *c
+        const void *c_prev
+        const void *dy
+        int64_t rows, H, begin, end
+        int activation, recurrent
+
     ctypedef struct fl_kernels_f32:
-        void (*lstm_forward)(float *, float *, float *, const float *, int64_t, int64_t, int, int) noexcept nogil
-        void (*lstm_backward)(float *, float *, const float *, const float *, const float *, const float *, int64_t,
-                              int64_t, int, int) noexcept nogil
-        void (*softmax_cross_entropy)(double *, float *, const int32_t *, double, int64_t, int64_t) noexcept nogil
-        void (*sgd)(float *, float *, const float *, const fl_update *, int64_t) noexcept nogil
-        void (*rmsprop)(float *, float *, const float *, const fl_update *, int64_t) noexcept nogil
-        void (*adam)(float *, float *, float *, const float *, const fl_update *, int64_t) noexcept nogil
-        double (*sum_of_squares)(const float *, int64_t) noexcept nogil
-        void (*scatter_add)(float *, const float *, const int32_t *, int64_t, int64_t) noexcept nogil
+        int64_t (*panel_count)(int64_t, int64_t) noexcept nogil
+        int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
+        int64_t (*scratch_size)() noexcept nogil
+        void (*product)(const fl_product *) noexcept nogil
+        void (*lstm_forward)(const fl_forward_step *) noexcept nogil
+        void (*lstm_backward)(const fl_backward_step *) noexcept nogil
         void (*activate)(float *, const float *, int, int64_t) noexcept nogil
 
     ctypedef struct fl_kernels_f64:
-        void (*lstm_forward)(double *, double *, double *, const double *, int64_t, int64_t, int, int) noexcept nogil
-        void (*lstm_backward)(double *, double *, const double *, const double *, const double *, const double *,
-                              int64_t, int64_t, int, int) noexcept nogil
-        void (*softmax_cross_entropy)(double *, double *, const int32_t *, double, int64_t, int64_t) noexcept nogil
-        void (*sgd)(double *, double *, const double *, const fl_update *, int64_t) noexcept nogil
-        void (*rmsprop)(double *, double *, const double *, const fl_update *, int64_t) noexcept nogil
-        void (*adam)(double *, double *, double *, const double *, const fl_update *, int64_t) noexcept nogil
-        double (*sum_of_squares)(const double *, int64_t) noexcept nogil
-        void (*scatter_add)(double *, const double *, const int32_t *, int64_t, int64_t) noexcept nogil
+        int64_t (*panel_count)(int64_t, int64_t) noexcept nogil
+        int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
+        int64_t (*scratch_size)() noexcept nogil
+        void (*product)(const fl_product *) noexcept nogil
+        void (*lstm_forward)(const fl_forward_step *) noexcept nogil
+        void (*lstm_backward)(const fl_backward_step *) noexcept nogil
         void (*activate)(double *, const double *, int, int64_t) noexcept nogil
 
     ctypedef struct fl_row:
@@ -43,10 +69,38 @@ cdef extern from "fastlstm.h" nogil:
         const fl_kernels_f64 *f64
         int (*supported)() noexcept nogil
 
-    ctypedef void (*fl_task)(void *context, int64_t index, int64_t count) noexcept nogil
+    ctypedef struct fl_layer:
+        const fl_row *row
+        int real64, activation, recurrent, divide_units, keep
+        int64_t T, B, N, I, H, block
+        const int64_t *batch_sizes
+        const void *U
+        void *gates
+        void *h
+        void *c
+        const void *x
+        const void *W
+        const void *bias
+        const int32_t *tokens
+        int64_t *rows
+        void *scratch
+        void *dh
+        void *dc
+        const void *dy
 
-    ctypedef struct fl_barrier:  # zeros make one
-        pass
+    ctypedef struct fl_stack:
+        const fl_row *row
+        int real64, activation, recurrent
+        int64_t L, B, I, H, turn
+        const void **W
+        const void **bias
+        const void **U
+        void *gates
+        void *h
+        void *c
+        const void *x
+        const int32_t *tokens
+        fl_barrier *barrier
 
 # Only _core links the C library: the functions of fastlstm.h are declared in _core.pyx, and what others need is here.
 cdef fl_row *row  # the chosen row of the kernel table
@@ -64,3 +118,9 @@ cdef void restore_denormals(unsigned int mode) noexcept nogil
 cdef void run(fl_task task, void *context, int64_t count) noexcept nogil
 cdef int64_t run_together(fl_task task, void *context, int64_t count) noexcept nogil
 cdef void barrier_wait(fl_barrier *barrier, int64_t count) noexcept nogil
+
+# fl_layer_forward, fl_layer_backward, fl_stack_part, fl_stack_step and a kernel's `product`, with the row in use.
+cdef void layer_forward(fl_layer *layer, int64_t threads) noexcept nogil
+cdef void layer_backward(fl_layer *layer, int64_t threads) noexcept nogil
+cdef void stack_part(const fl_stack *stack, int64_t index, int64_t count) noexcept nogil
+cdef void stack_step(fl_stack *stack, int64_t threads) noexcept nogil

@@ -6,6 +6,8 @@ Callers validate shapes, dtypes and contiguity; nothing here does.
 
 import os
 
+from libc.string cimport memset
+
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 cdef extern from "fastlstm.h" nogil:
@@ -16,6 +18,36 @@ cdef extern from "fastlstm.h" nogil:
     void fl_run(fl_task task, void *context, int64_t count)
     int64_t fl_run_together(fl_task task, void *context, int64_t count)
     void fl_barrier_wait(fl_barrier *barrier, int64_t count)
+    enum:
+        FL_SGD, FL_RMSPROP, FL_ADAM
+    void fl_layer_forward(fl_layer *layer, int64_t threads)
+    void fl_layer_backward(fl_layer *layer, int64_t threads)
+    void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count)
+    void fl_stack_step(fl_stack *stack, int64_t threads)
+    void fl_pack_f32(const fl_kernels_f32 *, int64_t threads, float *packed, const float *B, int64_t K, int64_t N,
+                     int64_t k_stride, int64_t n_stride, int64_t group)
+    void fl_multiply_f32(const fl_kernels_f32 *, int64_t threads, const fl_product *product)
+    void fl_multiply_transposed_f32(const fl_kernels_f32 *, int64_t threads, float *C, const float *A, const float *B,
+                                    float *scratch, int64_t M, int64_t K, int64_t N, int add)
+    void fl_cross_entropy_f32(const fl_kernels_f32 *, int64_t threads, double *losses, float *logits,
+                              const int32_t *targets, double scale, int64_t rows, int64_t V)
+    void fl_scatter_f32(const fl_kernels_f32 *, int64_t threads, float *table, const float *rows, const int32_t *tokens,
+                        int64_t n, int64_t width)
+    double fl_squares_f32(const fl_kernels_f32 *, int64_t threads, const float *x, int64_t n)
+    void fl_optimise_f32(const fl_kernels_f32 *, int64_t threads, int kind, float *parameters, float *first_moment,
+                         float *second_moment, const float *gradients, const fl_update *options, int64_t n)
+    void fl_pack_f64(const fl_kernels_f64 *, int64_t threads, double *packed, const double *B, int64_t K, int64_t N,
+                     int64_t k_stride, int64_t n_stride, int64_t group)
+    void fl_multiply_f64(const fl_kernels_f64 *, int64_t threads, const fl_product *product)
+    void fl_multiply_transposed_f64(const fl_kernels_f64 *, int64_t threads, double *C, const double *A, const double *B,
+                                    double *scratch, int64_t M, int64_t K, int64_t N, int add)
+    void fl_cross_entropy_f64(const fl_kernels_f64 *, int64_t threads, double *losses, double *logits,
+                              const int32_t *targets, double scale, int64_t rows, int64_t V)
+    void fl_scatter_f64(const fl_kernels_f64 *, int64_t threads, double *table, const double *rows, const int32_t *tokens,
+                        int64_t n, int64_t width)
+    double fl_squares_f64(const fl_kernels_f64 *, int64_t threads, const double *x, int64_t n)
+    void fl_optimise_f64(const fl_kernels_f64 *, int64_t threads, int kind, double *parameters, double *first_moment,
+                         double *second_moment, const double *gradients, const fl_update *options, int64_t n)
 
 
 # ---- the kernel table --------------------------------------------------------------------------------------------
@@ -83,6 +115,27 @@ cdef int64_t run_together(fl_task task, void *context, int64_t count) noexcept n
 
 cdef void barrier_wait(fl_barrier *barrier, int64_t count) noexcept nogil:
     fl_barrier_wait(barrier, count)
+
+
+# ---- layers and stacks ------------------------------------------------------------------------------------------
+
+cdef void layer_forward(fl_layer *layer, int64_t threads) noexcept nogil:
+    layer.row = row
+    fl_layer_forward(layer, threads)
+
+
+cdef void layer_backward(fl_layer *layer, int64_t threads) noexcept nogil:
+    layer.row = row
+    fl_layer_backward(layer, threads)
+
+
+cdef void stack_part(const fl_stack *stack, int64_t index, int64_t count) noexcept nogil:
+    fl_stack_part(stack, index, count)
+
+
+cdef void stack_step(fl_stack *stack, int64_t threads) noexcept nogil:
+    stack.row = row
+    fl_stack_step(stack, threads)
 
 
 # ---- BLAS --------------------------------------------------------------------------------------------------------
@@ -172,82 +225,125 @@ def matmul(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, bint tran
         restore_denormals(mode)
 
 
-def softmax_cross_entropy(double[::1] losses, real[:, ::1] logits, const int32_t[::1] targets, double scale) -> None:
+def packed_size(int64_t K, int64_t N, int64_t group, bint double) -> int:
+    """Numbers in a packed (K, N) matrix."""
+    return row.f64.packed_size(K, N, group) if double else row.f32.packed_size(K, N, group)
+
+
+def scratch_size(bint double) -> int:
+    """Numbers that `product_transposed` needs as scratch for each thread."""
+    return row.f64.scratch_size() if double else row.f32.scratch_size()
+
+
+def pack(real[::1] packed, const real[:, :] B, int64_t group, int64_t threads) -> None:
+    """Fill `packed` with B (K, N), of any strides, in the order products read it."""
+    cdef int64_t K = B.shape[0], N = B.shape[1]
+    cdef int64_t k_stride = B.strides[0] // sizeof(real), n_stride = B.strides[1] // sizeof(real)
+    with nogil:
+        if real is float:
+            fl_pack_f32(row.f32, threads, &packed[0], &B[0, 0], K, N, k_stride, n_stride, group)
+        else:
+            fl_pack_f64(row.f64, threads, &packed[0], &B[0, 0], K, N, k_stride, n_stride, group)
+
+
+def product(real[:, ::1] C, const real[:, ::1] A, const real[::1] packed, const real[::1] bias=None, int64_t group=0,
+            bint add=False, int64_t threads=1) -> None:
+    """C = A B, plus C itself with `add`, or else plus the bias; B (K, N) is packed."""
+    cdef fl_product product
+    if C.shape[0] == 0:
+        return
+    memset(&product, 0, sizeof(product))
+    product.C, product.A, product.packed = &C[0, 0], &A[0, 0], &packed[0]
+    if bias is not None:
+        product.bias = &bias[0]
+    product.M, product.K, product.N, product.group, product.add = C.shape[0], A.shape[1], C.shape[1], group, add
+    with nogil:
+        if real is float:
+            product.end = row.f32.panel_count(product.N, group)
+            fl_multiply_f32(row.f32, threads, &product)
+        else:
+            product.end = row.f64.panel_count(product.N, group)
+            fl_multiply_f64(row.f64, threads, &product)
+
+
+def product_transposed(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, real[::1] scratch, bint add=False,
+                       int64_t threads=1) -> None:
+    """C = A' B, plus C itself with `add`; scratch (threads * scratch_size(),)."""
+    cdef int64_t M = C.shape[0], K = A.shape[0], N = C.shape[1]
+    if M == 0 or N == 0:
+        return
+    if K == 0:
+        if not add:
+            C[:, :] = 0
+        return
+    with nogil:
+        if real is float:
+            fl_multiply_transposed_f32(row.f32, threads, &C[0, 0], &A[0, 0], &B[0, 0], &scratch[0], M, K, N, add)
+        else:
+            fl_multiply_transposed_f64(row.f64, threads, &C[0, 0], &A[0, 0], &B[0, 0], &scratch[0], M, K, N, add)
+
+
+def softmax_cross_entropy(double[::1] losses, real[:, ::1] logits, const int32_t[::1] targets, double scale,
+                          int64_t threads=1) -> None:
     """losses = -log softmax(logits)[target]; logits become the gradient of scale * sum(losses)."""
     cdef int64_t rows = logits.shape[0], V = logits.shape[1]
     if rows == 0:
         return
     with nogil:
         if real is float:
-            row.f32.softmax_cross_entropy(&losses[0], &logits[0, 0], &targets[0], scale, rows, V)
+            fl_cross_entropy_f32(row.f32, threads, &losses[0], &logits[0, 0], &targets[0], scale, rows, V)
         else:
-            row.f64.softmax_cross_entropy(&losses[0], &logits[0, 0], &targets[0], scale, rows, V)
+            fl_cross_entropy_f64(row.f64, threads, &losses[0], &logits[0, 0], &targets[0], scale, rows, V)
 
 
-def sgd(real[::1] parameters, real[::1] first_moment, const real[::1] gradients, double learning_rate, double beta1,
-        double gradient_scale) -> None:
-    """One step of gradient descent in place, with momentum where first_moment is an array and not None."""
+_OPTIMISERS = {"sgd": FL_SGD, "rmsprop": FL_RMSPROP, "adam": FL_ADAM}
+
+
+def optimise(str kind, real[::1] parameters, real[::1] first_moment, real[::1] second_moment, const real[::1] gradients,
+             double learning_rate, double gradient_scale, int64_t step, double beta1=0, double beta2=0, double epsilon=0,
+             double weight_decay=0, int64_t threads=1) -> None:
+    """One step of "sgd", "rmsprop" or "adam" in place; a moment that the optimiser has not is None."""
     cdef int64_t n = parameters.shape[0]
-    cdef real *moment = NULL if first_moment is None else &first_moment[0]
+    cdef int number = _OPTIMISERS[kind]
     cdef fl_update options
-    options.learning_rate, options.beta1, options.gradient_scale = learning_rate, beta1, gradient_scale
-    with nogil:
-        if real is float:
-            row.f32.sgd(&parameters[0], moment, &gradients[0], &options, n)
-        else:
-            row.f64.sgd(&parameters[0], moment, &gradients[0], &options, n)
-
-
-def rmsprop(real[::1] parameters, real[::1] second_moment, const real[::1] gradients, double learning_rate, double beta2,
-            double epsilon, double gradient_scale) -> None:
-    """One RMSProp step in place; gradients are multiplied by gradient_scale first."""
-    cdef int64_t n = parameters.shape[0]
-    cdef fl_update options
-    options.learning_rate, options.beta2, options.epsilon = learning_rate, beta2, epsilon
-    options.gradient_scale = gradient_scale
-    with nogil:
-        if real is float:
-            row.f32.rmsprop(&parameters[0], &second_moment[0], &gradients[0], &options, n)
-        else:
-            row.f64.rmsprop(&parameters[0], &second_moment[0], &gradients[0], &options, n)
-
-
-def adam(real[::1] parameters, real[::1] first_moment, real[::1] second_moment, const real[::1] gradients,
-         double learning_rate, double beta1, double beta2, double epsilon, double weight_decay, double gradient_scale,
-         int64_t step) -> None:
-    """One Adam step in place; gradients are multiplied by gradient_scale first."""
-    cdef int64_t n = parameters.shape[0]
-    cdef fl_update options
+    cdef real *first = NULL if first_moment is None else &first_moment[0]
+    cdef real *second = NULL if second_moment is None else &second_moment[0]
     options.learning_rate, options.beta1, options.beta2, options.epsilon = learning_rate, beta1, beta2, epsilon
     options.weight_decay, options.gradient_scale, options.step = weight_decay, gradient_scale, step
     with nogil:
         if real is float:
-            row.f32.adam(&parameters[0], &first_moment[0], &second_moment[0], &gradients[0], &options, n)
+            fl_optimise_f32(row.f32, threads, number, &parameters[0], first, second, &gradients[0], &options, n)
         else:
-            row.f64.adam(&parameters[0], &first_moment[0], &second_moment[0], &gradients[0], &options, n)
+            fl_optimise_f64(row.f64, threads, number, &parameters[0], first, second, &gradients[0], &options, n)
 
 
-def sum_of_squares(const real[::1] x) -> float:
-    """sum(x * x), NaN and Inf included."""
+def sum_of_squares(const real[::1] x, int64_t threads=1) -> float:
+    """sum(x * x), NaN and Inf included; the same to the bit for any number of threads."""
     cdef int64_t n = x.shape[0]
+    cdef double total
     if n == 0:
         return 0.0
-    if real is float:
-        return row.f32.sum_of_squares(&x[0], n)
-    else:
-        return row.f64.sum_of_squares(&x[0], n)
+    with nogil:
+        if real is float:
+            total = fl_squares_f32(row.f32, threads, &x[0], n)
+        else:
+            total = fl_squares_f64(row.f64, threads, &x[0], n)
+    return total
 
 
-def scatter_add(real[:, ::1] table, const real[:, ::1] rows, const int32_t[::1] tokens) -> None:
-    """table[tokens[r]] += rows[r] for every r."""
+def scatter_add(real[:, ::1] table, const real[:, ::1] rows, const int32_t[::1] tokens, int64_t threads=1) -> None:
+    """table[tokens[r]] += rows[r] for every r; without tokens (None) every row goes to the table's first."""
     cdef int64_t n = rows.shape[0], width = rows.shape[1]
     if n == 0:
         return
+    cdef const int32_t *places = NULL
+    if tokens is not None:
+        places = &tokens[0]
     with nogil:
         if real is float:
-            row.f32.scatter_add(&table[0, 0], &rows[0, 0], &tokens[0], n, width)
+            fl_scatter_f32(row.f32, threads, &table[0, 0], &rows[0, 0], places, n, width)
         else:
-            row.f64.scatter_add(&table[0, 0], &rows[0, 0], &tokens[0], n, width)
+            fl_scatter_f64(row.f64, threads, &table[0, 0], &rows[0, 0], places, n, width)
 
 
 def activate(real[::1] y, const real[::1] x, int kind) -> None:

@@ -1,29 +1,55 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The LSTM's time loops over packed rows, without the GIL.
+"""The LSTM's time loops over packed rows with products through BLAS, without the GIL.
 
 Rows are packed by step: the rows of step t are the first `batch_sizes[t]` sequences, longest first, and follow those
 of step t - 1 (a full batch is the case of equal sizes). State buffers hold B rows of initial state before them, so
 that the first step is no special case.
 """
 
-from fastlstm._core cimport flush_denormals, int64_t, multiply, real, restore_denormals, row
+from libc.string cimport memset
+
+from fastlstm._core cimport (
+    fl_backward_step, fl_forward_step, flush_denormals, int64_t, multiply, real, restore_denormals, row,
+)
 
 
 cdef void step_rows(real *gates, real *h, real *c, const real *h_prev, const real *c_prev, const real *weight_hh,
                     int64_t rows, int64_t H, int activation, int recurrent) noexcept nogil:
+    cdef fl_forward_step step
     multiply(gates, h_prev, weight_hh, rows, 4 * H, H, False, True, <real>1)
+    memset(&step, 0, sizeof(step))
+    step.gates, step.from_, step.c, step.h, step.c_prev = gates, gates, c, h, c_prev
+    step.rows, step.H, step.activation, step.recurrent = rows, H, activation, recurrent
     if real is float:
-        row.f32.lstm_forward(gates, c, h, c_prev, rows, H, activation, recurrent)
+        step.end = row.f32.panel_count(4 * H, H)
+        row.f32.lstm_forward(&step)
     else:
-        row.f64.lstm_forward(gates, c, h, c_prev, rows, H, activation, recurrent)
+        step.end = row.f64.panel_count(4 * H, H)
+        row.f64.lstm_forward(&step)
+
+
+cdef void step_rows_back(real *gates, real *dh, real *dc, const real *c, const real *c_prev, const real *dy,
+                         const real *weight_hh, int64_t rows, int64_t H, int activation, int recurrent) noexcept nogil:
+    cdef fl_backward_step step
+    memset(&step, 0, sizeof(step))
+    step.gates, step.dh, step.dc, step.c, step.c_prev, step.dy = gates, dh, dc, c, c_prev, dy
+    step.rows, step.H, step.activation, step.recurrent = rows, H, activation, recurrent
+    if real is float:
+        step.end = row.f32.panel_count(H, 0)
+        row.f32.lstm_backward(&step)
+    else:
+        step.end = row.f64.panel_count(H, 0)
+        row.f64.lstm_backward(&step)
+    multiply(dh, gates, weight_hh, rows, H, 4 * H, False, False, <real>0)
 
 
 def forward(real[:, ::1] gates, real[:, ::1] h, real[:, ::1] c, const real[:, ::1] weight_hh,
-            const int64_t[::1] batch_sizes, int activation, int recurrent) -> None:
+            const int64_t[::1] batch_sizes, bint keep, int activation, int recurrent) -> None:
     """Run all steps of one layer.
 
     gates (N, 4H): in, the input's part of the pre-activations; out, the activated gates i, f, g, o.
-    h, c (B + N, H): in, the first B rows are the initial state; out, the others are the states after each step.
+    h (B + N, H): in, the first B rows are the initial state; out, the others are the states after each step.
+    c: as h with `keep`, else (B, H): in, the initial state; out, the final one.
     """
     cdef int64_t T = batch_sizes.shape[0], H = weight_hh.shape[1], B = h.shape[0] - gates.shape[0]
     cdef int64_t t, rows, start = 0, previous = 0, current = B
@@ -34,8 +60,8 @@ def forward(real[:, ::1] gates, real[:, ::1] h, real[:, ::1] c, const real[:, ::
         mode = flush_denormals()
         for t in range(T):
             rows = batch_sizes[t]
-            step_rows(&gates[start, 0], &h[current, 0], &c[current, 0], &h[previous, 0], &c[previous, 0],
-                      &weight_hh[0, 0], rows, H, activation, recurrent)
+            step_rows(&gates[start, 0], &h[current, 0], &c[current if keep else 0, 0], &h[previous, 0],
+                      &c[previous if keep else 0, 0], &weight_hh[0, 0], rows, H, activation, recurrent)
             previous = current
             current += rows
             start += rows
@@ -61,13 +87,8 @@ def backward(real[:, ::1] gates, real[:, ::1] dh, real[:, ::1] dc, const real[:,
             rows = batch_sizes[t]
             start -= rows
             previous = B + start - batch_sizes[t - 1] if t else 0
-            if real is float:
-                row.f32.lstm_backward(&gates[start, 0], &dc[0, 0], &c[B + start, 0], &c[previous, 0], &dh[0, 0],
-                                      &dy[start, 0], rows, H, activation, recurrent)
-            else:
-                row.f64.lstm_backward(&gates[start, 0], &dc[0, 0], &c[B + start, 0], &c[previous, 0], &dh[0, 0],
-                                      &dy[start, 0], rows, H, activation, recurrent)
-            multiply(&dh[0, 0], &gates[start, 0], &weight_hh[0, 0], rows, H, 4 * H, False, False, <real>0)
+            step_rows_back(&gates[start, 0], &dh[0, 0], &dc[0, 0], &c[B + start, 0], &c[previous, 0], &dy[start, 0],
+                           &weight_hh[0, 0], rows, H, activation, recurrent)
         restore_denormals(mode)
 
 

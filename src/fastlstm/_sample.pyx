@@ -4,10 +4,12 @@
 from libc.math cimport exp, isfinite
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport qsort
-from libc.string cimport memcpy
+from libc.string cimport memset
 
-from fastlstm._core cimport FL_SIGMOID, FL_TANH, flush_denormals, multiply, real, restore_denormals
-from fastlstm._lstm cimport step_rows
+from fastlstm._core cimport (
+    barrier_wait, fl_barrier, fl_product, fl_stack, real, row, run_together, stack_part,
+)
+from fastlstm._native cimport Steps
 
 import numpy as np
 
@@ -68,46 +70,91 @@ cdef int64_t choose(Candidate *candidates, const real *logits, int64_t V, int64_
     return best  # the sum was rounded up
 
 
-def generate(int32_t[:, :] symbols, const double[:, :] uniforms, real[:, :, ::1] h, real[:, :, ::1] c,
-             const real[:, ::1] table, const real[:, :, ::1] weight_ih, const real[:, ::1] bias,
-             const real[:, :, ::1] weight_hh, const real[:, ::1] output_weight, const real[::1] output_bias,
-             int64_t never, double temperature, int64_t top_k, double top_p) -> int:
+cdef struct Writing:
+    # What the threads that write texts together share. `real` is in a step's `real64`.
+    fl_stack *stack
+    fl_product product        # of the last layer's outputs with the output weights: the logits (B, V)
+    fl_barrier barrier
+    Candidate *candidates     # (V,)
+    int32_t *tokens           # (B,) the symbols chosen last
+    int32_t *symbols          # (B, n) by strides in numbers
+    const double *uniforms    # (n, B) likewise
+    int64_t symbols_row, symbols_step, uniforms_step, uniforms_row
+    int64_t n, never, top_k, done
+    double temperature, top_p
+    bint failed
+
+
+cdef bint choose_all(Writing *w, const real *logits) noexcept nogil:
+    """Choose a symbol for each text; whether all logits were finite."""
+    cdef int64_t b, symbol
+    for b in range(w.stack.B):
+        symbol = choose(w.candidates, logits + b * w.product.N, w.product.N, w.never, w.temperature, w.top_k, w.top_p,
+                        w.uniforms[w.done * w.uniforms_step + b * w.uniforms_row])
+        if symbol < 0:
+            return False
+        w.tokens[b] = <int32_t>symbol
+        w.symbols[b * w.symbols_row + w.done * w.symbols_step] = <int32_t>symbol
+    return True
+
+
+cdef void write(void *context, int64_t index, int64_t count) noexcept nogil:
+    """One thread's part: its columns of the logits and its units of the layers; the first one chooses."""
+    cdef Writing *w = <Writing *>context
+    cdef fl_stack *stack = w.stack
+    cdef fl_product product = w.product
+    cdef int64_t last_h
+    cdef int64_t panels = product.end, state = stack.L * stack.B * stack.H, last = (stack.L - 1) * stack.B * stack.H
+    product.begin, product.end = panels * index // count, panels * (index + 1) // count
+    while True:
+        last_h = ((stack.turn % 2) * state + last) * (8 if stack.real64 else 4)
+        product.A = <char *>stack.h + last_h
+        if stack.real64:
+            row.f64.product(&product)
+        else:
+            row.f32.product(&product)
+        barrier_wait(&w.barrier, count)
+        if index == 0:
+            if stack.real64:
+                w.failed = not choose_all(w, <double *>product.C)
+            else:
+                w.failed = not choose_all(w, <float *>product.C)
+        barrier_wait(&w.barrier, count)
+        if w.failed:
+            return
+        stack_part(stack, index, count)
+        if index == 0:
+            stack.turn += 1
+            w.done += 1
+        barrier_wait(&w.barrier, count)
+        if w.done == w.n:
+            return
+
+
+def generate(int32_t[:, :] symbols, const double[:, :] uniforms, Steps steps, const real[::1] output_weight,
+             const real[::1] output_bias, int64_t never, double temperature, int64_t top_k, double top_p) -> int:
     """Fill `symbols` (B, n), a text a row, drawing with `uniforms` (n, B); the symbol `never` (-1: none) is left out.
 
-    The state h, c (L, B, H) is that after the symbol before the first, and in the end that after the last one. Returns n, or
-    the place at which a logit is NaN or infinite.
+    The states of `steps` are those after the symbol before the first, and in the end those after the last one.
+    output_weight is packed from (H, V). Returns n, or the place at which a logit is NaN or infinite.
     """
-    cdef int64_t V = output_weight.shape[0], H = output_weight.shape[1], L = weight_hh.shape[0]
-    cdef int64_t B = symbols.shape[0], n = 0, end = symbols.shape[1], k, b, symbol = 0
-    cdef size_t gate_bytes = 4 * H * sizeof(real)
-    cdef unsigned int mode
-    if B == 0:
-        return end
-    dtype = np.float32 if real is float else np.float64
-    cdef real[:, ::1] gates = np.empty((B, 4 * H), dtype), logits = np.empty((B, V), dtype)
+    cdef int64_t V = output_bias.shape[0], B = symbols.shape[0]
+    cdef Writing w
+    if symbols.shape[0] == 0 or symbols.shape[1] == 0:
+        return symbols.shape[1]
+    cdef real[:, ::1] logits = np.empty((B, V), steps.h.dtype)
     cdef char[::1] candidates = np.empty(V * sizeof(Candidate), np.int8)
+    cdef int32_t[::1] tokens = np.empty(B, np.int32)
+    memset(&w, 0, sizeof(w))
+    w.stack = &steps.stack
+    w.stack.row, w.stack.tokens, w.stack.barrier = row, &tokens[0], &w.barrier
+    w.product.C, w.product.packed, w.product.bias = &logits[0, 0], &output_weight[0], &output_bias[0]
+    w.product.M, w.product.K, w.product.N = B, w.stack.H, V
+    w.product.end = row.f32.panel_count(V, 0) if real is float else row.f64.panel_count(V, 0)
+    w.candidates, w.tokens = <Candidate *>&candidates[0], &tokens[0]
+    w.symbols, w.symbols_row, w.symbols_step = &symbols[0, 0], symbols.strides[0] // 4, symbols.strides[1] // 4
+    w.uniforms, w.uniforms_step, w.uniforms_row = &uniforms[0, 0], uniforms.strides[0] // 8, uniforms.strides[1] // 8
+    w.n, w.never, w.temperature, w.top_k, w.top_p = symbols.shape[1], never, temperature, top_k, top_p
     with nogil:
-        mode = flush_denormals()
-        while n < end:
-            for b in range(B):
-                memcpy(&logits[b, 0], &output_bias[0], V * sizeof(real))
-            multiply(&logits[0, 0], &h[L - 1, 0, 0], &output_weight[0, 0], B, V, H, False, True, <real>1)
-            for b in range(B):
-                symbol = choose(<Candidate *>&candidates[0], &logits[b, 0], V, never, temperature, top_k, top_p,
-                                uniforms[n, b])
-                if symbol < 0:
-                    break
-                symbols[b, n] = <int32_t>symbol
-                memcpy(&gates[b, 0], &table[symbol, 0], gate_bytes)
-            if symbol < 0:
-                break
-            for k in range(L):
-                if k:
-                    for b in range(B):
-                        memcpy(&gates[b, 0], &bias[k - 1, 0], gate_bytes)
-                    multiply(&gates[0, 0], &h[k - 1, 0, 0], &weight_ih[k - 1, 0, 0], B, 4 * H, H, False, True, <real>1)
-                step_rows(&gates[0, 0], &h[k, 0, 0], &c[k, 0, 0], &h[k, 0, 0], &c[k, 0, 0], &weight_hh[k, 0, 0], B, H,
-                          FL_TANH, FL_SIGMOID)
-            n += 1
-        restore_denormals(mode)
-    return n
+        run_together(write, &w, steps.threads)
+    return w.done

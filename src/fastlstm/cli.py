@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal of few characters gets the others as escapes
     arguments = parser().parse_args(argv)
     try:
-        fastlstm.set_engine(getattr(arguments, "engine", "blas"))
+        fastlstm.set_engine(getattr(arguments, "engine", None))
         COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:

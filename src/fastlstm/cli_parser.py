@@ -112,7 +112,7 @@ def parser() -> Parser:
     for command in (train, sample):
         command.add_argument("--seed", type=int, help="same seed, same result (default: a new one)")
     for command in (demo, train, sample, evaluate, surprisal):
-        command.add_argument("--engine", choices=ENGINES, default="blas", help="what computes")
+        command.add_argument("--engine", choices=ENGINES, help="what computes")
     for command in (demo, train):
         command.add_argument("--threads", type=int, help="threads; without it, one for each processor")
     for command in (demo, train, plot, sample, evaluate, surprisal, info):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ def parameter_shapes(I: int, H: int, L: int, bias: bool = True) -> dict[str, tup
 class Tape:
     """What one `LSTM.forward` kept for its `backward`; it serves once."""
 
-    def __init__(self, stack: LSTM, engine: ModuleType, saved: Any, x_shape: tuple[int, ...]) -> None:
+    def __init__(self, stack: LSTM, engine: Any, saved: Any, x_shape: tuple[int, ...]) -> None:
         self.stack, self.engine, self.x_shape = stack, engine, x_shape
         self._version = stack.version
         self._saved = saved
@@ -106,6 +105,11 @@ class LSTM:
     def parameters(self) -> Mapping[str, np.ndarray]:
         """Read-only arrays by PyTorch's names: `weight_ih_l0` (4H, I), `weight_hh_l0` (4H, H), `bias_ih_l0` (4H,), …"""
         return self._parameters.public
+
+    @property
+    def store(self) -> Parameters:
+        """The parameters as the library's own code takes them."""
+        return self._parameters
 
     @property
     def version(self) -> int:
@@ -271,9 +275,7 @@ class Stream:
 
     def __init__(self, rnn: LSTM, batch_size: int) -> None:
         self._rnn, self._B = rnn, batch_size
-        shape = (rnn.num_layers, batch_size, rnn.hidden_size)
-        self._h, self._c = np.zeros(shape, rnn.dtype), np.zeros(shape, rnn.dtype)
-        self._stepper = current_engine().Stepper(rnn, batch_size)
+        self._stepper = current_engine().stepper(rnn, batch_size)
 
     def step(self, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         """Advance by one step.
@@ -286,6 +288,11 @@ class Stream:
             The output of the last layer (B, H).
         """
         rnn = self._rnn
+        if out is not None:
+            _check.out("out", out, (self._B, rnn.hidden_size), rnn.dtype)
+        y = self._stepper.try_step(x, out)
+        if y is not None:
+            return y
         x = _check.any_array("x", x)
         if x.ndim == 1 and x.dtype.kind in "iu":
             x = _check.tokens("x", x, 1, rnn.input_size)
@@ -293,23 +300,19 @@ class Stream:
                 raise ValueError(f"x must have shape ({self._B},), got ({len(x)},)")
         else:
             x = _check.array("x", x, (self._B, rnn.input_size), rnn.dtype)
-        if out is None:
-            out = np.empty((self._B, rnn.hidden_size), rnn.dtype)
-        else:
-            _check.out("out", out, (self._B, rnn.hidden_size), rnn.dtype)
-        self._stepper.step(x, self._h, self._c, out)
-        return out
+        return self._stepper.step(x, out)
 
     @property
     def state(self) -> State:
         """Copies of (h, c), each (L, B, H); assign a pair to continue from it."""
-        return self._h.copy(), self._c.copy()
+        h, c = self._stepper.state
+        return h.copy(), c.copy()
 
     @state.setter
     def state(self, state: tuple[ArrayLike, ArrayLike]) -> None:
-        self._h[...], self._c[...] = self._rnn._check_state(("h0", "c0"), state, self._B)
+        h, c = self._rnn._check_state(("h0", "c0"), state, self._B)
+        self._stepper.state = h.copy(), c.copy()
 
     def reset(self) -> None:
         """Back to the zero state."""
-        self._h.fill(0)
-        self._c.fill(0)
+        self.state = None

@@ -4,14 +4,19 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastlstm import _check, _core, init
+from fastlstm._native import Steps
 from fastlstm.engines import Workspace, current_engine
-from fastlstm.engines.blas import affine, bias_of, one_blas_thread, token_table
+from fastlstm.engines.native import ENGINE as NATIVE
+from fastlstm.engines.native import packed
 from fastlstm.layers import LSTM, State, parameter_shapes
 from fastlstm.parameters import Parameters
+from fastlstm.threads import threads_for
 
 # Logits are computed, turned into gradients and used up in blocks of about this many elements: few enough to stay in the
 # cache, and of 10,000 words still enough rows that their product with the output weights is fast.
 LOGIT_BLOCK = 1 << 20
+# Floating-point operations that an exponential is worth, for choosing threads.
+EXPONENTIAL_WORK = 20
 
 
 def network_shapes(V: int, H: int, L: int, E: int | None, tied: bool) -> dict[str, tuple[int, ...]]:
@@ -56,26 +61,27 @@ class LanguageNetwork:
         elif embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.lstm.bind(self.parameters.section("lstm."))
-        self._generator_weights: tuple[int, dict[str, np.ndarray]] = (-1, {})  # and the version they were made of
 
     def zero_state(self, B: int) -> State:
         """(h, c), each (L, B, H), all zero."""
         shape = (self.lstm.num_layers, B, self.lstm.hidden_size)
         return np.zeros(shape, self.dtype), np.zeros(shape, self.dtype)
 
-    def _input(self, tokens: np.ndarray) -> np.ndarray:
-        return self.parameters.arrays["embedding.weight"][tokens] if self.embedding else tokens
+    @property
+    def _vectors(self) -> np.ndarray | None:
+        return self.parameters.arrays["embedding.weight"] if self.embedding else None
 
     def advance(self, tokens: np.ndarray, state: State, lengths: np.ndarray | None = None) -> tuple[np.ndarray, State]:
         """The last layer's outputs (T, B, H) for tokens (T, B), and the state after them or after `lengths` (B,) of them."""
-        y, h, c, _ = current_engine().forward(self.lstm, self._input(tokens), *state, lengths, None, keep=False)
+        y, h, c, _ = current_engine().forward(
+            self.lstm, tokens, *state, lengths, None, keep=False, embedding=self._vectors
+        )
         return y, (h, c)
 
     def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
         """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""
         logits = np.empty((len(h), self.V), self.dtype)
-        with one_blas_thread:
-            affine(logits, h, self.parameters.arrays[self.output], self.parameters.arrays["output.bias"])
+        current_engine().affine(logits, h, self.parameters, self.output, self.parameters.arrays["output.bias"])
         if never is not None:
             logits[:, never] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
@@ -106,20 +112,19 @@ class LanguageNetwork:
             The sum of the losses in nats, and the state after the window.
         """
         engine, lstm = current_engine(), self.lstm
-        x = self._input(tokens)
         masks = lstm.dropout_masks(*tokens.shape, dropout_seed)
-        y, h, c, saved = engine.forward(lstm, x, *state, None, masks, keep=True, workspace=workspace)
-        losses, dy = self._head(y.reshape(-1, lstm.hidden_size), targets.ravel(), scale, gradients.arrays, workspace)
-        nothing = np.zeros_like(h)
-        dx, _, _ = engine.backward(
-            lstm, saved, dy.reshape(y.shape), nothing, nothing, gradients.section("lstm.").arrays,
-            want_dx=self.embedding is not None,
+        y, h, c, saved = engine.forward(
+            lstm, tokens, *state, None, masks, keep=True, workspace=workspace, embedding=self._vectors
         )
-        if self.embedding:
-            d_embedding = gradients.arrays["embedding.weight"]
-            if self.output != "embedding.weight":  # else the output layer's part is in it
-                d_embedding.fill(0)
-            _core.scatter_add(d_embedding, dx.reshape(-1, self.embedding), tokens.ravel())
+        losses, dy = self._head(y.reshape(-1, lstm.hidden_size), targets.ravel(), scale, gradients.arrays, workspace)
+        d_embedding = gradients.arrays["embedding.weight"] if self.embedding else None
+        if self.embedding and self.output != "embedding.weight":  # else the output layer's part is in it
+            d_embedding.fill(0)
+        nothing = np.zeros_like(h)
+        engine.backward(
+            lstm, saved, dy.reshape(y.shape), nothing, nothing, gradients.section("lstm.").arrays, want_dx=False,
+            d_embedding=d_embedding,
+        )
         return float(losses.sum()), (h, c)
 
     def _head(
@@ -127,51 +132,30 @@ class LanguageNetwork:
         workspace: Workspace,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Losses (N,) of rows (N, H); with `gradients`, fills the output layer's and returns that of the rows."""
-        weight, bias = self.parameters.arrays[self.output], self.parameters.arrays["output.bias"]
+        engine, bias = current_engine(), self.parameters.arrays["output.bias"]
         losses = np.empty(len(rows))
         d_rows = None
         if gradients is not None:
-            d_rows = workspace.empty("d_rows of the head", rows.shape, self.dtype)
+            d_rows = workspace.empty("d_rows", rows.shape, self.dtype)
             d_weight, d_bias = gradients[self.output], gradients["output.bias"]
-            d_weight.fill(0)
             d_bias.fill(0)
         size = max(1, LOGIT_BLOCK // self.V)
-        with one_blas_thread:
-            for start in range(0, len(rows), size):
-                block = slice(start, start + size)
-                logits = workspace.empty("logits", (len(rows[block]), self.V), self.dtype)
-                affine(logits, rows[block], weight, bias)
-                _core.softmax_cross_entropy(losses[block], logits, targets[block], scale)
-                if gradients is not None:
-                    _core.matmul(d_weight, logits, rows[block], transpose_a=True, beta=1)
-                    d_bias += logits.sum(axis=0)
-                    _core.matmul(d_rows[block], logits, weight)
+        for start in range(0, len(rows), size):
+            block = slice(start, start + size)
+            logits = workspace.empty("logits", (len(rows[block]), self.V), self.dtype)
+            engine.affine(logits, rows[block], self.parameters, self.output, bias)
+            threads = threads_for(EXPONENTIAL_WORK * logits.size)
+            _core.softmax_cross_entropy(losses[block], logits, targets[block], scale, threads)
+            if gradients is not None:
+                engine.outer(d_weight, logits, rows[block], workspace, add=start > 0)
+                _core.scatter_add(d_bias[None], logits, None, threads)
+                engine.back_affine(d_rows[block], logits, self.parameters, self.output)
         return losses, d_rows
 
-    def generator_weights(self) -> dict[str, np.ndarray]:
-        """The arrays of the sampling loop (`_sample.generate`): layer 0's input as a table, the other layers stacked."""
-        version, weights = self._generator_weights
-        if version != self.parameters.version:
-            version = self.parameters.version
-            weights = self._make_generator_weights()
-            self._generator_weights = version, weights
-        return weights
-
-    def _make_generator_weights(self) -> dict[str, np.ndarray]:
-        lstm, parameters = self.lstm, self.parameters.arrays
-        if self.embedding:
-            table = np.empty((self.V, 4 * lstm.hidden_size), self.dtype)
-            with one_blas_thread:
-                affine(table, parameters["embedding.weight"], parameters["lstm.weight_ih_l0"], bias_of(lstm, 0))
-        else:
-            table = token_table(lstm)
-        upper = range(1, lstm.num_layers)
-        H = lstm.hidden_size
-        return {
-            "table": table,
-            "weight_ih": np.array([parameters[f"lstm.weight_ih_l{k}"] for k in upper], self.dtype).reshape(-1, 4 * H, H),
-            "bias": np.array([bias_of(lstm, k) for k in upper], self.dtype).reshape(-1, 4 * H),
-            "weight_hh": np.stack([parameters[f"lstm.weight_hh_l{k}"] for k in range(lstm.num_layers)]),
-            "output_weight": parameters[self.output],
-            "output_bias": parameters["output.bias"],
-        }
+    def writer(self, state: State) -> tuple[Steps, np.ndarray, np.ndarray]:
+        """What the sampling loop (`_sample.generate`) goes on with from a state: the stack, the output layer's weights."""
+        table = self.parameters.derived("table", lambda _: NATIVE.token_table(self.lstm, self._vectors))
+        steps = NATIVE.steps(self.lstm, state[0].shape[1], table)
+        for own, given in zip(steps.state, state, strict=True):
+            own[...] = given
+        return steps, packed(self.parameters, self.output), self.parameters.arrays["output.bias"]

@@ -7,6 +7,10 @@ import numpy as np
 
 from fastlstm import _core
 from fastlstm.parameters import Parameters
+from fastlstm.threads import threads_for
+
+# Floating-point operations that reading and writing a number is worth, for choosing threads.
+NUMBER_WORK = 20
 
 
 class Optimizer(ABC):
@@ -28,12 +32,14 @@ class Optimizer(ABC):
         """Move the parameters by one step against `gradients` multiplied by `gradient_scale`."""
         self.steps += 1
         moments = [moment.flat for moment in self.moments.values()]
-        self._update(self._parameters.flat, moments, gradients.flat, learning_rate, gradient_scale)
+        threads = threads_for(NUMBER_WORK * gradients.flat.size)
+        self._update(self._parameters.flat, moments, gradients.flat, learning_rate, gradient_scale, threads)
         self._parameters.touch()
 
     @abstractmethod
     def _update(
-        self, parameters: np.ndarray, moments: list[np.ndarray], gradients: np.ndarray, learning_rate: float, scale: float
+        self, parameters: np.ndarray, moments: list[np.ndarray], gradients: np.ndarray, learning_rate: float, scale: float,
+        threads: int,
     ) -> None:
         """One step over the vectors, in place."""
 
@@ -43,8 +49,8 @@ class SGD(Optimizer):
 
     name = "sgd"
 
-    def _update(self, parameters, moments, gradients, learning_rate, scale) -> None:
-        _core.sgd(parameters, None, gradients, learning_rate, 0.0, scale)
+    def _update(self, parameters, moments, gradients, learning_rate, scale, threads) -> None:
+        _core.optimise("sgd", parameters, None, None, gradients, learning_rate, scale, self.steps, threads=threads)
 
 
 class Momentum(Optimizer):
@@ -53,8 +59,10 @@ class Momentum(Optimizer):
     name = "momentum"
     moment_names = ("first_moment",)
 
-    def _update(self, parameters, moments, gradients, learning_rate, scale) -> None:
-        _core.sgd(parameters, *moments, gradients, learning_rate, 0.9, scale)
+    def _update(self, parameters, moments, gradients, learning_rate, scale, threads) -> None:
+        _core.optimise(
+            "sgd", parameters, *moments, None, gradients, learning_rate, scale, self.steps, beta1=0.9, threads=threads
+        )
 
 
 class RMSProp(Optimizer):
@@ -63,8 +71,11 @@ class RMSProp(Optimizer):
     name = "rmsprop"
     moment_names = ("second_moment",)
 
-    def _update(self, parameters, moments, gradients, learning_rate, scale) -> None:
-        _core.rmsprop(parameters, *moments, gradients, learning_rate, 0.99, 1e-8, scale)
+    def _update(self, parameters, moments, gradients, learning_rate, scale, threads) -> None:
+        _core.optimise(
+            "rmsprop", parameters, None, *moments, gradients, learning_rate, scale, self.steps, beta2=0.99, epsilon=1e-8,
+            threads=threads,
+        )
 
 
 class Adam(Optimizer):
@@ -77,9 +88,10 @@ class Adam(Optimizer):
     moment_names = ("first_moment", "second_moment")
     weight_decay = 0.0
 
-    def _update(self, parameters, moments, gradients, learning_rate, scale) -> None:
-        _core.adam(
-            parameters, *moments, gradients, learning_rate, 0.9, 0.999, 1e-8, self.weight_decay, scale, self.steps
+    def _update(self, parameters, moments, gradients, learning_rate, scale, threads) -> None:
+        _core.optimise(
+            "adam", parameters, *moments, gradients, learning_rate, scale, self.steps, beta1=0.9, beta2=0.999,
+            epsilon=1e-8, weight_decay=self.weight_decay, threads=threads,
         )
 
 
@@ -95,7 +107,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Mome
 
 def gradient_norm(gradients: Parameters) -> float:
     """Euclidean norm of all gradients together; FloatingPointError names the first array that is not finite."""
-    norm = sqrt(_core.sum_of_squares(gradients.flat))
+    norm = sqrt(_core.sum_of_squares(gradients.flat, threads_for(NUMBER_WORK * gradients.flat.size)))
     if isfinite(norm):
         return norm
     for name, array in gradients:

@@ -1,8 +1,9 @@
 """Named parameter arrays laid out one after another in one vector, so that an optimiser step is one pass."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from math import prod
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ class Parameters:
     """Arrays by name over one contiguous vector.
 
     `flat` is the vector, `arrays` the writable views into it (for the library's own code), `public` the same views
-    read-only. `version` grows with every change announced by `touch`; caches derived from the values compare it.
+    read-only. `version` grows with every change announced by `touch`; what is `derived` from the values is made anew.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> None:
@@ -23,7 +24,7 @@ class Parameters:
         for name, shape in shapes.items():
             self.arrays[name] = self.flat[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
-        self._change_count = [0]  # in a list, to be shared with sections
+        self.changes = [0]  # their count, in a list to be shared with sections
         self._publish()
 
     def _publish(self) -> None:
@@ -31,12 +32,13 @@ class Parameters:
         for view in views.values():
             view.flags.writeable = False
         self.public: Mapping[str, np.ndarray] = MappingProxyType(views)
+        self._derived: dict[Hashable, tuple[int, Any]] = {}
 
     def section(self, prefix: str) -> "Parameters":
         """The parameters whose names start with `prefix`, under the rest of their names; memory and version are shared."""
         part = object.__new__(Parameters)
         part.arrays = {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
-        part._change_count = self._change_count
+        part.changes = self.changes
         part._publish()
         return part
 
@@ -47,11 +49,22 @@ class Parameters:
     @property
     def version(self) -> int:
         """How often the values have changed."""
-        return self._change_count[0]
+        return self.changes[0]
 
     def touch(self) -> None:
         """Announce that values have changed."""
-        self._change_count[0] += 1
+        self.changes[0] += 1
+
+    def derived(self, key: Hashable, make: Callable[[Any], Any]) -> Any:
+        """What `make` makes of the present values, kept under `key` until they change.
+
+        make receives what it made of the values before (None the first time), whose memory it may use again.
+        """
+        version, value = self._derived.get(key, (-1, None))
+        if version != self.version:
+            version, value = self.version, make(value)
+            self._derived[key] = version, value
+        return value
 
     def load(self, values: Mapping[str, object]) -> None:
         """Copy all arrays from `values`, strict about names, shapes and leftovers; on any error nothing changes."""

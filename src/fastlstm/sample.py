@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastlstm import _check, _sample
-from fastlstm.engines.blas import one_blas_thread
 from fastlstm.text import as_text
 
 if TYPE_CHECKING:
@@ -62,7 +61,6 @@ class Generator:
         # A stop text may begin or end inside a word, but all its characters must be ones that can be written.
         if self._stop and vocabulary.kind == "characters" and vocabulary.unknown in vocabulary.encode(self._stop):
             raise ValueError(f"stop holds a character the model does not know: {stop!r}")
-        self._weights = network.generator_weights()
         self._fresh = np.array([not prompt for prompt in prompts], bool)
         _, (self._h, self._c) = read(network, [vocabulary.encode(prompt) for prompt in prompts])
 
@@ -109,15 +107,17 @@ class Generator:
         part = symbols if every else symbols[rows]
         h, c = (self._h, self._c) if every else (state.compress(rows, axis=1) for state in (self._h, self._c))
         unknown = self._vocabulary.unknown
-        with one_blas_thread:
-            done = _sample.generate(
-                part, uniforms if every else uniforms[:, rows], h, c, **self._weights,
-                never=-1 if unknown is None else unknown, temperature=self._temperature, top_k=self._top_k,
-                top_p=self._top_p,
-            )
+        steps, weight, bias = self._network.writer((h, c))
+        done = _sample.generate(
+            part, uniforms if every else uniforms[:, rows], steps, weight, bias,
+            never=-1 if unknown is None else unknown, temperature=self._temperature, top_k=self._top_k, top_p=self._top_p,
+        )
         if done < part.shape[1]:
             raise FloatingPointError(f"the network's output is NaN or infinite after {before + done} symbols")
-        if not every:
+        h, c = steps.state
+        if every:
+            self._h, self._c = h, c
+        else:
             symbols[rows], self._h[:, rows], self._c[:, rows] = part, h, c
 
 

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +12,17 @@ from fastlstm import _check
 FILE_SYSTEM = Path("/")  # below it lie proc/self/cgroup and sys/fs/cgroup; tests put others in their place
 
 _threads: int | None = None
+_held: ContextVar[int | None] = ContextVar("fastlstm_threads", default=None)
+
+
+@contextmanager
+def held_threads(n: int) -> Iterator[None]:
+    """Use `n` threads in a `with` block, in this thread or task only."""
+    token = _held.set(n)
+    try:
+        yield
+    finally:
+        _held.reset(token)
 
 
 def available_cpus() -> int:
@@ -68,6 +81,8 @@ def set_threads(n: int | None) -> None:
 
 def get_threads() -> int:
     """The number of threads in use."""
+    if (held := _held.get()) is not None:
+        return held
     if _threads is not None:
         return _threads
     asked = os.environ.get("FASTLSTM_NUM_THREADS")
@@ -76,3 +91,12 @@ def get_threads() -> int:
     if not asked.isdecimal() or int(asked) < 1:
         raise ValueError(f"FASTLSTM_NUM_THREADS must be a whole number of at least 1, got {asked!r}")
     return int(asked)
+
+
+# Floating-point operations that are worth a thread of their own: some five microseconds of them.
+LEAST_WORK = 1e6
+
+
+def threads_for(work: float) -> int:
+    """How many threads to use for so many floating-point operations."""
+    return 1 if work < 2 * LEAST_WORK else min(get_threads(), int(work / LEAST_WORK))

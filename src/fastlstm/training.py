@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import copy_context
 from math import isfinite, log
 from typing import Any
 
@@ -13,17 +12,13 @@ import numpy as np
 
 from fastlstm.corpus import Windows
 from fastlstm.engines import Workspace
-from fastlstm.engines.blas import one_blas_thread
-from fastlstm.layers import State
 from fastlstm.network import LanguageNetwork
 from fastlstm.optim import Optimizer, clip
-from fastlstm.parameters import Parameters
 from fastlstm.session import Options, Position
+from fastlstm.threads import held_threads
 
 # Steps of text evaluated at once.
 EVALUATION_WINDOW = 1024
-# Floating-point operations of a window that are worth a thread of their own: about two milliseconds.
-LEAST_WORK = 2e8
 
 
 def bits(nats: float) -> float:
@@ -42,65 +37,13 @@ def losses(network: LanguageNetwork, ids: np.ndarray) -> Iterator[np.ndarray]:
     state = network.zero_state(1)
     for start in range(0, len(ids) - 1, EVALUATION_WINDOW):
         part = np.ascontiguousarray(ids[start : start + EVALUATION_WINDOW + 1], np.int32)[:, None]
-        with one_blas_thread:
-            found, state = network.losses(part[:-1], part[1:], state)
+        found, state = network.losses(part[:-1], part[1:], state)
         yield found[:, 0]
 
 
 def evaluate(network: LanguageNetwork, ids: np.ndarray) -> float:
     """Mean of `losses`."""
     return sum(float(part.sum()) for part in losses(network, ids)) / (len(ids) - 1)
-
-
-class GradientWorkers:
-    """Computes a window's gradients on several threads, each with its own slice of the batch through all time steps.
-
-    Fewer threads than asked for where a window of T steps and B streams is too little work for them.
-    """
-
-    def __init__(self, network: LanguageNetwork, T: int, B: int, threads: int) -> None:
-        self._network = network
-        work = 6 * T * B * network.parameters.flat.size
-        parts = np.array_split(np.arange(B), min(threads, B, max(1, int(work / LEAST_WORK))))
-        self._slices = [slice(part[0], part[-1] + 1) for part in parts]
-        self._gradients: list[Parameters] = [network.parameters.zeros_like() for _ in parts]
-        self._workspaces = [Workspace() for _ in parts]
-        self._pool = None
-        if len(parts) > 1:
-            from concurrent.futures import ThreadPoolExecutor  # not needed at import
-
-            self._pool = ThreadPoolExecutor(len(parts))
-
-    def __enter__(self) -> "GradientWorkers":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool:
-            self._pool.shutdown()
-
-    def window(
-        self, tokens: np.ndarray, targets: np.ndarray, state: State, seed: tuple[int, int]
-    ) -> tuple[float, State, Parameters]:
-        """Sum of losses, state after the window, and the gradients of the mean loss."""
-
-        def work(k: int) -> tuple[float, State]:
-            part = self._slices[k]
-            return self._network.gradients(
-                np.ascontiguousarray(tokens[:, part]), np.ascontiguousarray(targets[:, part]),
-                tuple(np.ascontiguousarray(s[:, part]) for s in state), 1 / tokens.size, self._gradients[k],
-                np.random.SeedSequence((*seed, k)), self._workspaces[k],
-            )
-
-        if self._pool is None:
-            loss, state = work(0)
-            return loss, state, self._gradients[0]
-        jobs = [self._pool.submit(copy_context().run, work, k) for k in range(len(self._slices))]
-        results = [job.result() for job in jobs]
-        total = self._gradients[0]
-        for other in self._gradients[1:]:
-            total.flat += other.flat
-        h, c = (np.concatenate(parts, axis=1) for parts in zip(*(after for _, after in results), strict=True))
-        return sum(loss for loss, _ in results), (h, c), total
 
 
 class Interruptible:
@@ -166,6 +109,7 @@ class Trainer:
         self.held_out, self._seed, self._max_seconds = held_out, seed, max_seconds
         self._on_window, self._on_epoch = on_window, on_epoch
         self.windows = windows
+        self._gradients, self._workspace = network.parameters.zeros_like(), Workspace()
 
     def run(self) -> list[dict[str, Any]]:
         """Train; returns the records of the epochs finished here."""
@@ -176,25 +120,28 @@ class Trainer:
             position.seconds = seconds_before + time.monotonic() - began
             return self._max_seconds is not None and time.monotonic() - began >= self._max_seconds
 
-        workers = GradientWorkers(self.network, options.seq_length, options.batch_size, options.threads)
-        with Interruptible() as interruptible, one_blas_thread, workers:
+        with Interruptible() as interruptible, held_threads(options.threads):
             while position.epoch < options.epochs and not (self._patience_is_over() or out_of_time()):
                 epoch_began, symbols_before, rate = time.monotonic(), position.symbols, self.learning_rate
                 while position.window < len(self.windows) and not out_of_time():
                     with interruptible.whole():
-                        self._window(workers, rate)
+                        self._window(rate)
                 if position.symbols:
                     speed = (position.symbols - symbols_before) / max(time.monotonic() - epoch_began, 1e-9)
                     self._end_epoch(speed)
         return [record for record in position.history if record["epoch"] > first_epoch]
 
-    def _window(self, workers: GradientWorkers, learning_rate: float) -> None:
+    def _window(self, learning_rate: float) -> None:
         position, options = self.position, self.options
         tokens, targets = self.windows[position.window]
         state = position.state or self.network.zero_state(options.batch_size)
         place = f"epoch {position.epoch + 1}, window {position.window}"
         with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
-            loss, state, gradients = workers.window(tokens, targets, state, (self._seed, self.optimizer.steps))
+            gradients = self._gradients
+            loss, state = self.network.gradients(
+                tokens, targets, state, 1 / tokens.size, gradients,
+                np.random.SeedSequence((self._seed, self.optimizer.steps)), self._workspace,
+            )
         if not isfinite(loss):
             cause = self._overflowed_weight()
             hint = f" (before it, {cause} held NaN or Inf: the learning rate is too large)" if cause else ""

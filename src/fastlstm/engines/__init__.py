@@ -1,14 +1,16 @@
 """The engines: interchangeable implementations of the layer stack, behind one seam.
 
-An engine is a module with
+An engine is a module's ENGINE, an object with
 
-    forward(stack, x, h0, c0, lengths, masks, keep, workspace=None) -> y, h, c, saved
-    backward(stack, saved, dy, dh, dc, gradients, want_dx) -> dx, dh0, dc0
-    Stepper(stack, B).step(x, h, c, out)
+    forward(stack, x, h0, c0, lengths, masks, keep, workspace=None, embedding=None) -> y, h, c, saved
+    backward(stack, saved, dy, dh, dc, gradients, want_dx, d_embedding=None) -> dx, dh0, dc0
+    stepper(stack, B), whose step(x, out) advances its `state`
+    affine, back_affine, outer: products with a parameter and of gradients (see `compiled.CompiledEngine`)
 
-whose arguments have been checked by `fastlstm.layers`: `stack` is the `LSTM`, x (T, B, I) or token ids (T, B), states
-(L, B, H), masks the dropout masks between layers. `gradients` is a dict of arrays that `backward` fills. With a
-`workspace`, y, dx and what is saved may live in its arrays, until it is used again.
+whose arguments have been checked by `fastlstm.layers`: `stack` is the `LSTM`, x (T, B, I) or token ids (T, B), which stand
+for one-hot vectors or for the rows of `embedding` (V, I); states (L, B, H), masks the dropout masks between layers.
+`gradients` is a dict of arrays that `backward` fills; to `d_embedding` it adds. With a `workspace`, y, dx and what is saved
+may live in its arrays, until it is used again.
 """
 
 from collections.abc import Iterator
@@ -16,16 +18,30 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from math import prod
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastlstm import _check
+from fastlstm import _check, _core
 
-NAMES = ("blas", "reference")
+if TYPE_CHECKING:
+    from fastlstm.engines.compiled import CompiledEngine
+    from fastlstm.engines.reference import ReferenceEngine
 
-_default = "blas"
+NAMES = ("native", "blas", "reference")
+# The faster engine for each instruction set, as measured: without vector instructions of our own, BLAS has better ones.
+FASTEST = {"avx512": "native", "avx2": "native", "neon": "native", "scalar": "blas"}
+
+_chosen: str | None = None
 _override: ContextVar[str | None] = ContextVar("fastlstm_engine", default=None)
+
+
+def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
+    """`size` numbers whose first begins a cache line, so that no vector of theirs lies across two."""
+    line = 64 // dtype.itemsize
+    memory = np.empty(size + line, dtype)
+    start = -memory.ctypes.data // dtype.itemsize % line
+    return memory[start : start + size]
 
 
 class Workspace:
@@ -41,17 +57,18 @@ class Workspace:
         """The array called `name`, in this shape."""
         size, memory = prod(shape), self._memory.get((name, dtype))
         if memory is None or len(memory) < size:
-            memory = self._memory[name, dtype] = np.empty(size, dtype)
+            memory = self._memory[name, dtype] = aligned_empty(size, dtype)
         return memory[:size].reshape(shape)
 
 
-def set_engine(name: str) -> None:
+def set_engine(name: str | None) -> None:
     """Choose the engine for the whole process.
 
-    name: "blas" (the time loop in Cython, products through BLAS) or "reference" (float64 NumPy, slow).
+    name: "native" (packed weights, products and threads of its own), "blas" (the time loop in Cython, products through
+        BLAS) or "reference" (float64 NumPy, slow); None is the faster of the first two on this processor.
     """
-    global _default
-    _default = _check.choice("engine", name, NAMES)
+    global _chosen
+    _chosen = None if name is None else _check.choice("engine", name, NAMES)
 
 
 @contextmanager
@@ -64,6 +81,11 @@ def engine(name: str) -> Iterator[None]:
         _override.reset(token)
 
 
-def current_engine() -> ModuleType:
+def current_name() -> str:
+    """Name of the engine in use."""
+    return _override.get() or _chosen or FASTEST[_core.isa()]
+
+
+def current_engine() -> "CompiledEngine | ReferenceEngine":
     """The engine in use."""
-    return import_module(f"fastlstm.engines.{_override.get() or _default}")
+    return import_module(f"fastlstm.engines.{current_name()}").ENGINE

@@ -8,48 +8,88 @@ import numpy as np
 
 from fastlstm import reference
 from fastlstm.engines import Workspace
+from fastlstm.parameters import Parameters
 
 if TYPE_CHECKING:
     from fastlstm.layers import LSTM
 
 
-def _double(stack: LSTM) -> dict[str, np.ndarray]:
-    return {name: array.astype(np.float64) for name, array in stack.parameters.items()}
+def _double(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    return tuple(array.astype(np.float64) for array in arrays)
 
 
-def forward(
-    stack: LSTM, x: np.ndarray, h0: np.ndarray, c0: np.ndarray, lengths: np.ndarray | None,
-    masks: list[np.ndarray] | None, keep: bool, workspace: Workspace | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, reference.StackTape]:
-    """See `fastlstm.engines`."""
-    x = np.eye(stack.input_size)[x] if x.ndim == 2 else x.astype(np.float64)
-    y, h, c, tape = reference.stack_forward(
-        _double(stack), x, h0.astype(np.float64), c0.astype(np.float64), lengths, masks, stack.activation,
-        stack.recurrent_activation,
-    )
-    return y.astype(stack.dtype), h.astype(stack.dtype), c.astype(stack.dtype), tape
+class ReferenceEngine:
+    """See `fastlstm.engines`; the operations are those of `CompiledEngine`."""
+
+    def affine(
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None
+    ) -> None:
+        """Compute out = rows weight' + bias."""
+        rows, weight = _double(rows, parameters.arrays[name])
+        out[...] = rows @ weight.T + (0 if bias is None else bias)
+
+    def back_affine(self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str) -> None:
+        """Compute out = rows weight."""
+        rows, weight = _double(rows, parameters.arrays[name])
+        out[...] = rows @ weight
+
+    def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
+        """Compute out = a' b, plus out itself with `add`."""
+        a, b = _double(a, b)
+        out[...] = a.T @ b + (out if add else 0)
+
+    def forward(
+        self, stack: LSTM, x: np.ndarray, h0: np.ndarray, c0: np.ndarray, lengths: np.ndarray | None,
+        masks: list[np.ndarray] | None, keep: bool, workspace: Workspace | None = None,
+        embedding: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[reference.StackTape, np.ndarray]]:
+        """See `fastlstm.engines`."""
+        tokens = x
+        if x.ndim == 2:
+            x = (np.eye(stack.input_size) if embedding is None else embedding)[x]
+        parameters = {name: array.astype(np.float64) for name, array in stack.parameters.items()}
+        y, h, c, tape = reference.stack_forward(
+            parameters, *_double(x, h0, c0), lengths, masks, stack.activation, stack.recurrent_activation
+        )
+        return y.astype(stack.dtype), h.astype(stack.dtype), c.astype(stack.dtype), (tape, tokens)
+
+    def backward(
+        self, stack: LSTM, saved: tuple[reference.StackTape, np.ndarray], dy: np.ndarray, dh: np.ndarray, dc: np.ndarray,
+        gradients: dict[str, np.ndarray], want_dx: bool, d_embedding: np.ndarray | None = None,
+    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """See `fastlstm.engines`."""
+        tape, tokens = saved
+        parameters = {name: array.astype(np.float64) for name, array in stack.parameters.items()}
+        dx, dh0, dc0, found = reference.stack_backward(parameters, tape, *_double(dy, dh, dc))
+        for name, gradient in found.items():
+            gradients[name][...] = gradient
+        if d_embedding is not None:
+            np.add.at(d_embedding, tokens, dx)
+        return dx.astype(stack.dtype) if want_dx else None, dh0.astype(stack.dtype), dc0.astype(stack.dtype)
+
+    def stepper(self, stack: LSTM, B: int) -> ReferenceStepper:
+        """See `fastlstm.engines`."""
+        return ReferenceStepper(self, stack, B)
 
 
-def backward(
-    stack: LSTM, saved: reference.StackTape, dy: np.ndarray, dh: np.ndarray, dc: np.ndarray,
-    gradients: dict[str, np.ndarray], want_dx: bool,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """See `fastlstm.engines`."""
-    dx, dh0, dc0, found = reference.stack_backward(
-        _double(stack), saved, dy.astype(np.float64), dh.astype(np.float64), dc.astype(np.float64)
-    )
-    for name, gradient in found.items():
-        gradients[name][...] = gradient
-    return dx.astype(stack.dtype) if want_dx else None, dh0.astype(stack.dtype), dc0.astype(stack.dtype)
-
-
-class Stepper:
+class ReferenceStepper:
     """One step at a time for B sequences."""
 
-    def __init__(self, stack: LSTM, B: int) -> None:
-        self._stack = stack
+    def __init__(self, engine: ReferenceEngine, stack: LSTM, B: int) -> None:
+        self._engine, self._stack = engine, stack
+        self.state = tuple(np.zeros((stack.num_layers, B, stack.hidden_size), stack.dtype) for _ in "hc")
 
-    def step(self, x: np.ndarray, h: np.ndarray, c: np.ndarray, out: np.ndarray) -> None:
-        """Advance h and c (L, B, H) in place by the input x (B, I) or (B,); out (B, H) receives the output."""
-        y, h[...], c[...], _ = forward(self._stack, x[None], h, c, None, None, keep=False)
+    def try_step(self, x: object, out: np.ndarray | None) -> None:
+        """See `NativeStepper`; this engine has no faster way for arrays that fit."""
+
+    def step(self, x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+        """Advance by the checked input x (B, I) or (B,); returns the output (B, H), in `out` or fresh."""
+        y, h, c, _ = self._engine.forward(self._stack, x[None], *self.state, None, None, keep=False)
+        self.state = h, c
+        if out is None:
+            return y[0]
         out[...] = y[0]
+        return out
+
+
+ENGINE = ReferenceEngine()

@@ -1,0 +1,155 @@
+/* Kernels whose work is divided among threads, for one REAL. The parts are of the result, so that no sum is ever divided;
+ * that of the squares has parts of a fixed size. */
+
+typedef struct {
+    const TYPED(fl_kernels) *kernels;
+    REAL *out;
+    const REAL *a, *b;
+    REAL *scratch;
+    const int32_t *tokens;
+    double *doubles, scale;
+    int64_t m, k, n, k_stride, n_stride, group;
+    int flag;
+    const fl_product *product;
+    REAL *moments[2];
+    const fl_update *options;
+} TYPED(job);
+
+static int64_t TYPED(part)(int64_t n, int64_t index, int64_t count, int64_t unit)
+{
+    int64_t units = (n + unit - 1) / unit, at = units * index / count * unit;
+    return at < n ? at : n;
+}
+
+/* The part [begin, end) of n things, in whole units but for the last. */
+#define PART(n, unit) \
+    int64_t begin = TYPED(part)(n, index, count, unit), end = TYPED(part)(n, index + 1, count, unit)
+#define TASK(name) static void TYPED(name##_task)(void *context, int64_t index, int64_t count)
+enum { TYPED(CACHE_LINE) = 64 / sizeof(REAL) };
+
+TASK(pack)
+{
+    const TYPED(job) *j = context;
+    j->kernels->pack(j->out, j->a, j->k, j->n, j->k_stride, j->n_stride, j->group, index, count);
+}
+
+void TYPED(fl_pack)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *packed, const REAL *B, int64_t K, int64_t N,
+                    int64_t k_stride, int64_t n_stride, int64_t group)
+{
+    TYPED(job) job = {.kernels = kernels, .out = packed, .a = B, .k = K, .n = N, .k_stride = k_stride,
+                      .n_stride = n_stride, .group = group};
+    fl_run(TYPED(pack_task), &job, threads);
+}
+
+/* Few rows are left whole, and their columns divided. */
+TASK(multiply)
+{
+    const TYPED(job) *j = context;
+    fl_product q = *j->product;
+    if (q.M >= 8 * count) {
+        PART(q.M, 1);
+        q.C = (REAL *)q.C + begin * q.N;
+        q.A = (const REAL *)q.A + begin * q.K;
+        q.M = end - begin;
+    } else {
+        PART(q.end - q.begin, 1);
+        q.end = q.begin + end;
+        q.begin += begin;
+    }
+    j->kernels->product(&q);
+}
+
+void TYPED(fl_multiply)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product)
+{
+    TYPED(job) job = {.kernels = kernels, .product = product};
+    fl_run(TYPED(multiply_task), &job, threads);
+}
+
+TASK(multiply_transposed)
+{
+    const TYPED(job) *j = context;
+    PART(j->m, 1);
+    j->kernels->product_transposed(j->out, j->a, j->b, j->scratch + index * j->kernels->scratch_size(), begin, end, j->m,
+                                   j->k, j->n, j->flag);
+}
+
+void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, const REAL *A, const REAL *B,
+                                   REAL *scratch, int64_t M, int64_t K, int64_t N, int add)
+{
+    TYPED(job) job = {.kernels = kernels, .out = C, .a = A, .b = B, .scratch = scratch, .m = M, .k = K, .n = N, .flag = add};
+    fl_run(TYPED(multiply_transposed_task), &job, threads);
+}
+
+TASK(cross_entropy)
+{
+    const TYPED(job) *j = context;
+    PART(j->m, 1);
+    j->kernels->softmax_cross_entropy(j->doubles + begin, j->out + begin * j->n, j->tokens + begin, j->scale, end - begin,
+                                      j->n);
+}
+
+void TYPED(fl_cross_entropy)(const TYPED(fl_kernels) *kernels, int64_t threads, double *losses, REAL *logits,
+                             const int32_t *targets, double scale, int64_t rows, int64_t V)
+{
+    TYPED(job) job = {.kernels = kernels, .doubles = losses, .out = logits, .tokens = targets, .scale = scale, .m = rows,
+                      .n = V};
+    fl_run(TYPED(cross_entropy_task), &job, threads);
+}
+
+TASK(scatter)
+{
+    const TYPED(job) *j = context;
+    PART(j->n, TYPED(CACHE_LINE));
+    j->kernels->scatter_add(j->out, j->a, j->tokens, j->m, j->n, begin, end);
+}
+
+void TYPED(fl_scatter)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *table, const REAL *rows,
+                       const int32_t *tokens, int64_t n, int64_t width)
+{
+    TYPED(job) job = {.kernels = kernels, .out = table, .a = rows, .tokens = tokens, .m = n, .n = width};
+    fl_run(TYPED(scatter_task), &job, threads);
+}
+
+enum { TYPED(SQUARES) = 64, TYPED(LEAST_SQUARES) = 1024 };
+
+TASK(squares)
+{
+    const TYPED(job) *j = context;
+    for (int64_t k = index; k < TYPED(SQUARES); k += count) {
+        int64_t begin = TYPED(part)(j->n, k, TYPED(SQUARES), TYPED(LEAST_SQUARES));
+        int64_t end = TYPED(part)(j->n, k + 1, TYPED(SQUARES), TYPED(LEAST_SQUARES));
+        j->doubles[k] = j->kernels->sum_of_squares(j->a + begin, end - begin);
+    }
+}
+
+double TYPED(fl_squares)(const TYPED(fl_kernels) *kernels, int64_t threads, const REAL *x, int64_t n)
+{
+    double sums[TYPED(SQUARES)], total = 0;
+    TYPED(job) job = {.kernels = kernels, .a = x, .n = n, .doubles = sums};
+    fl_run(TYPED(squares_task), &job, threads);
+    for (int k = 0; k < TYPED(SQUARES); k++)
+        total += sums[k];
+    return total;
+}
+
+TASK(optimise)
+{
+    const TYPED(job) *j = context;
+    PART(j->n, TYPED(CACHE_LINE));
+    REAL *first = j->moments[0] ? j->moments[0] + begin : NULL, *second = j->moments[1] ? j->moments[1] + begin : NULL;
+    switch (j->flag) {
+    case FL_SGD: j->kernels->sgd(j->out + begin, first, j->a + begin, j->options, end - begin); break;
+    case FL_RMSPROP: j->kernels->rmsprop(j->out + begin, second, j->a + begin, j->options, end - begin); break;
+    case FL_ADAM: j->kernels->adam(j->out + begin, first, second, j->a + begin, j->options, end - begin); break;
+    }
+}
+
+void TYPED(fl_optimise)(const TYPED(fl_kernels) *kernels, int64_t threads, int kind, REAL *parameters, REAL *first_moment,
+                        REAL *second_moment, const REAL *gradients, const fl_update *options, int64_t n)
+{
+    TYPED(job) job = {.kernels = kernels, .flag = kind, .out = parameters, .moments = {first_moment, second_moment},
+                      .a = gradients, .options = options, .n = n};
+    fl_run(TYPED(optimise_task), &job, threads);
+}
+#undef TASK
+#undef PART

@@ -1,0 +1,20 @@
+/* Kernels whose work several threads divide, for one REAL type: fastlstm.h includes this once for float and once for
+ * double. The results are the same to the bit with the same number of threads, whatever else runs. */
+
+/* Kernels of the same names, their work divided among `threads` threads. scratch (threads, scratch_size(),); a product
+ * without C_rows and A_rows. */
+void TYPED(fl_pack)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *packed, const REAL *B, int64_t K, int64_t N,
+                    int64_t k_stride, int64_t n_stride, int64_t group);
+void TYPED(fl_multiply)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product);
+void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, const REAL *A, const REAL *B,
+                                   REAL *scratch, int64_t M, int64_t K, int64_t N, int add);
+void TYPED(fl_cross_entropy)(const TYPED(fl_kernels) *kernels, int64_t threads, double *losses, REAL *logits,
+                             const int32_t *targets, double scale, int64_t rows, int64_t V);
+void TYPED(fl_scatter)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *table, const REAL *rows,
+                       const int32_t *tokens, int64_t n, int64_t width);
+double TYPED(fl_squares)(const TYPED(fl_kernels) *kernels, int64_t threads, const REAL *x, int64_t n);
+/* kind: an FL_ optimiser; first_moment and second_moment as its kernel takes them, else NULL. */
+void TYPED(fl_optimise)(const TYPED(fl_kernels) *kernels, int64_t threads, int kind, REAL *parameters, REAL *first_moment,
+                        REAL *second_moment, const REAL *gradients, const fl_update *options, int64_t n);
+#undef REAL
+#undef TYPED

@@ -1,0 +1,80 @@
+/* What several threads compute together: layers over all steps, stacks step by step, and single kernels. */
+#include "fastlstm.h"
+
+/* What one thread does of a layer: all units of some sequences, or some panels of units of all sequences. */
+typedef struct {
+    int64_t first, last; /* sequences */
+    int64_t begin, end;  /* panels */
+} fl_share;
+
+static fl_share share_of(const fl_layer *l, int64_t panels, int64_t index, int64_t count)
+{
+    fl_share share = {0, l->B, 0, panels};
+    if (l->divide_units) {
+        share.begin = panels * index / count;
+        share.end = panels * (index + 1) / count;
+    } else {
+        share.first = l->B * index / count;
+        share.last = l->B * (index + 1) / count;
+    }
+    return share;
+}
+
+/* How many of the share's sequences have a step t: its first ones. */
+static int64_t running(const fl_layer *l, int64_t t, const fl_share *share)
+{
+    int64_t last = l->batch_sizes[t] < share->last ? l->batch_sizes[t] : share->last;
+    return last > share->first ? last - share->first : 0;
+}
+
+static const fl_kernels_f32 *kernels_f32(const fl_row *row) { return row->f32; }
+static const fl_kernels_f64 *kernels_f64(const fl_row *row) { return row->f64; }
+
+#define REAL float
+#define TYPED(name) name##_f32
+#include "layer.inc.h"
+#include "stack.inc.h"
+#include "divided.inc.h"
+#undef REAL
+#undef TYPED
+
+#define REAL double
+#define TYPED(name) name##_f64
+#include "layer.inc.h"
+#include "stack.inc.h"
+#include "divided.inc.h"
+
+static void run_layer(fl_layer *layer, fl_task task, int64_t threads)
+{
+    fl_barrier barrier = {.arrivals = 0};
+    layer->barrier = &barrier;
+    if (layer->divide_units)
+        fl_run_together(task, layer, threads);
+    else
+        fl_run(task, layer, threads);
+}
+
+void fl_layer_forward(fl_layer *layer, int64_t threads)
+{
+    run_layer(layer, layer->real64 ? forward_task_f64 : forward_task_f32, threads);
+}
+
+void fl_layer_backward(fl_layer *layer, int64_t threads)
+{
+    run_layer(layer, layer->real64 ? backward_task_f64 : backward_task_f32, threads);
+}
+
+void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count)
+{
+    (stack->real64 ? stack_part_f64 : stack_part_f32)(stack, index, count);
+}
+
+static void stack_task(void *context, int64_t index, int64_t count) { fl_stack_part(context, index, count); }
+
+void fl_stack_step(fl_stack *stack, int64_t threads)
+{
+    fl_barrier barrier = {.arrivals = 0};
+    stack->barrier = &barrier;
+    fl_run_together(stack_task, stack, threads);
+    stack->turn++;
+}

@@ -1,0 +1,274 @@
+/* Products of row-major matrices with packed ones: one register tile serves them all.
+ *
+ * A packed matrix B (K, N) is a row of panels. Panel p holds for every k one after another the VECS vectors that the tile
+ * multiplies at once, so that it is read strictly forward. Its vector v is
+ *     group == 0   columns p PANEL + v LANES, ...       neighbours: any matrix
+ *     group == H   columns v H + p LANES, ...           the four gates of the same LANES units: N = 4 H
+ * and columns beyond the matrix (or beyond the gate) are zeros.
+ *
+ * The tile keeps `rows` x `vecs` accumulators in registers: at each k it loads the panel's vectors once for all its rows
+ * (Goto & van de Geijn 2008). */
+#undef PANEL
+#define PANEL (VECS * LANES)
+
+/* Which columns of C a panel stands for. */
+typedef struct {
+    int64_t first, stride; /* column of vector 0, and from one vector to the next */
+    int64_t vecs;          /* vectors that hold any column */
+    int64_t lanes, last;   /* columns of each vector, and of the last one */
+} NAME(columns);
+
+FL_INLINE NAME(columns) NAME(panel_columns)(int64_t p, int64_t N, int64_t group)
+{
+    NAME(columns) found = {p * PANEL, LANES, VECS, LANES, LANES};
+    if (group) {
+        int64_t units = group - p * LANES;
+        found.first = p * LANES;
+        found.stride = group;
+        found.lanes = found.last = units < LANES ? units : LANES;
+    } else if (N - found.first < PANEL) {
+        found.vecs = (N - found.first + LANES - 1) / LANES;
+        found.last = N - found.first - (found.vecs - 1) * LANES;
+    }
+    return found;
+}
+
+static int64_t NAME(panel_count)(int64_t N, int64_t group)
+{
+    return group ? (group + LANES - 1) / LANES : (N + PANEL - 1) / PANEL;
+}
+
+static int64_t NAME(packed_size)(int64_t K, int64_t N, int64_t group)
+{
+    return NAME(panel_count)(N, group) * K * PANEL;
+}
+
+/* Panels [begin, end) of the rows k0 <= k < k1. */
+static void NAME(pack_panels)(REAL *packed, const REAL *B, int64_t k_stride, int64_t n_stride, int64_t K, int64_t N,
+                                 int64_t group, int64_t begin, int64_t end)
+{
+    for (int64_t p = begin; p < end; p++) {
+        NAME(columns) at = NAME(panel_columns)(p, N, group);
+        REAL *panel = packed + p * K * PANEL;
+        for (int64_t v = 0; v < VECS; v++) {
+            const REAL *from = B + (at.first + v * at.stride) * n_stride;
+            int64_t lanes = v + 1 < at.vecs ? at.lanes : v < at.vecs ? at.last : 0;
+            if (n_stride == 1) {
+                for (int64_t k = 0; k < K; k++)
+                    vstore(panel + k * PANEL + v * LANES, NAME(load_part)(from + k * k_stride, lanes, 0));
+                continue;
+            }
+            for (int64_t k = 0; k < K; k++)
+                for (int64_t lane = 0; lane < LANES; lane++)
+                    panel[k * PANEL + v * LANES + lane] = lane < lanes ? from[k * k_stride + lane * n_stride] : 0;
+        }
+    }
+}
+
+static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride,
+                       int64_t group, int64_t part, int64_t parts)
+{
+    int64_t count = NAME(panel_count)(N, group);
+    NAME(pack_panels)(packed, B, k_stride, n_stride, K, N, group, count * part / parts, count * (part + 1) / parts);
+}
+
+/* c[r] = from[r] + sum_k a[r][k a_stride] panel[k] for the rows of one tile; from[r] NULL: 0. One row alone would wait for
+ * its own sums, so it takes turns with several sets of them. */
+FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, const REAL *panel,
+                               int64_t K, int64_t stride, const int64_t lanes, const int64_t last, const int64_t a_stride,
+                               const int rows, const int vecs)
+{
+    enum { MOST_PHASES = 4 };
+    const int phases = rows == 1 ? MOST_PHASES : 1;
+    vec sums[TILE_ROWS < MOST_PHASES ? MOST_PHASES : TILE_ROWS][VECS];
+#define LANES_OF(v) ((v) + 1 < vecs ? lanes : last)
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vecs; v++)
+            __builtin_prefetch(c[r] + v * stride, 1);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vecs; v++)
+            sums[r][v] = from[r] ? NAME(load_part)(from[r] + v * stride, LANES_OF(v), 0) : vset(0);
+    for (int r = rows; r < rows * phases; r++)
+        for (int v = 0; v < vecs; v++)
+            sums[r][v] = vset(0);
+    int64_t k = 0;
+    for (; k + phases <= K; k += phases, panel += phases * PANEL) {
+#pragma GCC unroll 4
+        for (int phase = 0; phase < phases; phase++) {
+            vec b[VECS];
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) {
+                b[v] = vload(panel + phase * PANEL + v * LANES);
+                if (rows > 1)
+                    vkeep(b[v]);
+            }
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                vec x = vset(a[r][(k + phase) * a_stride]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vecs; v++)
+                    sums[r + phase][v] = vfma(x, b[v], sums[r + phase][v]);
+            }
+        }
+    }
+    for (; k < K; k++, panel += PANEL)
+        for (int v = 0; v < vecs; v++)
+            sums[0][v] = vfma(vset(a[0][k * a_stride]), vload(panel + v * LANES), sums[0][v]);
+    for (int r = 0; r < rows; r++) {
+        for (int v = 0; v < vecs; v++) {
+            vec sum = sums[r][v];
+            for (int phase = 1; phase < phases; phase++)
+                sum = sum + sums[phase][v];
+            NAME(store_part)(c[r] + v * stride, sum, LANES_OF(v));
+        }
+    }
+#undef LANES_OF
+}
+
+/* The tile of any size; `packed` says that a's rows are interleaved as pack_rows does. */
+static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, const REAL *panel, int64_t K,
+                       const NAME(columns) *at, int packed, int64_t rows)
+{
+    const int64_t whole = at->lanes == LANES && at->last == LANES, step = packed ? TILE_ROWS : 1;
+#define CASE(r, v)                                                                          \
+    case (r) * 8 + (v):                                                                     \
+        if (!whole)                                                                         \
+            NAME(tile_body)(c, from, a, panel, K, at->stride, at->lanes, at->last, step, r, v); \
+        else if (packed)                                                                    \
+            NAME(tile_body)(c, from, a, panel, K, at->stride, LANES, LANES, TILE_ROWS, r, v); \
+        else                                                                                \
+            NAME(tile_body)(c, from, a, panel, K, at->stride, LANES, LANES, 1, r, v);       \
+        return;
+#define CASES(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4)
+    switch (rows * 8 + at->vecs) {
+        CASES(1)
+        CASES(2)
+#if TILE_ROWS > 2
+        CASES(3)
+#endif
+#if TILE_ROWS > 3
+        CASES(4)
+        CASES(5)
+        CASES(6)
+#endif
+    }
+#undef CASES
+#undef CASE
+}
+
+/* `rows` rows in tiles as even as can be: begin of tile k of `tiles`. */
+#define TILES(rows) (((rows) + TILE_ROWS - 1) / TILE_ROWS)
+#define TILE_BEGIN(rows, tiles, k) ((rows) * (k) / (tiles))
+
+/* What a product reads and writes for one panel: row r of the result C starts from row r of `from` (or from_rows[r]; from
+ * NULL: 0) and gets row r of A (or A_rows[r]) times the panel. With C_rows, both are those of row C_rows[r]. */
+typedef struct {
+    REAL *C;
+    const REAL *A, *from;
+    int64_t C_stride, A_stride, from_stride;
+    const int64_t *C_rows, *A_rows;
+    const int32_t *from_rows;
+    int packed; /* A's rows are interleaved by pack_rows */
+} NAME(operands);
+
+/* The panel's columns of the result for the rows first <= r < first + count, over `depth` of the inner dimension. */
+static void NAME(panel_product)(const NAME(operands) *o, const REAL *panel, int64_t depth, const NAME(columns) *at,
+                                int64_t first, int64_t count)
+{
+    int64_t tiles = TILES(count);
+    for (int64_t t = 0; t < tiles; t++) {
+        int64_t begin = TILE_BEGIN(count, tiles, t), size = TILE_BEGIN(count, tiles, t + 1) - begin;
+        REAL *c[TILE_ROWS];
+        const REAL *a[TILE_ROWS], *from[TILE_ROWS];
+        for (int64_t r = 0; r < size; r++) {
+            int64_t row = first + begin + r;
+            int64_t a_row = o->A_rows ? o->A_rows[row] : row;
+            row = o->C_rows ? o->C_rows[row] : row;
+            c[r] = o->C + row * o->C_stride + at->first;
+            a[r] = o->packed ? o->A + t * depth * TILE_ROWS + r : o->A + a_row * o->A_stride;
+            from[r] = NULL;
+            if (o->from)
+                from[r] = o->from + (o->from_rows ? o->from_rows[row] : row) * o->from_stride + at->first;
+        }
+        NAME(tile)(c, from, a, panel, depth, at, o->packed, size);
+    }
+}
+
+enum {
+    NAME(ROW_BLOCK) = 32 * TILE_ROWS,       /* rows whose part of A stays in the L2 cache while the panels pass */
+    NAME(K_BLOCK) = 2048 / sizeof(REAL),    /* of a panel, to stay there as well */
+    NAME(COLUMN_BLOCK) = 16 * PANEL,        /* columns packed at a time by product_transposed */
+    NAME(TRANSPOSED_ROWS) = 16 * TILE_ROWS, /* and rows */
+};
+
+#define AT_MOST(x, most) ((x) < (most) ? (x) : (most))
+
+/* As panel_product over the whole inner dimension K, in blocks. */
+static void NAME(deep_panel_product)(NAME(operands) o, const REAL *panel, int64_t K, const NAME(columns) *at,
+                                     int64_t first, int64_t count)
+{
+    for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
+        NAME(panel_product)(&o, panel + k0 * PANEL, AT_MOST(K - k0, NAME(K_BLOCK)), at, first, count);
+        o.A += NAME(K_BLOCK);
+        o.from = o.C;
+        o.from_stride = o.C_stride;
+        o.from_rows = NULL;
+    }
+}
+
+static void NAME(product)(const fl_product *q)
+{
+    const REAL *panels = q->packed;
+    NAME(operands) o = {q->C, q->A, q->add ? q->C : q->bias, q->N, q->K, q->add ? q->N : 0, q->C_rows, q->A_rows, NULL, 0};
+    for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
+        for (int64_t p = q->begin; p < q->end; p++) {
+            NAME(columns) at = NAME(panel_columns)(p, q->N, q->group);
+            NAME(deep_panel_product)(o, panels + p * q->K * PANEL, q->K, &at, m0, AT_MOST(q->M - m0, NAME(ROW_BLOCK)));
+        }
+    }
+}
+
+/* Rows [m0, m0 + count) of A', A (K, M), interleaved in tiles: each has TILE_ROWS numbers of every k. */
+static void NAME(pack_rows)(REAL *packed, const REAL *A, int64_t M, int64_t K, int64_t m0, int64_t count)
+{
+    int64_t tiles = TILES(count);
+    for (int64_t t = 0; t < tiles; t++) {
+        int64_t begin = TILE_BEGIN(count, tiles, t), rows = TILE_BEGIN(count, tiles, t + 1) - begin;
+        const REAL *from = A + m0 + begin;
+        if (rows == TILE_ROWS)
+            for (int64_t k = 0; k < K; k++, packed += TILE_ROWS)
+                memcpy(packed, from + k * M, TILE_ROWS * sizeof *packed);
+        else
+            for (int64_t k = 0; k < K; k++, packed += TILE_ROWS)
+                for (int64_t r = 0; r < rows; r++)
+                    packed[r] = from[k * M + r];
+    }
+}
+
+static int64_t NAME(scratch_size)(void)
+{
+    return NAME(K_BLOCK) * (NAME(COLUMN_BLOCK) + NAME(TRANSPOSED_ROWS));
+}
+
+static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end,
+                                     int64_t M, int64_t K, int64_t N, int add)
+{
+    REAL *packed_rows = scratch + NAME(K_BLOCK) * NAME(COLUMN_BLOCK);
+    for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
+        int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(panel_count)(width, 0);
+        for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
+            int64_t depth = AT_MOST(K - k0, NAME(K_BLOCK));
+            NAME(pack_panels)(scratch, B + k0 * N + n0, N, 1, depth, width, 0, 0, panels);
+            for (int64_t m0 = begin; m0 < end; m0 += NAME(TRANSPOSED_ROWS)) {
+                int64_t count = AT_MOST(end - m0, NAME(TRANSPOSED_ROWS));
+                REAL *part = C + m0 * N + n0;
+                NAME(operands) o = {part, packed_rows, k0 || add ? part : NULL, N, 0, N, NULL, NULL, NULL, 1};
+                NAME(pack_rows)(packed_rows, A + k0 * M, M, depth, m0, count);
+                for (int64_t p = 0; p < panels; p++) {
+                    NAME(columns) at = NAME(panel_columns)(p, width, 0);
+                    NAME(panel_product)(&o, scratch + p * depth * PANEL, depth, &at, 0, count);
+                }
+            }
+        }
+    }
+}
