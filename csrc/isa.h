@@ -10,6 +10,9 @@
 #include <string.h>
 #if defined(FL_AVX2) || defined(FL_AVX512)
 #include <immintrin.h>
+#define FL_FUSED 1 /* vfma rounds once */
+#else
+#define FL_FUSED 0
 #endif
 #if defined(FL_AVX2) && defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
