@@ -4,8 +4,8 @@
  *     exp(y) = 2^n (1 + r + r^2 (e_0 + e_1 r + ...))         a polynomial, for the softmax
  *     exp(y) = 2^n (R + r) / (R - r),  R = r coth(r / 2) = 2 + r^2 (c_0 + c_1 r^2 + ...)
  * tanh and the sigmoid are fractions anyway, and the second form makes both sides of them sums that hardly cancel:
- * one division each, a polynomial in r^2 of few terms, and tanh as accurate near 0 as elsewhere. The coefficients are
- * those of least relative error for |r| <= ln 2 / 2 (Remez exchange at 50 digits), rounded. */
+ * one division each, a polynomial in r^2 of few terms, and tanh as accurate near 0 as elsewhere. The coefficients
+ * are those of least relative error for |r| <= ln 2 / 2 (Remez exchange at 50 digits), rounded. */
 
 #undef EXP_LOWEST
 #undef SIGMOID_HIGHEST
@@ -89,7 +89,7 @@ FL_INLINE vec NAME(sigmoid)(vec x)
     return scale * sum / vfma(scale, sum, R - r);
 }
 
-/* tanh|x| = (e - 1) / (e + 1) with e = exp(2|x|), both sides times (R - r) / 2: r / R for n = 0, and never above 1. */
+/* tanh|x| = (e - 1) / (e + 1) with e = exp(2|x|), both sides times (R - r) / 2: r / R for n = 0, never above 1. */
 FL_INLINE vec NAME(tanh)(vec x)
 {
     vec size = vabs(x), scale, r, R = NAME(exp_ratio)(vmin(vset(TANH_HIGHEST), size + size), 1, &scale, &r);
