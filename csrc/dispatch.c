@@ -27,10 +27,18 @@ static int has_avx512(void)
 }
 #endif
 
+#if defined(__aarch64__)
+extern const fl_kernels_f32 fl_kernels_f32_neon;
+extern const fl_kernels_f64 fl_kernels_f64_neon;
+#endif
+
 static const fl_row table[] = {
 #if defined(__x86_64__)
     {"avx512", &fl_kernels_f32_avx512, &fl_kernels_f64_avx512, has_avx512},
     {"avx2", &fl_kernels_f32_avx2, &fl_kernels_f64_avx2, has_avx2},
+#endif
+#if defined(__aarch64__)
+    {"neon", &fl_kernels_f32_neon, &fl_kernels_f64_neon, always},
 #endif
     {"scalar", &fl_kernels_f32_scalar, &fl_kernels_f64_scalar, always},
 };
@@ -62,6 +70,21 @@ unsigned int fl_flush_denormals(void)
 }
 
 void fl_restore_denormals(unsigned int mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+/* The control register's FZ bit, for inputs and results alike; the upper half of the register is 0. */
+enum { FLUSH_TO_ZERO = 1 << 24 };
+
+static void set_mode(uint64_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
+
+unsigned int fl_flush_denormals(void)
+{
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    set_mode(mode | FLUSH_TO_ZERO);
+    return (unsigned int)mode;
+}
+
+void fl_restore_denormals(unsigned int mode) { set_mode(mode); }
 #else
 unsigned int fl_flush_denormals(void) { return 0; }
 void fl_restore_denormals(unsigned int mode) { (void)mode; }

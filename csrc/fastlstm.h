@@ -75,7 +75,7 @@ typedef struct {
 
 /* One row of the table: an instruction set and its kernels. */
 typedef struct {
-    const char *name;          /* "scalar", "avx2", "avx512": what FASTLSTM_ISA and fl_select take */
+    const char *name;          /* "avx512", "avx2", "neon", "scalar": for FASTLSTM_ISA and fl_select */
     const fl_kernels_f32 *f32;
     const fl_kernels_f64 *f64;
     int (*supported)(void);    /* whether this processor can run the row */

@@ -1,7 +1,8 @@
 /* Opens the region of one instruction set. A kernels_*.c file defines
  *     FL_ISA     suffix of its function names and of its table
  *     FL_AVX2    for the AVX2+FMA row
- *     FL_AVX512  for the AVX-512 row (F and DQ); neither means plain C
+ *     FL_AVX512  for the AVX-512 row (F and DQ)
+ *     FL_NEON    for the row of AArch64, all of which have NEON; none of the three means plain C
  * then includes this and kernels.inc.h once per REAL. The target is set here, after the system headers, because
  * setuptools has no flags per source file. */
 #include "fastlstm.h"
@@ -10,6 +11,13 @@
 #include <string.h>
 #if defined(FL_AVX2) || defined(FL_AVX512)
 #include <immintrin.h>
+#elif defined(FL_NEON)
+#include <arm_neon.h>
+#endif
+#if defined(FL_AVX2) || defined(FL_AVX512) || defined(FL_NEON)
+#define FL_FUSED 1 /* vfma rounds once */
+#else
+#define FL_FUSED 0
 #endif
 #if defined(FL_AVX2) && defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)

@@ -103,6 +103,36 @@
                      _mm256_castsi256_pd(NAME(first_lanes)(n)))
 #define vstore_part(p, x, n) _mm256_maskstore_pd(p, NAME(first_lanes)(n), x)
 
+#elif defined(FL_NEON) && !REAL_IS_DOUBLE
+#define vec float32x4_t
+#define LANES 4
+#define vset(x) vdupq_n_f32(x)
+#define vload(p) vld1q_f32(p)
+#define vstore(p, x) vst1q_f32(p, x)
+#define vfma(a, b, c) vfmaq_f32(c, a, b)
+#define vmax(a, b) vmaxq_f32(a, b) /* NaN where either is NaN, as vmin; the kernels only ask that of the second */
+#define vmin(a, b) vminq_f32(a, b)
+#define vgreater(x, y, a, b) vbslq_f32(vcgtq_f32(x, y), a, b)
+#define vabs(x) vabsq_f32(x)
+#define vcopysign(x, sign) vbslq_f32(vdupq_n_u32(UINT32_C(1) << 31), sign, x)
+#define vsqrt(x) vsqrtq_f32(x)
+#define vexponent(x) vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 23))
+
+#elif defined(FL_NEON)
+#define vec float64x2_t
+#define LANES 2
+#define vset(x) vdupq_n_f64(x)
+#define vload(p) vld1q_f64(p)
+#define vstore(p, x) vst1q_f64(p, x)
+#define vfma(a, b, c) vfmaq_f64(c, a, b)
+#define vmax(a, b) vmaxq_f64(a, b)
+#define vmin(a, b) vminq_f64(a, b)
+#define vgreater(x, y, a, b) vbslq_f64(vcgtq_f64(x, y), a, b)
+#define vabs(x) vabsq_f64(x)
+#define vcopysign(x, sign) vbslq_f64(vdupq_n_u64(UINT64_C(1) << 63), sign, x)
+#define vsqrt(x) vsqrtq_f64(x)
+#define vexponent(x) vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(x), 52))
+
 #else /* plain C: one lane. */
 #define vec REAL
 #define LANES 1

@@ -59,7 +59,7 @@ def test_samples_do_not_disturb_training(corpus, tmp_path):
 def test_why_it_ended_before_the_last_epoch(corpus, tmp_path, capfd):
     out = tmp_path / "m 1.safetensors"
     arguments = ["train", str(corpus), "--out", str(out), "--epochs", "50", "--sample-length", "0", *SIZES]
-    assert cli.main([*arguments, "--learning-rate", "0.5", "--patience", "1"]) == 0
+    assert cli.main([*arguments, "--learning-rate", "5", "--patience", "1"]) == 0
     told = capfd.readouterr()
     assert re.search(r"stopped after \d+ of 50 epochs: none of the last 1 brought a smaller loss \(--patience 1\)\n", told.err)
     assert re.search(r"bits; best weights \(validation loss .* after epoch \d+\) in .*m 1\.best\.safetensors\n$", told.out)

@@ -166,8 +166,70 @@ static void NAME(check_scatter_add)(const NAME(fl_kernels) *kernels, int64_t n, 
     free(table), free(rows), free(want), free(tokens);
 }
 
+static REAL *NAME(from_golden)(const double *values, int64_t n)
+{
+    REAL *x = exactly((size_t)n * sizeof *x);
+    for (int64_t k = 0; k < n; k++)
+        x[k] = (REAL)values[k];
+    return x;
+}
+
+static void NAME(check_array)(const char *what, REAL *got, const double *want, int64_t n, double bound)
+{
+    for (int64_t k = 0; k < n; k++)
+        check(what, got[k], want[k], bound);
+    free(got);
+}
+
+/* golden.h's outputs are fastlstm.reference's: neither libm nor the compiler of this machine had a part in them. */
+static void NAME(check_golden)(const NAME(fl_kernels) *kernels)
+{
+    FOR_EACH(golden_activation, g, all_golden_activation) {
+        REAL *y = NAME(from_golden)(g.x, g.n);
+        kernels->activate(y, y, g.kind, g.n);
+        NAME(check_array)("golden activate", y, g.y, g.n, BOUND);
+    }
+    FOR_EACH(golden_step, g, all_golden_step) {
+        int64_t n = g.rows * g.H;
+        REAL *gates = NAME(from_golden)(g.a, 4 * n), *c_prev = NAME(from_golden)(g.c_prev, n);
+        REAL *c = NAME(random)((size_t)n), *h = NAME(random)((size_t)n), *dc = NAME(from_golden)(g.dc, n);
+        REAL *dh = NAME(from_golden)(g.dh, n), *dy = NAME(from_golden)(g.dy, n);
+        kernels->lstm_forward(gates, c, h, c_prev, g.rows, g.H, g.activation, g.recurrent);
+        REAL *d_gates = NAME(copy)(gates, (size_t)(4 * n));
+        kernels->lstm_backward(d_gates, dc, c, c_prev, dh, dy, g.rows, g.H, g.activation, g.recurrent);
+        NAME(check_array)("golden lstm_forward, gates", gates, g.gates, 4 * n, BOUND);
+        NAME(check_array)("golden lstm_forward, c", c, g.c, n, BOUND);
+        NAME(check_array)("golden lstm_forward, h", h, g.h, n, BOUND);
+        NAME(check_array)("golden lstm_backward, gates", d_gates, g.d_gates, 4 * n, 4 * BOUND);
+        NAME(check_array)("golden lstm_backward, dc", dc, g.dc_prev, n, 4 * BOUND);
+        free(c_prev), free(dh), free(dy);
+    }
+    FOR_EACH(golden_softmax, g, all_golden_softmax) {
+        REAL *logits = NAME(from_golden)(g.logits, g.rows * g.V);
+        double *losses = exactly((size_t)g.rows * sizeof *losses);
+        int32_t *targets = exactly((size_t)g.rows * sizeof *targets);
+        for (int64_t row = 0; row < g.rows; row++)
+            targets[row] = (int32_t)g.targets[row];
+        kernels->softmax_cross_entropy(losses, logits, targets, 1, g.rows, g.V);
+        for (int64_t row = 0; row < g.rows; row++)
+            check("golden softmax_cross_entropy, loss", losses[row], g.losses[row], BOUND);
+        NAME(check_array)("golden softmax_cross_entropy, gradient", logits, g.gradient, g.rows * g.V, BOUND);
+        free(losses), free(targets);
+    }
+    FOR_EACH(golden_adam, g, all_golden_adam) {
+        REAL *x = NAME(from_golden)(g.parameters, g.n), *m = NAME(from_golden)(g.m, g.n);
+        REAL *v = NAME(from_golden)(g.v, g.n), *gradients = NAME(from_golden)(g.gradients, g.n);
+        kernels->adam(x, m, v, gradients, &golden_update, g.n);
+        NAME(check_array)("golden adam, parameters", x, g.parameters_after, g.n, BOUND);
+        NAME(check_array)("golden adam, first moment", m, g.m_after, g.n, BOUND);
+        NAME(check_array)("golden adam, second moment", v, g.v_after, g.n, BOUND);
+        free(gradients);
+    }
+}
+
 static void NAME(check_all)(const NAME(fl_kernels) *kernels)
 {
+    NAME(check_golden)(kernels);
     FOR_EACH(int64_t, n, widths) {
         NAME(check_activate)(kernels, n);
         NAME(check_adam)(kernels, n);
