@@ -29,6 +29,23 @@
 #pragma GCC target("avx512f,avx512dq")
 #endif
 
+/* A tile of a product keeps TILE_ROWS x VECS sums in registers: 24 of 32, 12 of 16. vkeep(x) has x stay in its register,
+ * which compilers else give up to load it again for every use. */
+#define VECS 4
+#if defined(FL_AVX512)
+#define TILE_ROWS 6
+#define vkeep(x) __asm__("" : "+v"(x))
+#elif defined(FL_NEON)
+#define TILE_ROWS 6
+#define vkeep(x) __asm__("" : "+w"(x))
+#elif defined(FL_AVX2)
+#define TILE_ROWS 3
+#define vkeep(x) __asm__("" : "+x"(x))
+#else
+#define TILE_ROWS 2
+#define vkeep(x) ((void)(x))
+#endif
+
 #define FL_JOIN_(a, b) a##_##b
 #define FL_JOIN(a, b) FL_JOIN_(a, b)
 #define FL_JOIN3_(a, b, c) a##_##b##_##c

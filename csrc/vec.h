@@ -2,8 +2,6 @@
  * instruction set and REAL; + - * / work on every vec as they stand. */
 #undef vec
 #undef LANES
-#undef TILE_ROWS
-#undef VECS
 #undef vset
 #undef vload
 #undef vstore
@@ -15,16 +13,12 @@
 #undef vcopysign
 #undef vsqrt
 #undef vexponent
-#undef vkeep
 #undef vload_part
 #undef vstore_part
 
 #if defined(FL_AVX512) && !REAL_IS_DOUBLE
 #define vec __m512
 #define LANES 16
-#define TILE_ROWS 6
-#define VECS 4
-#define vkeep(x) __asm__("" : "+v"(x))
 #define vset(x) _mm512_set1_ps(x)
 #define vload(p) _mm512_loadu_ps(p)
 #define vstore(p, x) _mm512_storeu_ps(p, x)
@@ -42,9 +36,6 @@
 #elif defined(FL_AVX512)
 #define vec __m512d
 #define LANES 8
-#define TILE_ROWS 6
-#define VECS 4
-#define vkeep(x) __asm__("" : "+v"(x))
 #define vset(x) _mm512_set1_pd(x)
 #define vload(p) _mm512_loadu_pd(p)
 #define vstore(p, x) _mm512_storeu_pd(p, x)
@@ -62,9 +53,6 @@
 #elif defined(FL_AVX2) && !REAL_IS_DOUBLE
 #define vec __m256
 #define LANES 8
-#define TILE_ROWS 3
-#define VECS 4
-#define vkeep(x) __asm__("" : "+x"(x))
 #define vset(x) _mm256_set1_ps(x)
 #define vload(p) _mm256_loadu_ps(p)
 #define vstore(p, x) _mm256_storeu_ps(p, x)
@@ -84,9 +72,6 @@
 #elif defined(FL_AVX2)
 #define vec __m256d
 #define LANES 4
-#define TILE_ROWS 3
-#define VECS 4
-#define vkeep(x) __asm__("" : "+x"(x))
 #define vset(x) _mm256_set1_pd(x)
 #define vload(p) _mm256_loadu_pd(p)
 #define vstore(p, x) _mm256_storeu_pd(p, x)
@@ -136,9 +121,6 @@
 #else /* plain C: one lane. */
 #define vec REAL
 #define LANES 1
-#define TILE_ROWS 2
-#define VECS 4
-#define vkeep(x) ((void)(x))
 #define vset(x) ((REAL)(x))
 #define vload(p) (*(p))
 #define vstore(p, x) (*(p) = (x))
