@@ -53,7 +53,10 @@ FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first
     int64_t H = s->H, wide = 4 * H;
     REAL *gates = s->gates, *c = s->c, *h = s->h;
     const REAL *c_prev = s->c_prev, *from = s->from, *W = s->W, *U = s->U, *x = s->x, *h_prev = s->h_prev;
-    NAME(rows) inputs = {.count = count, .starts = 1}, states = inputs;
+    NAME(rows) inputs, states;
+    inputs.count = states.count = count;
+    inputs.starts = states.starts = 1;
+    inputs.packed = states.packed = 0;
     for (int64_t r = 0; r < count && (W || U); r++) {
         int64_t row = first + r;
         inputs.c[r] = states.c[r] = gates + row * wide;
@@ -87,7 +90,9 @@ FL_INLINE void NAME(lstm_backward_panels)(const fl_backward_step *s, int64_t fir
     int64_t H = s->H, wide = 4 * H;
     REAL *gates = s->gates, *dc = s->dc, *dh = s->dh;
     const REAL *c = s->c, *c_prev = s->c_prev, *dy = s->dy, *next = s->next, *U = s->U;
-    NAME(rows) rows = {.count = count};
+    NAME(rows) rows;
+    rows.count = count;
+    rows.starts = rows.packed = 0;
     for (int64_t r = 0; r < count && next; r++) {
         rows.c[r] = dh + (first + r) * H;
         rows.a[r] = next + (first + r) * wide;

@@ -225,7 +225,9 @@ static void NAME(product)(const fl_product *q)
 {
     const REAL *panels = q->packed, *A = q->A, *bias = q->bias;
     REAL *C = q->C;
-    NAME(rows) rows = {.starts = bias != NULL};
+    NAME(rows) rows;
+    rows.starts = bias != NULL;
+    rows.packed = 0;
     for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
         rows.count = AT_MOST(q->M - m0, NAME(ROW_BLOCK));
         for (int64_t r = 0; r < rows.count; r++) {
@@ -268,7 +270,9 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
                                      int64_t M, int64_t K, int64_t N, int add)
 {
     REAL *packed_rows = scratch + NAME(K_BLOCK) * NAME(COLUMN_BLOCK);
-    NAME(rows) rows = {.packed = 1};
+    NAME(rows) rows;
+    rows.starts = 0;
+    rows.packed = 1;
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
         int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(panel_count)(width, 0);
         for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
