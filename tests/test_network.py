@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import fastlstm
 from fastlstm import _sample
 from fastlstm.engines import Workspace
 from fastlstm.network import LanguageNetwork
@@ -39,20 +38,19 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("options", NETWORKS.values(), ids=NETWORKS)
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 def test_every_gradient_by_finite_differences(engine, options):
     network, *window = make(**options)
     flat, epsilon = network.parameters.flat, 1e-5
-    with fastlstm.engine(engine):
-        _, gradients = loss_and_gradients(network, *window)
-        numeric = np.empty_like(flat)
-        for k in range(len(flat)):
-            old, sides = flat[k], []
-            for shift in (epsilon, -epsilon):
-                flat[k] = old + shift
-                sides.append(loss_and_gradients(network, *window)[0])
-            flat[k] = old
-            numeric[k] = SCALE * (sides[0] - sides[1]) / (2 * epsilon)
+    _, gradients = loss_and_gradients(network, *window)
+    numeric = np.empty_like(flat)
+    for k in range(len(flat)):
+        old, sides = flat[k], []
+        for shift in (epsilon, -epsilon):
+            flat[k] = old + shift
+            network.parameters.touch()
+            sides.append(loss_and_gradients(network, *window)[0])
+        flat[k] = old
+        numeric[k] = SCALE * (sides[0] - sides[1]) / (2 * epsilon)
     scale = np.maximum(np.maximum(abs(numeric), abs(gradients.flat)), 1e-2)
     assert (abs(numeric - gradients.flat) / scale).max() <= 1e-6
 
