@@ -126,7 +126,7 @@ def test_arrays_in_and_out_belong_to_the_caller(engine, lengths):
     assert not any(np.shares_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
 
 
-def test_token_arrays_may_be_reused_before_backward():
+def test_token_arrays_may_be_reused_before_backward(engine):
     """The tokens were checked once: what comes later must not be used to index."""
     case = random_case(I=5)
     tokens = np.zeros((6, 4), np.int32)

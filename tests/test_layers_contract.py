@@ -26,7 +26,7 @@ def test_tape_serves_once_and_only_its_own_stack():
         case.rnn.backward(tape, case.dy)
 
 
-def test_tape_of_other_parameters_is_refused():
+def test_tape_of_other_parameters_is_refused(engine):
     rnn = LSTM(3, 4, seed=0)
     y, _, tape = rnn.forward(np.zeros((2, 1, 3)))
     rnn.load_state_dict(rnn.state_dict())
@@ -186,7 +186,7 @@ def test_dropout_masks_are_scaled_to_keep_the_mean(dtype):
 # ---- errors ------------------------------------------------------------------------------------------------------
 
 
-def test_tokens_in_the_padding_may_be_anything():
+def test_tokens_in_the_padding_may_be_anything(engine):
     tokens = np.zeros((10, 20), np.int64)
     y, _ = LSTM(65, 4, seed=0)(tokens)
     tokens[3:, 12] = 70
@@ -230,7 +230,7 @@ def test_wrong_options_are_refused(options, error, message):
 
 
 @pytest.mark.parametrize("make", [copy.deepcopy, lambda rnn: pickle.loads(pickle.dumps(rnn))])
-def test_copies_and_pickles_are_whole_and_apart(make):
+def test_copies_and_pickles_are_whole_and_apart(compiled, make):
     case = random_case(L=2, dropout=0.5, activation="relu", bias=False)
     other = make(case.rnn)
     assert_equal(run(case), run(case._replace(rnn=other)))  # dropout is drawn from the same state
@@ -247,7 +247,7 @@ def test_parameters_load_from_their_own_views():
     assert all(np.array_equal(rnn.parameters[name], array) for name, array in expected.items())
 
 
-def test_denormal_numbers_count_as_zero(dtype):
+def test_denormal_numbers_count_as_zero(compiled, dtype):
     """They would otherwise cost many times the normal time, in products too."""
     rnn = LSTM(3, 8, num_layers=2, dtype=dtype, seed=0)
     tiny = np.full((4, 2, 3), np.finfo(dtype).smallest_subnormal * 9, dtype)
