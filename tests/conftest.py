@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from command_line import SIZES, TEXT
-from fastlstm import _core, cli
+from fastlstm import _core, cli, engines
 
 
 @pytest.fixture(params=_core.available_isas())
@@ -15,6 +15,27 @@ def isa(request):
     assert _core.isa() == request.param
     yield request.param
     _core.use_isa(before)
+
+
+@pytest.fixture(params=engines.NAMES)
+def engine(request):
+    """Each engine in turn, in use."""
+    with engines.engine(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=["native", "blas"])
+def compiled(request):
+    """Each engine with kernels in turn, in use."""
+    with engines.engine(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def divided(monkeypatch):
+    """However little there is to do, threads divide it."""
+    monkeypatch.setattr("fastlstm.threads.LEAST_WORK", 1)
+    monkeypatch.setattr("fastlstm.engines.native.DIVIDED_BYTES", 0)
 
 
 @pytest.fixture(params=["float32", "float64"])

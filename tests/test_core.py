@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
 
 from fastlstm import _core, _lstm, reference
+from fastlstm.engines import aligned_empty
 from helpers import assert_gradients
 
 KINDS = {name: kind for kind, name in enumerate(reference.ACTIVATIONS)}
@@ -152,6 +154,148 @@ def test_matmul_equals_numpy(dtype, transpose_a, transpose_b, beta):
         assert (np.abs(C - want) <= bound).all(), (m, n, k)
 
 
+DEPTHS = (1, 2, 15, 16, 17, 31, 64, 65, 130, 700)  # 700 is more than one block of float32, and of float64
+WIDTHS = (1, 2, 15, 16, 17, 31, 64, 65, 130)
+ROWS = (*range(1, 9), 13, 200)
+BLOCKED = ((700, 1), (700, 17), (1100, 65))  # depths of several blocks
+
+
+def aligned(size, dtype):
+    """`aligned_empty`, as the products' packed arrays are, and its end with a sentinel after it."""
+    memory = aligned_empty(size + 8, dtype)
+    memory.fill(12345)
+    return memory[:size], memory[size:]
+
+
+def packed(B, group=0, threads=1):
+    """B as `pack` lays it out, which must write no further."""
+    array, guard = aligned(_core.packed_size(*B.shape, group, B.dtype == np.float64), B.dtype)
+    _core.pack(array, B, group, threads)
+    assert (guard == 12345).all()
+    return array
+
+
+def assert_product(got, A, B, start):
+    """`got` is start + A B but for the rounding of K sums; start is a row or a matrix."""
+    A, B, start = (array.astype(np.float64) for array in (A, B, start))
+    bound = (len(B) + 2) * np.finfo(got.dtype).eps * (abs(A) @ abs(B) + abs(start))
+    assert (abs(got - (A @ B + start)) <= bound).all(), (A.shape, B.shape)
+
+
+def products():
+    """(M, K, N): every depth with every width, the rows in turn, and every number of rows with some of them."""
+    for turn, (K, N) in enumerate((K, N) for K in DEPTHS[:-1] for N in WIDTHS):
+        yield ROWS[turn % len(ROWS)], K, N
+    for turn, M in enumerate(ROWS):
+        yield M, DEPTHS[turn % len(DEPTHS)], 65
+    for K, N in BLOCKED:
+        yield from ((M, K, N) for M in (1, 7))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_product_equals_numpy(isa, dtype, threads):
+    for M, K, N in products():
+        A, B, bias, start = random_arrays(dtype, (M, K), (K, N), N, (M, N), seed=K)
+        B_packed = packed(B, threads=threads)
+        for given, add in ((None, False), (bias, False), (None, True)):
+            C, guard = guarded(start if add else np.full((M, N), np.nan, dtype))  # read only with `add`
+            _core.product(C, A, B_packed, given, 0, add, threads)
+            assert_product(C, A, B, start if add else bias if given is not None else np.zeros(N))
+            assert (guard == 12345).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_product_with_the_weights_of_gates_equals_numpy(isa, dtype, threads):
+    """Packed by `group`, with the four gates of the same units beside each other, the result is the same."""
+    for turn, H in enumerate((*SIZES, 64, 65, 130)):
+        M, K = ROWS[turn % len(ROWS)], DEPTHS[turn % len(DEPTHS)]
+        A, B, bias = random_arrays(dtype, (M, K), (K, 4 * H), 4 * H, seed=H)
+        C, guard = guarded(np.full((M, 4 * H), np.nan, dtype))
+        _core.product(C, A, packed(B, H, threads), bias, H, False, threads)
+        assert_product(C, A, B, bias)
+        assert (guard == 12345).all()
+
+
+def test_any_strides_and_threads_pack_the_same(isa, dtype):
+    for K, N in ((1, 1), (5, 68), (130, 132)):
+        (B,) = random_arrays(dtype, (K, N))
+        forms = B, np.asfortranarray(B), np.repeat(np.repeat(B, 2, axis=0), 3, axis=1)[::2, ::3], np.flip(np.flip(B).copy())
+        for group in (0, *([N // 4] if N % 4 == 0 else [])):
+            want = packed(B, group)
+            assert sorted(want[want != 0]) == sorted(B.ravel())
+            for form, threads in product(forms, (1, 2, 3, 9)):
+                np.testing.assert_array_equal(packed(form, group, threads), want)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_transposed_product_equals_numpy(isa, dtype, threads):
+    scratch, scratch_guard = aligned(threads * _core.scratch_size(dtype == np.float64), dtype)
+    for turn, (K, M, N) in enumerate((K, M, N) for M, K, N in products()):
+        A, B, start = random_arrays(dtype, (K, M), (K, N), (M, N), seed=K)
+        add = turn % 2 == 1
+        C, guard = guarded(start if add else np.full((M, N), np.nan, dtype))
+        _core.product_transposed(C, A, B, scratch, add, threads)
+        assert_product(C, A.T, B, start if add else np.zeros(N))
+        assert (guard == 12345).all()
+        assert (scratch_guard == 12345).all()
+
+
+def test_transposed_product_of_wide_matrices_equals_numpy(isa, dtype):
+    """More columns and rows than are packed at a time."""
+    scratch, _ = aligned(2 * _core.scratch_size(dtype == np.float64), dtype)
+    for K, M, N in ((3, 230, 5), (3, 5, 1100), (600, 101, 530)):
+        A, B = random_arrays(dtype, (K, M), (K, N))
+        C, guard = guarded(np.full((M, N), np.nan, dtype))
+        _core.product_transposed(C, A, B, scratch, False, 2)
+        assert_product(C, A.T, B, np.zeros(N))
+        assert (guard == 12345).all()
+
+
+def test_products_over_nothing_are_zero(isa, dtype):
+    scratch, _ = aligned(_core.scratch_size(dtype == np.float64), dtype)
+    nothing, C = np.zeros((0, 3), dtype), np.ones((3, 3), dtype)
+    _core.product_transposed(C, nothing, nothing, scratch, True)
+    assert (C == 1).all()
+    _core.product_transposed(C, nothing, nothing, scratch)
+    assert not C.any()
+    _core.product(nothing, nothing, packed(C))
+    _core.product_transposed(nothing, np.ones((2, 0), dtype), np.ones((2, 3), dtype), scratch)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_products_show_what_is_not_finite_where_numpy_does(isa, dtype, threads, value):
+    """Above all not in the columns beside: the packed matrix has zeros beyond its last."""
+    scratch, _ = aligned(threads * _core.scratch_size(dtype == np.float64), dtype)
+    for M, K, N in ((1, 5, 6), (3, 1, 1), (7, 17, 20), (13, 5, 68), (8, 600, 132)):
+        for in_a, in_b, group in product((False, True), (False, True), (0, N // 4) if N % 4 == 0 else (0,)):
+            A, B = random_arrays(dtype, (M, K), (K, N))
+            if in_a:
+                A[M // 2, K // 2] = value
+            if in_b:
+                B[K - 1, N // 2] = value
+            with np.errstate(invalid="ignore"):
+                want = A.astype(np.float64) @ B.astype(np.float64)
+            C, transposed = np.zeros((2, M, N), dtype)
+            _core.product(C, A, packed(B, group), None, group, False, threads)
+            _core.product_transposed(transposed, np.ascontiguousarray(A.T), B, scratch, False, threads)
+            for got in (C, transposed):
+                np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+                np.testing.assert_array_equal(got[np.isinf(want)], want[np.isinf(want)])
+
+
+def test_same_number_of_threads_gives_the_same_bits(isa, dtype):
+    scratch, _ = aligned(3 * _core.scratch_size(dtype == np.float64), dtype)
+    A, B = random_arrays(dtype, (37, 130), (130, 65))
+    A_transposed, B_packed, results = np.ascontiguousarray(A.T), packed(B), {}
+    for threads in (1, 2, 3) * 10:
+        C, transposed = np.empty((2, 37, 65), dtype)
+        _core.product(C, A, B_packed, threads=threads)
+        _core.product_transposed(transposed, A_transposed, B, scratch, threads=threads)
+        for got, want in zip((C, transposed), results.setdefault(threads, (C, transposed)), strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
 # ---- the other kernels -------------------------------------------------------------------------------------------
 
 
@@ -169,6 +313,19 @@ def test_softmax_cross_entropy_equals_reference(isa, dtype, V, size):
     np.testing.assert_allclose(losses, want_losses, rtol=bound, atol=bound)
     np.testing.assert_allclose(gradient, 0.25 * want_gradient, rtol=0, atol=bound)
     assert (guard == 12345).all()
+
+
+@pytest.mark.parametrize("threads", [2, 3, 9])
+def test_softmax_cross_entropy_with_threads_is_the_same_to_the_bit(isa, dtype, threads):
+    for rows, V in ((1, 9), (5, 65), (8, 1), (100, 33)):
+        (logits,) = random_arrays(dtype, (rows, V))
+        targets = np.arange(rows, dtype=np.int32) % V
+        (alone, guard), want_losses, losses = guarded(logits), np.empty(rows), np.full(rows + 1, np.nan)
+        _core.softmax_cross_entropy(want_losses, logits, targets, 0.25)
+        _core.softmax_cross_entropy(losses[:-1], alone, targets, 0.25, threads)
+        np.testing.assert_array_equal(alone, logits)
+        np.testing.assert_array_equal(losses, [*want_losses, np.nan])
+        assert (guard == 12345).all()
 
 
 def cross_entropy(logits, targets, scale=1.0):
@@ -226,15 +383,21 @@ def test_softmax_cross_entropy_shows_nan(isa, dtype):
             assert np.isnan(gradient).all()
 
 
-def test_scatter_add_equals_numpy(isa, dtype):
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_scatter_add_equals_numpy(isa, dtype, threads):
+    """The same additions in the same order: the same bits."""
     tokens = np.array([3, 0, 3, 4, 3, 0], np.int32)
-    for width in SIZES:
+    for width in (*SIZES, 65, 130, 200):
         start, rows = random_arrays(dtype, (5, width), (6, width), seed=width)
-        table, guard = guarded(start)
-        _core.scatter_add(table, rows, tokens)
-        np.add.at(start, tokens, rows)  # the same additions in the same order: the same bits
-        np.testing.assert_array_equal(table, start)
-        assert (guard == 12345).all()
+        for places in (tokens, None):
+            table, guard = guarded(start)
+            _core.scatter_add(table, rows, places, threads)
+            want = start.copy()
+            np.add.at(want, np.zeros(6, int) if places is None else places, rows)
+            np.testing.assert_array_equal(table, want)
+            assert (guard == 12345).all()
+            _core.scatter_add(table, rows[:0], places if places is None else places[:0], threads)
+            np.testing.assert_array_equal(table, want)
 
 
 OPTIONS = {"learning_rate": 3e-3, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6, "weight_decay": 0.3}
@@ -246,11 +409,11 @@ OPTIMISERS = {
 }
 
 
-def optimise(name, parameters, moments, gradients, options, step):
+def optimise(name, parameters, moments, gradients, options, step, threads=1):
     """One step with the gradients halved."""
     first, second = {"sgd": (*moments, None), "rmsprop": (None, *moments), "adam": moments}[name]
     rest = {option: value for option, value in options.items() if option != "learning_rate"}
-    _core.optimise(name, parameters, first, second, gradients, options["learning_rate"], 0.5, step, **rest)
+    _core.optimise(name, parameters, first, second, gradients, options["learning_rate"], 0.5, step, threads=threads, **rest)
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
@@ -269,6 +432,21 @@ def test_optimiser_equals_reference(isa, dtype, name):
         for got, wanted in zip((ours, *moments), want, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=bound, atol=bound)
         assert (guard == 12345).all()
+
+
+@pytest.mark.parametrize("threads", [2, 3, 9])
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_optimiser_with_threads_is_the_same_to_the_bit(isa, dtype, name, threads):
+    moment_count = OPTIMISERS[name][1]
+    for n in (*SIZES, 1000, 1003):
+        gradient, *alone = random_arrays(dtype, *[n] * (2 + moment_count), seed=n)
+        alone[1:] = [moment**2 for moment in alone[1:]]
+        together = [guarded(array) for array in alone]
+        optimise(name, alone[0], alone[1:], gradient, OPTIONS, 2)
+        optimise(name, together[0][0], [array for array, _ in together[1:]], gradient, OPTIONS, 2, threads)
+        for want, (got, guard) in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(got, want)
+            assert (guard == 12345).all()
 
 
 def test_sgd_without_momentum_keeps_nothing(isa, dtype):
@@ -301,8 +479,14 @@ def test_sum_of_squares_equals_numpy(isa, dtype):
     assert _core.sum_of_squares(x[:0]) == 0
 
 
+def test_sum_of_squares_with_threads_is_the_same_to_the_bit(isa, dtype):
+    for n in (1, 33, 1025, 5000, 100_001):
+        (x,) = random_arrays(dtype, n, seed=n)
+        assert len({_core.sum_of_squares(x, threads) for threads in (1, 2, 3, 9, 100)}) == 1
+
+
 def test_sum_of_squares_shows_nan_and_infinity_anywhere(isa, dtype):
-    for n in [1, 9, 33, 1025]:
+    for n in [1, 9, 33, 1025, 10_000]:
         for place in {0, n // 2, n - 1}:
             for value in (np.nan, np.inf, -np.inf):
                 x = np.ones(n, dtype)
@@ -363,14 +547,14 @@ def test_unknown_row_leaves_the_row_in_use(isa):
 
 
 def test_rows_are_different_code(dtype):
-    """Each sums in as many lanes as it has, so the last bits differ."""
-    names, (x,) = _core.available_isas(), random_arrays(dtype, 100_000)
+    """Each sums in as many lanes as it has, so the last bits of some of many sums differ."""
+    names, (x,) = _core.available_isas(), random_arrays(dtype, 1100)
     if len(names) == 1:
         pytest.skip("this processor runs the scalar row only")
     before, results = _core.isa(), {}
     for name in names:
         _core.use_isa(name)
-        results[name] = _core.sum_of_squares(x)
+        results[name] = tuple(_core.sum_of_squares(x[:n]) for n in range(1000, 1100))
     _core.use_isa(before)
     assert len(set(results.values())) == len(names)
 

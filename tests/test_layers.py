@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import fastlstm
 from fastlstm import reference
 from helpers import (
     RAGGED,
@@ -25,7 +24,7 @@ from helpers import (
 @pytest.mark.parametrize(
     ("T", "H"), [(1, 1), (1, 64), (7, 17), (30, 34), (100, 64), (100, 1), (300, 65), (1000, 17), (1000, 65)]
 )
-def test_float32_outputs_are_within_bounds(isa, T, H):
+def test_float32_outputs_are_within_bounds(compiled, isa, T, H):
     case = random_case(T, 3, 5, H, 2, dtype="float32")
     y, (h, c) = case.rnn(case.x, case.state)
     want = run_reference(case)
@@ -35,13 +34,13 @@ def test_float32_outputs_are_within_bounds(isa, T, H):
 
 @pytest.mark.parametrize("lengths", [None, RAGGED])
 @pytest.mark.parametrize(("T", "H"), [(6, 1), (6, 2), (6, 17), (6, 34), (6, 64), (6, 65)])
-def test_float32_gradients_are_within_bounds(isa, T, H, lengths):
+def test_float32_gradients_are_within_bounds(compiled, isa, T, H, lengths):
     case = random_case(T, 4, 5, H, 2, dtype="float32", lengths=lengths)
     assert_close(run(case), run_reference(case), gradient_bound(T, 4, H))
 
 
 @pytest.mark.parametrize(("T", "B", "H"), [(1, 1, 1), (1, 3, 17), (200, 3, 34), (200, 1, 65)])
-def test_float32_gradients_of_short_and_long_sequences_are_within_bounds(isa, T, B, H):
+def test_float32_gradients_of_short_and_long_sequences_are_within_bounds(compiled, isa, T, B, H):
     case = random_case(T, B, 5, H, dtype="float32")
     assert_close(run(case), run_reference(case), gradient_bound(T, B, H))
 
@@ -49,7 +48,7 @@ def test_float32_gradients_of_short_and_long_sequences_are_within_bounds(isa, T,
 @pytest.mark.parametrize("lengths", [None, RAGGED])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("L", [1, 2, 3])
-def test_float64_equals_reference(isa, L, bias, lengths):
+def test_float64_equals_reference(compiled, isa, L, bias, lengths):
     for dropout in (0.0, 0.3):
         case = random_case(L=L, bias=bias, lengths=lengths, dropout=dropout)
         assert_close(run(case, dropout_seed=5), run_reference(case, dropout_seed=5), 1e-13)
@@ -72,19 +71,19 @@ def check_by_differences(case, dropout_seed=None):
 @pytest.mark.parametrize("lengths", [None, (2, 0, 4)])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("L", "dropout_seed"), [(1, None), (2, None), (2, 7), (3, 7)])
-def test_gradients_equal_central_differences(L, dropout_seed, bias, lengths):
+def test_gradients_equal_central_differences(compiled, L, dropout_seed, bias, lengths):
     dropout = 0.0 if dropout_seed is None else 0.4
     check_by_differences(random_case(4, 3, 2, 3, L, bias=bias, dropout=dropout, lengths=lengths), dropout_seed)
 
 
-def test_gradients_of_one_step_equal_central_differences(isa):
+def test_gradients_of_one_step_equal_central_differences(compiled, isa):
     check_by_differences(random_case(1, 2, 2, 3, 2))
 
 
 @pytest.mark.parametrize("dtype_bound", [("float64", 1e-13), ("float32", 5e-6)], ids=lambda pair: pair[0])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("L", [1, 2, 3])
-def test_equals_torch(torch, L, bias, dtype_bound):
+def test_equals_torch(compiled, torch, L, bias, dtype_bound):
     case = random_case(12, 3, 4, 6, L, bias=bias, dtype=dtype_bound[0])
     assert_close(run(case), run_torch(torch, case), dtype_bound[1])
 
@@ -114,19 +113,19 @@ def written_out(torch, case):
 
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)
 @pytest.mark.parametrize("recurrent_activation", reference.ACTIVATIONS)
-def test_other_activations_equal_torch(isa, torch, activation, recurrent_activation):
+def test_other_activations_equal_torch(compiled, isa, torch, activation, recurrent_activation):
     case = random_case(activation=activation, recurrent_activation=recurrent_activation)
     assert_close(run(case), written_out(torch, case), 1e-13)
 
 
-def test_dropout_zero_gradient_gives_exactly_zero(isa, dtype):
+def test_dropout_zero_gradient_gives_exactly_zero(compiled, isa, dtype):
     case = random_case(L=2, dtype=dtype, dropout=0.5, lengths=RAGGED)
     case = case._replace(dy=np.zeros_like(case.dy), dstate=[np.zeros_like(a) for a in case.dstate])
     results = run(case, dropout_seed=1)
     assert all(not results[name].any() for name in results.keys() - {"y", "h", "c"})
 
 
-def test_same_input_gives_the_same_bits(isa, dtype):
+def test_same_input_gives_the_same_bits(compiled, isa, dtype):
     case = random_case(20, 4, 5, 17, 2, dtype=dtype, dropout=0.5)
     first = run(case, dropout_seed=3)
     for _ in range(19):
@@ -136,7 +135,7 @@ def test_same_input_gives_the_same_bits(isa, dtype):
 # ---- lengths, chunks, streams, tokens ----------------------------------------------------------------------------
 
 
-def test_padding_changes_no_bit(isa, dtype):
+def test_padding_changes_no_bit(compiled, isa, dtype):
     case = random_case(L=2, dtype=dtype, lengths=RAGGED)
     clean = run(case)
     padding = np.arange(6)[:, None] >= case.lengths
@@ -149,7 +148,7 @@ def test_padding_changes_no_bit(isa, dtype):
     assert_equal({"y": y, "h": h, "c": c}, {name: clean[name] for name in "yhc"})
 
 
-def test_ragged_equals_one_by_one(isa, dtype):
+def test_ragged_equals_one_by_one(compiled, isa, dtype):
     case = random_case(6, 4, 3, 17, 2, dtype=dtype, lengths=RAGGED)
     together = run(case)
     bound = 1e-13 if dtype == np.float64 else 5e-6
@@ -169,7 +168,7 @@ def test_ragged_equals_one_by_one(isa, dtype):
     assert_close({name: together[name] for name in total}, total, bound)
 
 
-def test_empty_sequences_keep_their_state():
+def test_empty_sequences_keep_their_state(compiled):
     case = random_case(L=2, lengths=(0, 0, 0, 0))
     results = run(case)
     assert_equal({name: results[name] for name in "hc"}, dict(zip("hc", case.state, strict=True)))
@@ -177,7 +176,7 @@ def test_empty_sequences_keep_their_state():
     assert all(not results[name].any() for name in ("y", "dx", *case.rnn.parameters))
 
 
-def test_chunked_equals_whole(isa, dtype):
+def test_chunked_equals_whole(compiled, isa, dtype):
     case = random_case(9, 3, 4, 17, 2, dtype=dtype)
     whole, rnn = run(case), case.rnn
     y1, state, tape1 = rnn.forward(case.x[:4], case.state)
@@ -190,14 +189,12 @@ def test_chunked_equals_whole(isa, dtype):
 
 
 @pytest.mark.parametrize("B", [1, 3])
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 def test_streamed_equals_whole(isa, dtype, B, engine):
     case = random_case(50, B, 4, 17, 2, dtype=dtype)
-    with fastlstm.engine(engine):
-        y, (h, c) = case.rnn(case.x, case.state)
-        stream = case.rnn.stream(B)
-        stream.state = case.state
-        outputs = np.array([stream.step(x) for x in case.x])
+    y, (h, c) = case.rnn(case.x, case.state)
+    stream = case.rnn.stream(B)
+    stream.state = case.state
+    outputs = np.array([stream.step(x) for x in case.x])
     for got, want in zip((outputs, *stream.state), (y, h, c), strict=True):
         if dtype == np.float32:
             assert_forward_close(got, want)
@@ -205,16 +202,14 @@ def test_streamed_equals_whole(isa, dtype, B, engine):
             assert relative_error(got, want) <= 1e-13
 
 
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 @pytest.mark.parametrize("lengths", [None, RAGGED])
 def test_tokens_equal_one_hot_vectors(dtype, engine, lengths):
     case = random_case(I=5, L=2, dtype=dtype, lengths=lengths)
     tokens = np.random.default_rng(1).integers(0, 5, (6, 4))
-    with fastlstm.engine(engine):
-        by_vectors = run(case._replace(x=np.eye(5)[tokens]))
-        by_tokens = run(case._replace(x=tokens))
-        stream, vector_stream = case.rnn.stream(4), case.rnn.stream(4)
-        np.testing.assert_allclose(stream.step(tokens[0]), vector_stream.step(np.eye(5)[tokens[0]]), rtol=1e-5)
+    by_vectors = run(case._replace(x=np.eye(5)[tokens]))
+    by_tokens = run(case._replace(x=tokens))
+    stream, vector_stream = case.rnn.stream(4), case.rnn.stream(4)
+    np.testing.assert_allclose(stream.step(tokens[0]), vector_stream.step(np.eye(5)[tokens[0]]), rtol=1e-5)
     assert by_tokens.pop("dx") is None
     del by_vectors["dx"]
     assert_close(by_tokens, by_vectors, 1e-13 if dtype == np.float64 else 5e-6)

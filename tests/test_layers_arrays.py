@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import fastlstm
 from fastlstm import LSTM, Model
 from helpers import RAGGED, assert_equal, random_case, run
 
@@ -61,7 +60,6 @@ def form_case(case, formed):
     return case._replace(x=formed(case.x), dy=formed(case.dy), lengths=lengths, state=state, dstate=dstate)
 
 
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 @pytest.mark.parametrize("lengths", [None, RAGGED])
 @pytest.mark.parametrize("kind", ["numbers", "tokens"])
 def test_any_form_of_arrays_gives_the_same_bits(dtype, formed, kind, lengths, engine):
@@ -69,23 +67,20 @@ def test_any_form_of_arrays_gives_the_same_bits(dtype, formed, kind, lengths, en
     if kind == "tokens":
         case = case._replace(x=np.random.default_rng(0).integers(0, 3, (6, 4), np.int32))
     other = form_case(case, formed)
-    with fastlstm.engine(engine):
-        assert_equal(run(other, dropout_seed=1), run(case, dropout_seed=1))
-        y, (h, c) = case.rnn(case.x, case.state, case.lengths)
-        other_y, (other_h, other_c) = case.rnn(other.x, other.state, other.lengths)
+    assert_equal(run(other, dropout_seed=1), run(case, dropout_seed=1))
+    y, (h, c) = case.rnn(case.x, case.state, case.lengths)
+    other_y, (other_h, other_c) = case.rnn(other.x, other.state, other.lengths)
     assert_equal({"y": other_y, "h": other_h, "c": other_c}, {"y": y, "h": h, "c": c})
 
 
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 @pytest.mark.parametrize("kind", ["numbers", "tokens"])
 def test_streams_take_any_form_of_arrays(dtype, formed, kind, engine):
     case = random_case(L=2, dtype=dtype)
     steps = case.x if kind == "numbers" else np.random.default_rng(0).integers(0, 3, (6, 4), np.int32)
-    with fastlstm.engine(engine):
-        stream, other = case.rnn.stream(4), case.rnn.stream(4)
-        stream.state, other.state = case.state, tuple(map(formed, case.state))
-        for x in steps:
-            np.testing.assert_array_equal(other.step(formed(x)), stream.step(x))
+    stream, other = case.rnn.stream(4), case.rnn.stream(4)
+    stream.state, other.state = case.state, tuple(map(formed, case.state))
+    for x in steps:
+        np.testing.assert_array_equal(other.step(formed(x)), stream.step(x))
     np.testing.assert_array_equal(other.state, stream.state)
 
 
@@ -115,25 +110,23 @@ def test_tokens_of_any_integer_type_are_the_same(kind):
 
 
 @pytest.mark.parametrize("lengths", [None, RAGGED])
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 def test_arrays_in_and_out_belong_to_the_caller(engine, lengths):
     """Overwriting whatever went into or came out of `forward` changes nothing that `backward` returns."""
     case = random_case(L=2, lengths=lengths)
-    with fastlstm.engine(engine):
-        want = run(case)
-        y, (h, c), tape = case.rnn.forward(case.x, case.state, case.lengths)
-        for array in (case.x, *case.state, y, h, c):
-            array.fill(7)
-        if lengths is not None:
-            case.lengths.fill(0)
-        dx, (dh0, dc0), gradients = case.rnn.backward(tape, case.dy, case.dstate)
+    want = run(case)
+    y, (h, c), tape = case.rnn.forward(case.x, case.state, case.lengths)
+    for array in (case.x, *case.state, y, h, c):
+        array.fill(7)
+    if lengths is not None:
+        case.lengths.fill(0)
+    dx, (dh0, dc0), gradients = case.rnn.backward(tape, case.dy, case.dstate)
     got = {"dx": dx, "dh0": dh0, "dc0": dc0, **gradients}
     assert_equal(got, {name: want[name] for name in got})
     arrays = list(got.values())
     assert not any(np.shares_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
 
 
-def test_token_arrays_may_be_reused_before_backward():
+def test_token_arrays_may_be_reused_before_backward(engine):
     """The tokens were checked once: what comes later must not be used to index."""
     case = random_case(I=5)
     tokens = np.zeros((6, 4), np.int32)

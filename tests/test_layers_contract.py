@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import LSTM
-from fastlstm.engines import blas
+from fastlstm import LSTM, engines
 from helpers import RAGGED, assert_close, assert_equal, random_case, run, run_torch
 
 # ---- tapes -------------------------------------------------------------------------------------------------------
@@ -27,7 +26,7 @@ def test_tape_serves_once_and_only_its_own_stack():
         case.rnn.backward(tape, case.dy)
 
 
-def test_tape_of_other_parameters_is_refused():
+def test_tape_of_other_parameters_is_refused(engine):
     rnn = LSTM(3, 4, seed=0)
     y, _, tape = rnn.forward(np.zeros((2, 1, 3)))
     rnn.load_state_dict(rnn.state_dict())
@@ -38,20 +37,18 @@ def test_tape_of_other_parameters_is_refused():
 # ---- streams -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 def test_stream_writes_into_out_and_keeps_its_state_to_itself(engine):
     case = random_case(L=2, dtype="float32")
-    with fastlstm.engine(engine):
-        y, _ = case.rnn(case.x)
-        stream, out = case.rnn.stream(4), np.empty((4, 5), np.float32)
-        assert stream.step(case.x[0], out=out) is out
-        np.testing.assert_allclose(out, y[0], rtol=1e-5, atol=1e-6)
-        out.fill(7)
-        for state in (*stream.state, stream.step(case.x[1])):
-            state.fill(7)
-        np.testing.assert_allclose(stream.step(case.x[2]), y[2], rtol=1e-5, atol=1e-6)
-        stream.reset()
-        np.testing.assert_allclose(stream.step(case.x[0]), y[0], rtol=1e-5, atol=1e-6)
+    y, _ = case.rnn(case.x)
+    stream, out = case.rnn.stream(4), np.empty((4, 5), np.float32)
+    assert stream.step(case.x[0], out=out) is out
+    np.testing.assert_allclose(out, y[0], rtol=1e-5, atol=1e-6)
+    out.fill(7)
+    for state in (*stream.state, stream.step(case.x[1])):
+        state.fill(7)
+    np.testing.assert_allclose(stream.step(case.x[2]), y[2], rtol=1e-5, atol=1e-6)
+    stream.reset()
+    np.testing.assert_allclose(stream.step(case.x[0]), y[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("fault", ["shape", "dtype", "order", "read-only"])
@@ -63,24 +60,21 @@ def test_stream_refuses_an_unfit_out(fault):
         stream.step(np.zeros((4, 3)), out)
 
 
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 @pytest.mark.parametrize("kind", ["numbers", "tokens"])
 def test_stream_sees_new_parameters(engine, kind):
     case, other = random_case(L=2), random_case(L=2, seed=1)
     x = case.x if kind == "numbers" else np.zeros((6, 4), np.int32)
-    with fastlstm.engine(engine):
-        stream = case.rnn.stream(4)
-        stream.step(x[0])
-        case.rnn.load_state_dict(other.rnn.state_dict())
-        stream.reset()
-        expected = other.rnn.stream(4)
-        np.testing.assert_array_equal(stream.step(x[0]), expected.step(x[0]))
+    stream = case.rnn.stream(4)
+    stream.step(x[0])
+    case.rnn.load_state_dict(other.rnn.state_dict())
+    stream.reset()
+    expected = other.rnn.stream(4)
+    np.testing.assert_array_equal(stream.step(x[0]), expected.step(x[0]))
 
 
 # ---- NaN ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 @pytest.mark.parametrize("where", ["x", "h0", "c0", "weight_ih_l0", "weight_hh_l1", "bias_hh_l1"])
 def test_nan_goes_through_to_where_torch_has_it(isa, torch, engine, where):
     """Layers do not judge their input, and never hide what it does."""
@@ -93,11 +87,10 @@ def test_nan_goes_through_to_where_torch_has_it(isa, torch, engine, where):
         parameters = case.rnn.state_dict()
         parameters[where].flat[0] = np.nan
         case.rnn.load_state_dict(parameters)
-    with fastlstm.engine(engine):
-        got, want = run(case), run_torch(torch, case)
-        stream = case.rnn.stream(4)
-        stream.state = case.state
-        streamed = np.stack([stream.step(x) for x in case.x])
+    got, want = run(case), run_torch(torch, case)
+    stream = case.rnn.stream(4)
+    stream.state = case.state
+    streamed = np.stack([stream.step(x) for x in case.x])
     assert np.isnan(got["y"]).any()
     for name in want:
         np.testing.assert_array_equal(np.isnan(got[name]), np.isnan(want[name]), err_msg=name)
@@ -141,14 +134,18 @@ def test_load_state_dict_is_strict_and_changes_nothing_on_error():
 
 def test_engines_are_chosen_and_agree():
     case = random_case(L=2, dtype="float32", lengths=RAGGED, dropout=0.3)
-    blas = run(case, dropout_seed=2)
+    default, found = fastlstm.cpu_info()["engine"], run(case, dropout_seed=2)
     with fastlstm.engine("reference"):
         assert fastlstm.cpu_info()["engine"] == "reference"
         by_reference = run(case, dropout_seed=2)
         with fastlstm.engine("blas"):
-            assert_equal(run(case, dropout_seed=2), blas)
-    assert fastlstm.cpu_info()["engine"] == "blas"
+            blas = run(case, dropout_seed=2)
+        with fastlstm.engine("native"):
+            native = run(case, dropout_seed=2)
+    assert fastlstm.cpu_info()["engine"] == default
+    assert_equal(found, {"blas": blas, "native": native}[default])
     assert_close(blas, by_reference, 5e-6)
+    assert_close(native, by_reference, 5e-6)
     assert all(a.dtype == np.float32 for a in by_reference.values())
     fastlstm.set_engine("reference")
     try:
@@ -157,7 +154,8 @@ def test_engines_are_chosen_and_agree():
             _, _, tape = case.rnn.forward(case.x)
         case.rnn.backward(tape, case.dy)  # by the engine that made the tape
     finally:
-        fastlstm.set_engine("blas")
+        fastlstm.set_engine(None)
+    assert fastlstm.cpu_info()["engine"] == default
 
 
 def test_only_forward_drops_and_its_mask_is_seeded():
@@ -188,7 +186,7 @@ def test_dropout_masks_are_scaled_to_keep_the_mean(dtype):
 # ---- errors ------------------------------------------------------------------------------------------------------
 
 
-def test_tokens_in_the_padding_may_be_anything():
+def test_tokens_in_the_padding_may_be_anything(engine):
     tokens = np.zeros((10, 20), np.int64)
     y, _ = LSTM(65, 4, seed=0)(tokens)
     tokens[3:, 12] = 70
@@ -232,7 +230,7 @@ def test_wrong_options_are_refused(options, error, message):
 
 
 @pytest.mark.parametrize("make", [copy.deepcopy, lambda rnn: pickle.loads(pickle.dumps(rnn))])
-def test_copies_and_pickles_are_whole_and_apart(make):
+def test_copies_and_pickles_are_whole_and_apart(compiled, make):
     case = random_case(L=2, dropout=0.5, activation="relu", bias=False)
     other = make(case.rnn)
     assert_equal(run(case), run(case._replace(rnn=other)))  # dropout is drawn from the same state
@@ -249,7 +247,7 @@ def test_parameters_load_from_their_own_views():
     assert all(np.array_equal(rnn.parameters[name], array) for name, array in expected.items())
 
 
-def test_denormal_numbers_count_as_zero(dtype):
+def test_denormal_numbers_count_as_zero(compiled, dtype):
     """They would otherwise cost many times the normal time, in products too."""
     rnn = LSTM(3, 8, num_layers=2, dtype=dtype, seed=0)
     tiny = np.full((4, 2, 3), np.finfo(dtype).smallest_subnormal * 9, dtype)
@@ -262,14 +260,14 @@ def test_denormal_numbers_count_as_zero(dtype):
 
 
 def test_unknown_engine_is_refused_with_a_suggestion():
-    with pytest.raises(ValueError, match=r"engine must be one of 'blas', .*, got 'blass'; did you mean 'blas'"):
+    with pytest.raises(ValueError, match=r"must be one of 'native', 'blas', .*, got 'blass'; did you mean 'blas'"):
         fastlstm.set_engine("blass")
     with pytest.raises(ValueError, match="did you mean 'reference'"), fastlstm.engine("refrence"):
         pass
 
 
-def test_engine_refuses_sizes_beyond_what_blas_addresses():
+def test_engine_refuses_sizes_beyond_what_blas_addresses(compiled):
     """Networks call it directly."""
     huge = np.broadcast_to(np.zeros((1, 1), np.int32), (2**16, 2**15))
     with pytest.raises(ValueError, match=r"^T \* B is 2147483648, more than the 2147483647 that BLAS can address"):
-        blas.forward(LSTM(3, 4), huge, None, None, None, None, keep=False)
+        engines.current_engine().forward(LSTM(3, 4), huge, None, None, None, None, keep=False)

@@ -15,6 +15,7 @@ import pytest
 
 import fastlstm
 from fastlstm import Cosine, Exponential, Model, reference
+from fastlstm.engines import native
 
 TEXT = "".join(f"{a}{b}{(a * b) % 7}\n" for a in range(30) for b in range(9))
 FIT = {"batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
@@ -117,25 +118,28 @@ def test_first_update_equals_pytorch():
         np.testing.assert_allclose(model.parameters[name], p.detach().numpy(), rtol=0, atol=1e-9, err_msg=name)
 
 
-@pytest.fixture
-def threads_always_pay(monkeypatch):
-    """Slice even these small windows."""
-    monkeypatch.setattr("fastlstm.training.LEAST_WORK", 1)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_same_seed_and_threads_are_bit_equal(threads, threads_always_pay):
+@pytest.mark.parametrize("batch_size", [4, 18])  # few are left whole and the units divided
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_same_seed_and_threads_are_bit_equal(compiled, divided, threads, batch_size):
     models = [small(dropout=0.2) for _ in range(2)]
     for model in models:
-        model.fit(TEXT, epochs=2, **{**FIT, "threads": threads})
+        model.fit(TEXT, epochs=2, **{**FIT, "threads": threads, "batch_size": batch_size})
     assert np.array_equal(weights(models[0]), weights(models[1]))
 
 
-def test_threads_change_only_rounding(threads_always_pay):
-    models = [small(dtype="float64") for _ in range(3)]
-    for threads, model in enumerate(models, 1):
-        model.fit(TEXT, epochs=1, **{**FIT, "threads": threads})
-    assert not np.array_equal(weights(models[1]), weights(models[0]))  # they did run in slices
+@pytest.mark.parametrize("batch_size", [4, 18])
+def test_threads_change_only_rounding(divided, batch_size, monkeypatch):
+    models, division, divisions = [small(dtype="float64") for _ in range(3)], native.division, set()
+
+    def watched(*arguments):
+        divisions.add(division(*arguments))
+        return division(*arguments)
+
+    monkeypatch.setattr(native, "division", watched)
+    with fastlstm.engine("native"):
+        for threads, model in enumerate(models, 1):
+            model.fit(TEXT, epochs=1, **{**FIT, "threads": threads, "batch_size": batch_size})
+    assert divisions >= {(2, batch_size == 4), (3, batch_size == 4)}
     np.testing.assert_allclose(weights(models[1]), weights(models[0]), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(weights(models[2]), weights(models[0]), rtol=1e-9, atol=1e-11)
 
@@ -516,7 +520,7 @@ def test_parameters_are_read_only():
     assert dict(small().parameters) == {}
 
 
-def test_reference_engine_trains_to_the_same_weights():
+def test_reference_engine_trains_to_the_same_weights(compiled):
     models = [small(dtype="float64") for _ in range(2)]
     models[0].fit(TEXT[:400], epochs=1, **FIT)
     with fastlstm.engine("reference"):

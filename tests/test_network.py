@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import fastlstm
 from fastlstm import _sample
 from fastlstm.engines import Workspace
 from fastlstm.network import LanguageNetwork
+from fastlstm.threads import held_threads
 
 T, B, V, H = 5, 3, 6, 4
 SCALE = 0.7  # of the loss the gradients are taken of
@@ -39,26 +39,25 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("options", NETWORKS.values(), ids=NETWORKS)
-@pytest.mark.parametrize("engine", ["blas", "reference"])
 def test_every_gradient_by_finite_differences(engine, options):
     network, *window = make(**options)
     flat, epsilon = network.parameters.flat, 1e-5
-    with fastlstm.engine(engine):
-        _, gradients = loss_and_gradients(network, *window)
-        numeric = np.empty_like(flat)
-        for k in range(len(flat)):
-            old, sides = flat[k], []
-            for shift in (epsilon, -epsilon):
-                flat[k] = old + shift
-                sides.append(loss_and_gradients(network, *window)[0])
-            flat[k] = old
-            numeric[k] = SCALE * (sides[0] - sides[1]) / (2 * epsilon)
+    _, gradients = loss_and_gradients(network, *window)
+    numeric = np.empty_like(flat)
+    for k in range(len(flat)):
+        old, sides = flat[k], []
+        for shift in (epsilon, -epsilon):
+            flat[k] = old + shift
+            network.parameters.touch()
+            sides.append(loss_and_gradients(network, *window)[0])
+        flat[k] = old
+        numeric[k] = SCALE * (sides[0] - sides[1]) / (2 * epsilon)
     scale = np.maximum(np.maximum(abs(numeric), abs(gradients.flat)), 1e-2)
     assert (abs(numeric - gradients.flat) / scale).max() <= 1e-6
 
 
 @pytest.mark.parametrize(("embedding", "tied"), [(None, False), (3, False), (H, True)])
-def test_equals_pytorch(embedding, tied):
+def test_equals_pytorch(compiled, embedding, tied):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     network, tokens, targets, state = make(embedding, tied=tied)
     parameters = {name: torch.tensor(array) for name, array in network.parameters.arrays.items()}
@@ -81,7 +80,7 @@ def test_equals_pytorch(embedding, tied):
         np.testing.assert_allclose(gradients.arrays[name], gradient.numpy(), rtol=1e-10, atol=1e-12, err_msg=name)
 
 
-def test_blocks_of_logits_change_nothing_but_rounding(monkeypatch):
+def test_blocks_of_logits_change_nothing_but_rounding(compiled, monkeypatch):
     network, *window = make()
     loss, gradients = loss_and_gradients(network, *window)
     monkeypatch.setattr("fastlstm.network.LOGIT_BLOCK", 4 * V)
@@ -90,7 +89,7 @@ def test_blocks_of_logits_change_nothing_but_rounding(monkeypatch):
     np.testing.assert_allclose(blocked.flat, gradients.flat, rtol=1e-12, atol=1e-14)
 
 
-def test_losses_are_those_of_training_without_dropout():
+def test_losses_are_those_of_training_without_dropout(compiled):
     network, tokens, targets, state = make(dropout=0.0)
     losses, (h, c) = network.losses(tokens, targets, state)
     total, (h2, c2) = network.gradients(
@@ -109,7 +108,7 @@ def test_dropout_is_only_for_training():
 
 
 @pytest.mark.parametrize("options", [{}, {"embedding": H, "tied": True}])
-def test_log_probabilities_are_those_of_the_losses(options):
+def test_log_probabilities_are_those_of_the_losses(compiled, options):
     network, tokens, targets, state = make(**options)
     losses, _ = network.losses(tokens, targets, state)
     y, _ = network.advance(tokens, state)
@@ -137,3 +136,25 @@ def test_writing_follows_the_parameters():
         states.append(steps.state[0])
     assert np.array_equal(states[0], states[1])
     assert not np.array_equal(states[0], states[2])
+
+
+@pytest.mark.parametrize("texts", [1, 3])
+def test_writing_is_the_same_to_the_bit_with_any_number_of_threads(isa, divided, texts):
+    network = LanguageNetwork(70, 65, 2, None, False, 0.0, "uniform", "float32", np.random.default_rng(0))
+    symbols, states = np.zeros((3, texts, 200), np.int32), []
+    for threads in (1, 2, 3):
+        with held_threads(threads):
+            steps, *output = network.writer(network.zero_state(texts))
+            uniforms = np.random.default_rng(1).random((200, texts))
+            assert _sample.generate(symbols[threads - 1], uniforms, steps, *output, -1, 1.0, 0, 1.0) == 200
+            states.append([state.copy() for state in steps.state])
+    for other in (1, 2):
+        np.testing.assert_array_equal(symbols[other], symbols[0])
+        np.testing.assert_array_equal(states[other], states[0])
+    state, want = network.zero_state(texts), []
+    for k in range(200):
+        want.append(network.log_probabilities(state[0][-1]))
+        _, state = network.advance(symbols[0, :, k][None].copy(), state)
+    np.testing.assert_allclose(states[0], state, rtol=0, atol=2e-6)
+    chosen = np.cumsum(np.exp(want), axis=2) > np.random.default_rng(1).random((200, texts))[..., None]
+    np.testing.assert_array_equal(chosen.argmax(axis=2).T, symbols[0])

@@ -73,7 +73,7 @@ def test_samples_are_marked_and_fit_a_terminal(written, shown, capfd):
     assert capfd.readouterr().err == shown
 
 
-SCRIPT = "import fastlstm; fastlstm.Model(hidden_size=8, seed=0).fit('abcd' * 8000, epochs=2, batch_size=4)"
+SCRIPT = "import fastlstm; fastlstm.Model(hidden_size=8, seed=0).fit('abcd' * 80000, epochs=2, batch_size=4)"
 
 
 def shown_in_a_terminal(arguments, columns):

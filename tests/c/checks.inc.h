@@ -1,17 +1,4 @@
-/* The checks of driver.c for one REAL; BOUND is relative to max(1, |want|). NAME adds the dtype's suffix. */
-
-static REAL *NAME(random)(size_t n)
-{
-    REAL *x = exactly(n * sizeof *x);
-    for (size_t k = 0; k < n; k++)
-        x[k] = (REAL)random_number();
-    return x;
-}
-
-static REAL *NAME(copy)(const REAL *x, size_t n)
-{
-    return memcpy(exactly(n * sizeof *x), x, n * sizeof *x);
-}
+/* The checks of driver.c for one REAL; BOUND is relative to max(1, |want|). NAME adds the suffix. */
 
 static void NAME(check_activate)(const NAME(fl_kernels) *kernels, int64_t n)
 {
@@ -32,37 +19,135 @@ static void NAME(check_activate)(const NAME(fl_kernels) *kernels, int64_t n)
     free(x), free(y);
 }
 
-static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int64_t H, int phi, int sigma, int in_place)
+/* C = A B with each kind of start, all rows or listed ones, in two ranges of panels. */
+static void NAME(check_product)(const NAME(fl_kernels) *kernels, int64_t M, int64_t K, int64_t N, int64_t group, int listed)
 {
-    size_t wide = (size_t)(rows * 4 * H), narrow = (size_t)(rows * H);
-    REAL *a = NAME(random)(wide), *gates = NAME(copy)(a, wide), *c_prev = NAME(random)(narrow);
-    REAL *c = in_place ? NAME(copy)(c_prev, narrow) : NAME(random)(narrow), *h = NAME(random)(narrow);
-    REAL *dh = NAME(random)(narrow), *dy = in_place ? NULL : NAME(random)(narrow), *dc = NAME(random)(narrow);
-    REAL *d_c_prev = NAME(copy)(dc, narrow), *d_gates;
-    kernels->lstm_forward(gates, c, h, in_place ? c : c_prev, rows, H, phi, sigma);
-    d_gates = NAME(copy)(gates, wide);
-    kernels->lstm_backward(d_gates, d_c_prev, c, c_prev, dh, dy, rows, H, phi, sigma);
-    for (int64_t row = 0; row < rows; row++) {
-        for (int64_t j = 0; j < H; j++) {
-            int64_t at = row * H + j, i_at = row * 4 * H + j, f_at = i_at + H, g_at = f_at + H, o_at = g_at + H;
-            double i = activation(sigma, a[i_at]), f = activation(sigma, a[f_at]);
-            double g = activation(phi, a[g_at]), o = activation(sigma, a[o_at]);
-            double state = f * c_prev[at] + i * g, squashed = activation(phi, state);
-            check("lstm_forward, i", gates[i_at], i, BOUND);
-            check("lstm_forward, f", gates[f_at], f, BOUND);
-            check("lstm_forward, g", gates[g_at], g, BOUND);
-            check("lstm_forward, o", gates[o_at], o, BOUND);
-            check("lstm_forward, c", c[at], state, BOUND);
-            check("lstm_forward, h", h[at], o * squashed, BOUND);
-            double out = dh[at] + (dy ? (double)dy[at] : 0), d_state = dc[at] + out * o * slope(phi, squashed);
-            check("lstm_backward, i", d_gates[i_at], d_state * g * slope(sigma, i), 4 * BOUND);
-            check("lstm_backward, f", d_gates[f_at], d_state * c_prev[at] * slope(sigma, f), 4 * BOUND);
-            check("lstm_backward, g", d_gates[g_at], d_state * i * slope(phi, g), 4 * BOUND);
-            check("lstm_backward, o", d_gates[o_at], out * squashed * slope(sigma, o), 4 * BOUND);
-            check("lstm_backward, dc", d_c_prev[at], d_state * f, 4 * BOUND);
+    int64_t extra = listed ? 2 : 0, all = M + extra, panels = kernels->panel_count(N, group);
+    REAL *A = NAME(random)((size_t)(all * K)), *B = NAME(random)((size_t)(K * N)), *bias = NAME(random)((size_t)N);
+    REAL *B_packed = NAME(packed)(kernels, B, K, N, group);
+    int64_t *C_rows = exactly((size_t)M * sizeof *C_rows), *A_rows = exactly((size_t)M * sizeof *A_rows);
+    for (int64_t r = 0; r < M; r++)
+        C_rows[r] = listed ? all - 1 - r : r, A_rows[r] = listed ? (r + 1) % all : r;
+    for (int start = 0; start < 3; start++) { /* 0, the bias, C */
+        REAL *before = NAME(random)((size_t)(all * N)), *C = NAME(copy)(before, (size_t)(all * N));
+        fl_product product = {.C = C, .A = A, .packed = B_packed, .bias = start == 1 ? bias : NULL,
+                              .C_rows = listed ? C_rows : NULL, .A_rows = listed ? A_rows : NULL, .M = M, .K = K, .N = N,
+                              .group = group, .end = panels / 2, .add = start == 2};
+        kernels->product(&product);
+        product.begin = panels / 2, product.end = panels;
+        kernels->product(&product);
+        for (int64_t r = 0; r < M; r++) {
+            REAL *got = C + C_rows[r] * N, *was = before + C_rows[r] * N;
+            for (int64_t n = 0; n < N; n++) {
+                double want = NAME(column)(A + A_rows[r] * K, B, K, N, n);
+                want += start == 2 ? was[n] : start ? bias[n] : 0;
+                check("product", got[n], want, BOUND * (double)(K + 4) / 4);
+                was[n] = got[n];
+            }
+        }
+        check("product, the other rows", memcmp(before, C, (size_t)(all * N) * sizeof *C), 0, 0);
+        free(before), free(C);
+    }
+    free(A), free(B), free(bias), free(B_packed), free(C_rows), free(A_rows);
+}
+
+/* C = A' B, in three ranges of rows. */
+static void NAME(check_product_transposed)(const NAME(fl_kernels) *kernels, int64_t M, int64_t K, int64_t N, int add)
+{
+    REAL *A = NAME(random)((size_t)(K * M)), *B = NAME(random)((size_t)(K * N)), *C = NAME(random)((size_t)(M * N));
+    REAL *before = NAME(copy)(C, (size_t)(M * N)), *scratch = exactly((size_t)kernels->scratch_size() * sizeof *scratch);
+    for (int64_t part = 0; part < 3; part++)
+        kernels->product_transposed(C, A, B, scratch, M * part / 3, M * (part + 1) / 3, M, K, N, add);
+    for (int64_t m = 0; m < M; m++) {
+        for (int64_t n = 0; n < N; n++) {
+            double want = add ? before[m * N + n] : 0;
+            for (int64_t k = 0; k < K; k++)
+                want += (double)A[k * M + m] * B[k * N + n];
+            check("product_transposed", C[m * N + n], want, BOUND * (double)(K + 4) / 4);
         }
     }
-    free(a), free(gates), free(c_prev), free(c), free(h), free(dh), free(dy), free(dc), free(d_c_prev), free(d_gates);
+    free(A), free(B), free(C), free(before), free(scratch);
+}
+
+/* What a forward step starts from. */
+enum { NAME(OWN_GATES), NAME(ROWS), NAME(TOKENS), NAME(SHARED) };
+
+/* One step forward and back, of rows with I inputs (0: no W), with U or without. The panels are done in two calls, each
+ * from its last one where `descending`. */
+static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int64_t I, int64_t H, int with_u, int from,
+                             int phi, int sigma, int in_place, int descending)
+{
+    const int64_t V = 3;
+    size_t wide = (size_t)(rows * 4 * H), narrow = (size_t)(rows * H);
+    REAL *start = NAME(random)(from == NAME(TOKENS) ? (size_t)(V * 4 * H) : from == NAME(SHARED) ? (size_t)(4 * H) : wide);
+    REAL *x = NAME(random)((size_t)(rows * I)), *W = NAME(random_matrix)(I, 4 * H), *U = NAME(random_matrix)(H, 4 * H);
+    REAL *W_packed = NAME(packed)(kernels, W, I, 4 * H, H), *U_packed = NAME(packed)(kernels, U, H, 4 * H, H);
+    REAL *gates = from == NAME(OWN_GATES) ? NAME(copy)(start, wide) : NAME(random)(wide), *h_prev = NAME(random)(narrow);
+    REAL *c_prev = NAME(random)(narrow), *c = in_place ? NAME(copy)(c_prev, narrow) : NAME(random)(narrow);
+    REAL *h = NAME(random)(narrow);
+    int32_t *tokens = exactly((size_t)rows * sizeof *tokens);
+    for (int64_t r = 0; r < rows; r++)
+        tokens[r] = (int32_t)((r * 2 + 2) % V);
+    int64_t panels = kernels->panel_count(4 * H, H);
+    fl_forward_step step = {.gates = gates, .c = c, .h = h, .from = from == NAME(OWN_GATES) ? gates : start,
+                            .tokens = from == NAME(TOKENS) ? tokens : NULL, .shared = from == NAME(SHARED), .x = x,
+                            .W = I ? W_packed : NULL, .h_prev = h_prev, .U = with_u ? U_packed : NULL,
+                            .c_prev = in_place ? c : c_prev, .rows = rows, .I = I, .H = H, .begin = panels / 2,
+                            .end = panels, .descending = descending, .activation = phi, .recurrent = sigma};
+    kernels->lstm_forward(&step);
+    step.begin = 0, step.end = panels / 2;
+    kernels->lstm_forward(&step);
+
+    REAL *next = NAME(random)(wide), *U_back = NAME(random_matrix)(4 * H, H);
+    REAL *U_back_packed = NAME(packed)(kernels, U_back, 4 * H, H, 0);
+    REAL *dh = NAME(random)(narrow), *dy = in_place ? NULL : NAME(random)(narrow), *dc = NAME(random)(narrow);
+    REAL *d_h = NAME(copy)(dh, narrow), *d_c_prev = NAME(copy)(dc, narrow), *d_gates = NAME(copy)(gates, wide);
+    panels = kernels->panel_count(H, 0);
+    fl_backward_step back = {.gates = d_gates, .dh = d_h, .dc = d_c_prev, .c = c, .c_prev = c_prev, .dy = dy,
+                             .next = with_u ? next : NULL, .U = U_back_packed, .rows = rows, .H = H, .begin = panels / 2,
+                             .end = panels, .descending = descending, .activation = phi, .recurrent = sigma};
+    kernels->lstm_backward(&back);
+    back.begin = 0, back.end = panels / 2;
+    kernels->lstm_backward(&back);
+    const double bound = I || with_u ? 8 * BOUND : BOUND;
+    for (int64_t row = 0; row < rows; row++) {
+        for (int64_t j = 0; j < H; j++) {
+            double a[4];
+            for (int gate = 0; gate < 4; gate++) {
+                int64_t n = gate * H + j, first = from == NAME(TOKENS) ? tokens[row] : from == NAME(SHARED) ? 0 : row;
+                a[gate] = start[first * 4 * H + n] + NAME(column)(x + row * I, W, I, 4 * H, n);
+                a[gate] += with_u ? NAME(column)(h_prev + row * H, U, H, 4 * H, n) : 0;
+            }
+            int64_t at = row * H + j, i_at = row * 4 * H + j, f_at = i_at + H, g_at = f_at + H, o_at = g_at + H;
+            double i = activation(sigma, a[0]), f = activation(sigma, a[1]);
+            double g = activation(phi, a[2]), o = activation(sigma, a[3]);
+            double state = f * c_prev[at] + i * g, squashed = activation(phi, state);
+            check("lstm_forward, i", gates[i_at], i, bound);
+            check("lstm_forward, f", gates[f_at], f, bound);
+            check("lstm_forward, g", gates[g_at], g, bound);
+            check("lstm_forward, o", gates[o_at], o, bound);
+            check("lstm_forward, c", c[at], state, bound);
+            check("lstm_forward, h", h[at], o * squashed, bound);
+            double above = with_u ? NAME(column)(next + row * 4 * H, U_back, 4 * H, H, j) : dh[at];
+            double out = above + (dy ? (double)dy[at] : 0), d_state = dc[at] + out * o * slope(phi, squashed);
+            check("lstm_backward, dh", d_h[at], above, bound);
+            check("lstm_backward, i", d_gates[i_at], d_state * g * slope(sigma, i), 4 * bound);
+            check("lstm_backward, f", d_gates[f_at], d_state * c_prev[at] * slope(sigma, f), 4 * bound);
+            check("lstm_backward, g", d_gates[g_at], d_state * i * slope(phi, g), 4 * bound);
+            check("lstm_backward, o", d_gates[o_at], out * squashed * slope(sigma, o), 4 * bound);
+            check("lstm_backward, dc", d_c_prev[at], d_state * f, 4 * bound);
+        }
+    }
+    if (with_u) { /* dh alone, to the same bits */
+        REAL *alone = NAME(random)(narrow);
+        fl_backward_step last = {.dh = alone, .next = next, .U = U_back_packed, .rows = rows, .H = H, .end = panels};
+        kernels->lstm_backward(&last);
+        check("lstm_backward, dh alone", memcmp(alone, d_h, narrow * sizeof *alone), 0, 0);
+        free(alone);
+    }
+    free(start), free(x), free(W), free(U), free(W_packed), free(U_packed), free(gates), free(h_prev), free(c_prev), free(c);
+    free(h), free(tokens), free(next), free(U_back), free(U_back_packed), free(dh), free(dy), free(dc), free(d_h);
+    free(d_c_prev), free(d_gates);
 }
 
 static void NAME(check_softmax)(const NAME(fl_kernels) *kernels, int64_t rows, int64_t V, double size)
@@ -157,12 +242,16 @@ static void NAME(check_scatter_add)(const NAME(fl_kernels) *kernels, int64_t n, 
     int32_t *tokens = exactly((size_t)n * sizeof *tokens);
     for (int64_t r = 0; r < n; r++) {
         tokens[r] = (int32_t)((r * 3 + V - 1) % V);
-        for (int64_t j = 0; j < width; j++)
+        for (int64_t j = 0; j < width; j++) {
             want[tokens[r] * width + j] += rows[r * width + j];
+            want[j] += j < width / 3 ? rows[r * width + j] : 0;
+        }
     }
-    kernels->scatter_add(table, rows, tokens, n, width);
+    kernels->scatter_add(table, rows, tokens, n, width, width / 2, width);
+    kernels->scatter_add(table, rows, tokens, n, width, 0, width / 2);
+    kernels->scatter_add(table, rows, NULL, n, width, 0, width / 3);
     for (int64_t k = 0; k < V * width; k++)
-        check("scatter_add", table[k], want[k], 0);
+        check("scatter_add", table[k], want[k], BOUND);
     free(table), free(rows), free(want), free(tokens);
 }
 
@@ -194,9 +283,15 @@ static void NAME(check_golden)(const NAME(fl_kernels) *kernels)
         REAL *gates = NAME(from_golden)(g.a, 4 * n), *c_prev = NAME(from_golden)(g.c_prev, n);
         REAL *c = NAME(random)((size_t)n), *h = NAME(random)((size_t)n), *dc = NAME(from_golden)(g.dc, n);
         REAL *dh = NAME(from_golden)(g.dh, n), *dy = NAME(from_golden)(g.dy, n);
-        kernels->lstm_forward(gates, c, h, c_prev, g.rows, g.H, g.activation, g.recurrent);
+        fl_forward_step step = {.gates = gates, .c = c, .h = h, .from = gates, .c_prev = c_prev, .rows = g.rows, .H = g.H,
+                                .end = kernels->panel_count(4 * g.H, g.H), .activation = g.activation,
+                                .recurrent = g.recurrent};
+        kernels->lstm_forward(&step);
         REAL *d_gates = NAME(copy)(gates, (size_t)(4 * n));
-        kernels->lstm_backward(d_gates, dc, c, c_prev, dh, dy, g.rows, g.H, g.activation, g.recurrent);
+        fl_backward_step back = {.gates = d_gates, .dh = dh, .dc = dc, .c = c, .c_prev = c_prev, .dy = dy, .rows = g.rows,
+                                 .H = g.H, .end = kernels->panel_count(g.H, 0), .activation = g.activation,
+                                 .recurrent = g.recurrent};
+        kernels->lstm_backward(&back);
         NAME(check_array)("golden lstm_forward, gates", gates, g.gates, 4 * n, BOUND);
         NAME(check_array)("golden lstm_forward, c", c, g.c, n, BOUND);
         NAME(check_array)("golden lstm_forward, h", h, g.h, n, BOUND);
@@ -236,12 +331,31 @@ static void NAME(check_all)(const NAME(fl_kernels) *kernels)
         NAME(check_sgd_and_rmsprop)(kernels, n);
         NAME(check_sum_of_squares)(kernels, n);
     }
+    FOR_EACH(int64_t, K, depths) {
+        FOR_EACH(int64_t, N, columns) {
+            size_t turn = K_at + N_at;
+            NAME(check_product)(kernels, products_of[turn % COUNT(products_of)], K, N, 0, turn & 1);
+            NAME(check_product)(kernels, products_of[turn % COUNT(products_of)], K, 4 * N, N, ~turn & 1);
+            NAME(check_product_transposed)(kernels, products_of[(turn * 3) % COUNT(products_of)], K, N, turn & 1);
+        }
+    }
+    FOR_EACH(int64_t, M, products_of) {
+        NAME(check_product)(kernels, M, 17, 65, 0, 1);
+        NAME(check_product_transposed)(kernels, M, 3, 1100, 0); /* more columns than are packed at a time */
+    }
+    NAME(check_lstm)(kernels, 200, 17, 33, 1, NAME(SHARED), FL_TANH, FL_SIGMOID, 0, 1);
     FOR_EACH(int64_t, rows, batches) {
         FOR_EACH(int64_t, H, units) {
             NAME(check_scatter_add)(kernels, rows, H);
             for (size_t pair = 0; pair < COUNT(kinds); pair++) {
-                NAME(check_lstm)(kernels, rows, H, kinds[pair][0], kinds[pair][1], 0);
-                NAME(check_lstm)(kernels, rows, H, kinds[pair][0], kinds[pair][1], 1);
+                const int *kind = kinds[pair];
+                NAME(check_lstm)(kernels, rows, 0, H, 0, NAME(OWN_GATES), kind[0], kind[1], 0, 0);
+                NAME(check_lstm)(kernels, rows, 0, H, 0, NAME(OWN_GATES), kind[0], kind[1], 1, 1);
+                for (int from = NAME(OWN_GATES); from <= NAME(SHARED); from++) {
+                    NAME(check_lstm)(kernels, rows, 0, H, 1, from, kind[0], kind[1], from & 1, 0);
+                    NAME(check_lstm)(kernels, rows, 5, H, from & 1, from, kind[0], kind[1], 0, 1);
+                    NAME(check_lstm)(kernels, rows, 17, H, 1, from, kind[0], kind[1], 1, from & 1);
+                }
             }
         }
         FOR_EACH(int64_t, V, vocabularies) {

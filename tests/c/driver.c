@@ -3,86 +3,17 @@
  * Every array lies in a malloc'd block of exactly its size, so that AddressSanitizer sees any access beyond it. Results
  * are checked against plain loops in double with libm, and some against golden.h; lstm_backward in double also against
  * central differences of lstm_forward. checks.inc.h holds the checks, once for float and once for double. */
-#include "fastlstm.h"
-
-#include <float.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "checking.h"
 #include "golden.h"
-
-static int passed, failed, row_failed;
-
-static void check(const char *what, double got, double want, double bound)
-{
-    double error = fabs(got - want) / fmax(1, fabs(want));
-    if (error <= bound || (isnan(got) && isnan(want))) {
-        passed++;
-        return;
-    }
-    failed++;
-    if (row_failed++ < 5)
-        printf("    %s: got %.17g, want %.17g\n", what, got, want);
-}
-
-/* Uniform in [-2, 2], the same on every machine and for every row (Marsaglia's xorshift64). */
-static uint64_t random_state;
-
-static double random_number(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (double)(random_state >> 11) / 9007199254740992.0 * 4 - 2;
-}
-
-static void *exactly(size_t bytes)
-{
-    void *memory = malloc(bytes);
-    if (!memory) {
-        fprintf(stderr, "out of memory\n");
-        exit(2);
-    }
-    return memory;
-}
-
-static double activation(int kind, double x)
-{
-    switch (kind) {
-    case FL_TANH: return tanh(x);
-    case FL_SIGMOID: return 1 / (1 + exp(-x));
-    case FL_RELU: return x > 0 ? x : 0;
-    case FL_HARD_SIGMOID: return fmin(fmax(x + 3, 0), 6) / 6;
-    case FL_SOFTSIGN: return x / (1 + fabs(x));
-    default: return x;
-    }
-}
-
-/* The derivative of an activation from its value. */
-static double slope(int kind, double y)
-{
-    switch (kind) {
-    case FL_TANH: return 1 - y * y;
-    case FL_SIGMOID: return y * (1 - y);
-    case FL_RELU: return y > 0 ? 1 : 0;
-    case FL_HARD_SIGMOID: return y > 0 && y < 1 ? 1 / 6. : 0;
-    case FL_SOFTSIGN: return (1 - fabs(y)) * (1 - fabs(y));
-    default: return 1;
-    }
-}
 
 static const int64_t widths[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65, 1025};
 static const int64_t units[] = {1, 3, 7, 8, 9, 17, 65};
 static const int64_t batches[] = {1, 2, 5};
+static const int64_t depths[] = {1, 2, 15, 17, 64, 65, 700}; /* 700 is more than a block of K */
+static const int64_t columns[] = {1, 2, 15, 16, 17, 31, 64, 65, 130};
+static const int64_t products_of[] = {1, 2, 3, 4, 5, 6, 7, 8, 13, 200}; /* rows */
 static const int64_t vocabularies[] = {1, 2, 65};
 static const int kinds[][2] = {{FL_TANH, FL_SIGMOID}, {FL_SOFTSIGN, FL_HARD_SIGMOID}, {FL_RELU, FL_LINEAR}};
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-#define FOR_EACH(type, item, array)                                          \
-    for (size_t item##_at = 0; item##_at < COUNT(array); item##_at++)        \
-        for (type item = (array)[item##_at], *item##_once = &item; item##_once; item##_once = NULL)
 
 #define REAL float
 #define BOUND (16 * FLT_EPSILON)
@@ -103,15 +34,20 @@ static void check_differences(const fl_kernels_f64 *kernels, int64_t rows, int64
     double *before = random_f64(wide), *c_prev = random_f64(narrow), *dh = random_f64(narrow), *dc = random_f64(narrow);
     double *gates = copy_f64(before, wide), *c = random_f64(narrow), *h = random_f64(narrow);
     double *d_c_prev = copy_f64(dc, narrow), epsilon = 1e-5;
-    kernels->lstm_forward(gates, c, h, c_prev, rows, H, activation, recurrent);
-    kernels->lstm_backward(gates, d_c_prev, c, c_prev, dh, NULL, rows, H, activation, recurrent);
+    fl_forward_step step = {.gates = gates, .c = c, .h = h, .from = gates, .c_prev = c_prev, .rows = rows, .H = H,
+                            .end = kernels->panel_count(4 * H, H), .activation = activation, .recurrent = recurrent};
+    fl_backward_step back = {.gates = gates, .dh = dh, .dc = d_c_prev, .c = c, .c_prev = c_prev, .rows = rows, .H = H,
+                             .end = kernels->panel_count(H, 0), .activation = activation, .recurrent = recurrent};
+    kernels->lstm_forward(&step);
+    kernels->lstm_backward(&back);
     double *work = random_f64(wide);
+    step.gates = work, step.from = work;
     for (size_t k = 0; k < wide + narrow; k++) {
         double *variable = k < wide ? before + k : c_prev + (k - wide), kept = *variable, sides[2];
         for (int side = 0; side < 2; side++) {
             *variable = kept + (side ? -epsilon : epsilon);
             memcpy(work, before, wide * sizeof *work);
-            kernels->lstm_forward(work, c, h, c_prev, rows, H, activation, recurrent);
+            kernels->lstm_forward(&step);
             sides[side] = 0;
             for (size_t j = 0; j < narrow; j++)
                 sides[side] += dh[j] * h[j] + dc[j] * c[j];

@@ -1,19 +1,27 @@
 #!/usr/bin/env bash
-# Builds the drivers of the C library under sanitizers, in a temporary directory, and runs them: the kernels and the
-# thread pool under AddressSanitizer and UndefinedBehaviorSanitizer, the pool under ThreadSanitizer too. CC chooses
-# the compiler. Leaks are looked for on Linux, where LeakSanitizer works.
+# Builds the drivers of the C library under sanitizers, in a temporary directory, and runs them: the kernels, layers and
+# stacks and the thread pool under AddressSanitizer and UndefinedBehaviorSanitizer, what has threads under
+# ThreadSanitizer too. CC chooses the compiler. Leaks are looked for on Linux, where LeakSanitizer works.
 set -eu
 shopt -s extglob
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# build NAME SANITIZERS SOURCE...: the arithmetic flags are those of setup.py.
-build() {
-    local name=$1 sanitizers=$2
-    shift 2
+# compile SANITIZERS ARGUMENT...: the arithmetic flags are those of setup.py.
+compile() {
+    local sanitizers=$1
+    shift
     ${CC:-cc} -std=c11 -Wall -Wextra -Werror -g -O1 -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread \
-        "-fsanitize=$sanitizers" -fno-sanitize-recover=all -Icsrc -Itests/c "$@" -o "$work/$name" -lm
+        "-fsanitize=$sanitizers" -fno-sanitize-recover=all -Icsrc -Itests/c "$@"
+}
+
+# library NAME SANITIZERS: the objects of csrc, in a directory of that name.
+library() {
+    mkdir "$work/$1"
+    for source in csrc/*.c; do
+        compile "$2" -c "$source" -o "$work/$1/$(basename "$source" .c).o"
+    done
 }
 
 # ThreadSanitizer of older compilers gives up at some random layouts of memory; setarch -R asks for a fixed one.
@@ -23,10 +31,16 @@ leaks=0
 [ "$(uname)" = Linux ] && leaks=1
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=$leaks}
 
-build driver address,undefined tests/c/driver.c csrc/*.c
-"$work/driver"
+library plain address,undefined
+for driver in driver layers; do
+    compile address,undefined "tests/c/$driver.c" "$work"/plain/*.o -o "$work/$driver" -lm
+    "$work/$driver"
+done
 # pool.c of the tests includes that of the library.
-build pool address,undefined tests/c/pool.c csrc/!(pool).c
+compile address,undefined tests/c/pool.c "$work"/plain/!(pool).o -o "$work/pool" -lm
 "$work/pool"
-build pool-threads thread tests/c/pool.c csrc/!(pool).c
+library threads thread
+compile thread tests/c/layers.c "$work"/threads/*.o -o "$work/layers-threads" -lm
+steady "$work/layers-threads"
+compile thread tests/c/pool.c "$work"/threads/!(pool).o -o "$work/pool-threads" -lm
 steady "$work/pool-threads"

@@ -1,0 +1,189 @@
+"""The native engine for every instruction set, number of threads, way of dividing the work and odd size."""
+
+import threading
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pytest
+
+import fastlstm
+from fastlstm import _core
+from fastlstm.engines import aligned_empty, native
+from fastlstm.threads import held_threads
+from helpers import (
+    assert_close,
+    assert_equal,
+    assert_forward_close,
+    gradient_bound,
+    random_case,
+    relative_error,
+    run,
+    run_reference,
+)
+
+HIDDEN = (1, 17, 34, 64, 65, 130)
+BATCHES = (1, 3, 23, 40)
+
+
+@pytest.fixture(autouse=True)
+def in_use():
+    with fastlstm.engine("native"):
+        yield
+
+
+@pytest.fixture(params=["1", "2 units", "3 units", "2 sequences", "3 sequences"])
+def threads(request, monkeypatch, divided):
+    """How many threads run, and what they divide in however small a layer; input is multiplied in small blocks."""
+    units = "units" in request.param
+    monkeypatch.setattr(native, "LEAST_SEQUENCES", 10**9 if units else 1)
+    monkeypatch.setattr(native, "DIVIDED_BYTES", 0 if units else 10**12)
+    monkeypatch.setattr(native, "BLOCK", 50)
+    with held_threads(int(request.param[0])):
+        yield int(request.param[0])
+
+
+@cache
+def known_case(H, B, dtype, T=5):
+    """A stack, and what the reference makes of it with dropout, without, and without lengths.
+
+    Its input size, lengths, layers and biases change in turn with the sizes.
+    """
+    turn = HIDDEN.index(H) + BATCHES.index(B)
+    lengths = np.random.default_rng(turn).integers(0, T + 1, B) if turn % 2 else None
+    case = random_case(
+        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 2, lengths=lengths, dtype=dtype, bias=turn % 4 < 3, dropout=0.3, seed=turn
+    )
+    streamed = run_reference(case._replace(lengths=None))
+    return case, turn, run_reference(case, dropout_seed=turn), run_reference(case), streamed
+
+
+def assert_outputs_close(got, want, dtype):
+    if dtype == np.float32:
+        assert_forward_close(got, want)
+    else:
+        assert relative_error(got, want) <= 1e-13
+
+
+@pytest.mark.parametrize("H", HIDDEN)
+def test_stacks_equal_the_reference(isa, dtype, threads, H):
+    for B in BATCHES:
+        case, seed, trained, plain, _ = known_case(H, B, dtype.name)
+        got = run(case, dropout_seed=seed)
+        y, (h, c) = case.rnn(case.x, case.state, case.lengths)
+        assert_close(got, trained, 1e-13 if dtype == np.float64 else gradient_bound(5, B, H))
+        for name in "yhc":
+            assert_outputs_close(got[name], trained[name], dtype)
+        for one, name in ((y, "y"), (h, "h"), (c, "c")):
+            assert_outputs_close(one, plain[name], dtype)
+
+
+@pytest.mark.parametrize("H", HIDDEN)
+def test_streams_equal_the_reference(isa, dtype, threads, H):
+    for B in BATCHES:
+        case, *_, want = known_case(H, B, dtype.name)
+        stream = case.rnn.stream(B)
+        stream.state = case.state
+        y = np.array([stream.step(x) for x in case.x])
+        for got, name in zip((y, *stream.state), "yhc", strict=True):
+            assert_outputs_close(got, want[name], dtype)
+
+
+def test_tokens_equal_the_reference(isa, dtype, threads):
+    V = 7
+    for H, B, T in product((17, 65), (1, 23), (1, 9)):  # tokens more and fewer than the vocabulary
+        lengths = np.random.default_rng(B).integers(0, T + 1, B)
+        case = random_case(T, B, V, H, 2, lengths=lengths, dtype=dtype)
+        tokens = np.random.default_rng(T).integers(0, V, (T, B))
+        got = run(case._replace(x=tokens))
+        want = run_reference(case._replace(x=np.eye(V)[tokens]))
+        assert got.pop("dx") is None
+        del want["dx"]
+        assert_close(got, want, 1e-13 if dtype == np.float64 else gradient_bound(T, B, H))
+
+
+def test_a_thousand_steps_are_within_bounds(isa, threads):
+    case = random_case(1000, 7, 5, 34, 2, dtype="float32", lengths=[1000, 3, 999, 0, 500, 1000, 1])
+    got, want = run(case), run_reference(case)
+    for name in "yhc":
+        assert_forward_close(got[name], want[name])
+    assert_close(got, want, 5e-6)
+
+
+def test_division_chooses_by_sequences_and_size(monkeypatch):
+    monkeypatch.setattr("fastlstm.threads.LEAST_WORK", 1)
+    with held_threads(4):
+        assert native.division(24, 8, 100) == (4, False)
+        assert native.division(23, 8, 100) == (3, False)
+        assert native.division(5, 8, 100) == (1, False)
+        assert native.division(23, 182, 100) == (4, True)
+        assert native.division(24, 182, 100) == (4, False)
+        assert native.division(24, 8, 1) == (1, False)
+
+
+# ---- the same bits -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy_pool():
+    """Another Python thread gives the pool work all the time; the value tells whether the pool is busy just now."""
+    done, x = threading.Event(), np.ones(300_000)
+
+    def work():
+        while not done.is_set():
+            _core.sum_of_squares(x, 3)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield lambda: _core.count_tasks(np.zeros(3, np.int64)) == 1
+    done.set()
+    thread.join()
+
+
+def test_same_input_gives_the_same_bits(isa, dtype, threads):
+    case = random_case(9, 7, 5, 34, 2, dtype=dtype, dropout=0.5)
+    first = run(case, dropout_seed=3)
+    for _ in range(19):
+        assert_equal(run(case, dropout_seed=3), first)
+
+
+def test_a_busy_pool_changes_no_bit(dtype, threads, request):
+    case = random_case(9, 7, 5, 65, 2, dtype=dtype, dropout=0.5)
+
+    def results():
+        stream = case.rnn.stream(7)
+        steps = np.array([stream.step(x) for x in case.x])
+        return {**run(case, dropout_seed=3), "steps": steps}
+
+    first = results()
+    busy, seen = request.getfixturevalue("busy_pool"), 0
+    for runs in range(10_000):
+        seen += busy()
+        assert_equal(results(), first)
+        if seen >= 5 and runs >= 19:
+            break
+    assert seen >= 5
+
+
+# ---- what is packed ----------------------------------------------------------------------------------------------
+
+
+def test_packed_weights_are_kept_until_the_values_change():
+    case = random_case(H=17, dtype="float32")
+    store = case.rnn.store
+    before = native.packed(store, "weight_hh_l0")
+    assert native.packed(store, "weight_hh_l0") is before
+    kept = before.copy()
+    case.rnn.load_state_dict({name: 2 * p for name, p in case.rnn.parameters.items()})
+    after = native.packed(store, "weight_hh_l0")
+    np.testing.assert_array_equal(after, 2 * kept)
+    assert native.packed(store, "weight_hh_l0", backward=True) is not after
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 1000])
+def test_aligned_arrays_begin_a_cache_line(dtype, size):
+    for _ in range(20):
+        array = aligned_empty(size, dtype)
+        assert (array.shape, array.dtype) == ((size,), dtype)
+        assert array.ctypes.data % 64 == 0
+        array.fill(1)
