@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm import _core
+from fastlstm import _check, _core
 from fastlstm.engines import Workspace, aligned_empty
 from fastlstm.engines.packing import Packing
 from fastlstm.parameters import Parameters
@@ -107,6 +107,7 @@ class CompiledEngine(ABC):
         if own_workspace:
             workspace = stack.shelf.take()
         (T, B), H, L, dtype = x.shape[:2], stack.hidden_size, stack.num_layers, stack.dtype
+        _check.blas_dimensions(**{"T * B": T * B})
         packing = Packing(T, B, lengths)
         N = packing.N
         rows, mask, layers = packing.pack(x), None, []
