@@ -16,6 +16,7 @@ may live in its arrays, until it is used again.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
 from math import prod
 from typing import TYPE_CHECKING
@@ -47,10 +48,11 @@ def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
 class Workspace:
     """Arrays by name that are used again in every call, so that the operating system need not find memory each time.
 
-    It belongs to one caller at a time. The arrays hold whatever was last written to them.
+    It belongs to one caller at a time. The arrays hold whatever was last written to them. `size` is their bytes.
     """
 
     def __init__(self) -> None:
+        self.size = 0
         self._memory: dict[tuple[str, np.dtype], np.ndarray] = {}
         self._shaped: dict[tuple[str, tuple[int, ...], np.dtype], np.ndarray] = {}
 
@@ -60,15 +62,11 @@ class Workspace:
         if array is None:
             size, memory = prod(shape), self._memory.get((name, dtype))
             if memory is None or len(memory) < size:
+                self.size += size * dtype.itemsize - (0 if memory is None else memory.nbytes)
                 memory = self._memory[name, dtype] = aligned_empty(size, dtype)
                 self._shaped = {key: value for key, value in self._shaped.items() if key[0] != name}
             array = self._shaped[name, shape, dtype] = memory[:size].reshape(shape)
         return array
-
-    @property
-    def size(self) -> int:
-        """Bytes held."""
-        return sum(memory.nbytes for memory in self._memory.values())
 
 
 class Shelf:
@@ -119,4 +117,9 @@ def current_name() -> str:
 
 def current_engine() -> "CompiledEngine | ReferenceEngine":
     """The engine in use."""
-    return import_module(f"fastlstm.engines.{current_name()}").ENGINE
+    return _engine(current_name())
+
+
+@cache
+def _engine(name: str) -> "CompiledEngine | ReferenceEngine":
+    return import_module(f"fastlstm.engines.{name}").ENGINE

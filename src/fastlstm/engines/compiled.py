@@ -12,7 +12,7 @@ import numpy as np
 
 from fastlstm import _check, _core
 from fastlstm.engines import Workspace, aligned_empty
-from fastlstm.engines.packing import Packing
+from fastlstm.engines.packing import Packing, full_packing
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.threads import threads_for
@@ -108,7 +108,7 @@ class CompiledEngine(ABC):
             workspace = stack.shelf.take()
         (T, B), H, L, dtype = x.shape[:2], stack.hidden_size, stack.num_layers, stack.dtype
         _check.blas_dimensions(**{"T * B": T * B})
-        packing = Packing(T, B, lengths)
+        packing = full_packing(T, B) if lengths is None else Packing(T, B, lengths)
         N = packing.N
         rows, mask, layers = packing.pack(x), None, []
         tokens = rows if rows.ndim == 1 else None
