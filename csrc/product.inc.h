@@ -58,9 +58,13 @@ static void NAME(pack_panels)(REAL *packed, const REAL *B, int64_t k_stride, int
                     vstore(panel + k * PANEL + v * LANES, NAME(load_part)(from + k * k_stride, lanes, 0));
                 continue;
             }
-            for (int64_t k = 0; k < K; k++)
-                for (int64_t lane = 0; lane < LANES; lane++)
-                    panel[k * PANEL + v * LANES + lane] = lane < lanes ? from[k * k_stride + lane * n_stride] : 0;
+            REAL *to = panel + v * LANES;
+            for (int64_t lane = 0; lane < lanes; lane++)
+                for (int64_t k = 0; k < K; k++)
+                    to[k * PANEL + lane] = from[k * k_stride + lane * n_stride];
+            for (int64_t lane = lanes; lane < LANES; lane++)
+                for (int64_t k = 0; k < K; k++)
+                    to[k * PANEL + lane] = 0;
         }
     }
 }
@@ -251,13 +255,11 @@ static void NAME(pack_rows)(NAME(rows) *rows, REAL *packed, const REAL *A, int64
         count = NAME(tile_size)(rows->count - row);
         for (int64_t r = 0; r < count; r++)
             rows->a[row + r] = packed + r;
-        if (count == TILE_ROWS)
-            for (int64_t k = 0; k < K; k++, packed += TILE_ROWS)
-                memcpy(packed, from + k * M, TILE_ROWS * sizeof *packed);
-        else
-            for (int64_t k = 0; k < K; k++, packed += TILE_ROWS)
-                for (int64_t r = 0; r < count; r++)
-                    packed[r] = from[k * M + r];
+        for (int64_t k = 0; k < K; k++, from += M, packed += TILE_ROWS) {
+#define BODY(j, lanes) NAME(store_part)(packed + j, NAME(load_part)(from + j, lanes, 0), lanes)
+            FOR_EACH_VEC(count, BODY);
+#undef BODY
+        }
     }
 }
 

@@ -62,6 +62,14 @@ class LanguageNetwork:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.lstm.bind(self.parameters.section("lstm."))
         self.workspace = Workspace()  # of training, which one caller does at a time
+        self._gradients: Parameters | None = None
+
+    @property
+    def training_gradients(self) -> Parameters:
+        """Memory for the gradients of training, made at first use and then kept."""
+        if self._gradients is None:
+            self._gradients = self.parameters.zeros_like()
+        return self._gradients
 
     def zero_state(self, B: int) -> State:
         """(h, c), each (L, B, H), all zero."""
