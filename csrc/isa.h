@@ -33,15 +33,19 @@
  * which compilers else give up to load it again for every use. */
 #define VECS 4
 #if defined(FL_AVX512)
+#define REGISTERS 32
 #define TILE_ROWS 6
 #define vkeep(x) __asm__("" : "+v"(x))
 #elif defined(FL_NEON)
+#define REGISTERS 32
 #define TILE_ROWS 6
 #define vkeep(x) __asm__("" : "+w"(x))
 #elif defined(FL_AVX2)
+#define REGISTERS 16
 #define TILE_ROWS 3
 #define vkeep(x) __asm__("" : "+x"(x))
 #else
+#define REGISTERS 16
 #define TILE_ROWS 2
 #define vkeep(x) ((void)(x))
 #endif

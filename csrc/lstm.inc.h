@@ -47,28 +47,34 @@ FL_INLINE int64_t NAME(panel_in_turn)(int64_t k, int64_t begin, int64_t end, int
     return descending ? end - 1 - k : begin + k;
 }
 
-FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first, int64_t rows, int activation,
+FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first, int64_t count, int activation,
                                          int recurrent)
 {
     int64_t H = s->H, wide = 4 * H;
-    REAL *gates = s->gates, *c_rows = s->c, *h_rows = s->h;
-    const REAL *c_prev = s->c_prev, *W = s->W, *U = s->U;
-    NAME(operands) x = {s->gates, s->x, s->from, wide, s->I, s->shared ? 0 : wide, NULL, NULL, s->tokens, 0};
-    NAME(operands) h = {s->gates, s->h_prev, s->W ? s->gates : s->from, wide, H, 0, NULL, NULL, s->tokens, 0};
-    h.from_stride = s->W ? wide : x.from_stride;
-    if (s->W)
-        h.from_rows = NULL;
+    REAL *gates = s->gates, *c = s->c, *h = s->h;
+    const REAL *c_prev = s->c_prev, *from = s->from, *W = s->W, *U = s->U, *x = s->x, *h_prev = s->h_prev;
+    NAME(rows) inputs, states;
+    inputs.count = states.count = count;
+    inputs.starts = states.starts = 1;
+    inputs.packed = states.packed = 0;
+    for (int64_t r = 0; r < count && (W || U); r++) {
+        int64_t row = first + r;
+        inputs.c[r] = states.c[r] = gates + row * wide;
+        inputs.from[r] = states.from[r] = from + (s->shared ? 0 : s->tokens ? s->tokens[row] : row) * wide;
+        inputs.a[r] = x ? x + row * s->I : NULL;
+        states.a[r] = h_prev ? h_prev + row * H : NULL;
+    }
     for (int64_t k = 0; k < s->end - s->begin; k++) {
         int64_t p = NAME(panel_in_turn)(k, s->begin, s->end, s->descending);
         NAME(columns) at = NAME(panel_columns)(p, wide, H);
-        if (s->W)
-            NAME(deep_panel_product)(x, W + p * s->I * PANEL, s->I, &at, first, rows);
-        if (s->U)
-            NAME(deep_panel_product)(h, U + p * H * PANEL, H, &at, first, rows);
-        for (int64_t r = first; r < first + rows; r++) {
-#define GATES(count)                                                                                                  \
-    NAME(lstm_forward_part)(gates + r * wide, c_rows + r * H, h_rows + r * H, c_prev + r * H, H, at.first, count,   \
-                            activation, recurrent)
+        if (W)
+            NAME(deep_panel_product)(&inputs, 0, W + p * s->I * PANEL, s->I, &at);
+        if (U)
+            NAME(deep_panel_product)(&states, W != NULL, U + p * H * PANEL, H, &at);
+        for (int64_t r = first; r < first + count; r++) {
+#define GATES(lanes)                                                                                             \
+    NAME(lstm_forward_part)(gates + r * wide, c + r * H, h + r * H, c_prev + r * H, H, at.first, lanes, activation, \
+                            recurrent)
             if (at.lanes == LANES)
                 GATES(LANES);
             else
@@ -78,25 +84,29 @@ FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first
     }
 }
 
-FL_INLINE void NAME(lstm_backward_panels)(const fl_backward_step *s, int64_t first, int64_t rows, int activation,
+FL_INLINE void NAME(lstm_backward_panels)(const fl_backward_step *s, int64_t first, int64_t count, int activation,
                                           int recurrent)
 {
     int64_t H = s->H, wide = 4 * H;
     REAL *gates = s->gates, *dc = s->dc, *dh = s->dh;
-    const REAL *c = s->c, *c_prev = s->c_prev, *dy = s->dy, *U = s->U;
-    NAME(operands) o = {s->dh, s->next, NULL, H, wide, 0, NULL, NULL, NULL, 0};
+    const REAL *c = s->c, *c_prev = s->c_prev, *dy = s->dy, *next = s->next, *U = s->U;
+    NAME(rows) rows;
+    rows.count = count;
+    rows.starts = rows.packed = 0;
+    for (int64_t r = 0; r < count && next; r++) {
+        rows.c[r] = dh + (first + r) * H;
+        rows.a[r] = next + (first + r) * wide;
+    }
     for (int64_t k = 0; k < s->end - s->begin; k++) {
         int64_t p = NAME(panel_in_turn)(k, s->begin, s->end, s->descending);
         NAME(columns) at = NAME(panel_columns)(p, H, 0);
-        if (s->next)
-            NAME(deep_panel_product)(o, U + p * wide * PANEL, wide, &at, first, rows);
-        if (!gates)
-            continue;
-        for (int64_t r = first; r < first + rows; r++) {
+        if (next)
+            NAME(deep_panel_product)(&rows, 0, U + p * wide * PANEL, wide, &at);
+        for (int64_t r = first; r < first + count && gates; r++) {
             int64_t wide_at = r * wide + at.first, row_at = r * H + at.first;
-#define BODY(j, count)                                                                                          \
-    NAME(lstm_backward_part)(gates + wide_at, dc + row_at, c + row_at, c_prev + row_at, dh + row_at,           \
-                             dy ? dy + row_at : NULL, H, j, count, activation, recurrent)
+#define BODY(j, lanes)                                                                                     \
+    NAME(lstm_backward_part)(gates + wide_at, dc + row_at, c + row_at, c_prev + row_at, dh + row_at,      \
+                             dy ? dy + row_at : NULL, H, j, lanes, activation, recurrent)
             FOR_EACH_VEC((at.vecs - 1) * LANES + at.last, BODY);
 #undef BODY
         }
@@ -105,14 +115,14 @@ FL_INLINE void NAME(lstm_backward_panels)(const fl_backward_step *s, int64_t fir
 
 /* The usual activations are named as constants, so that the compiler makes a branch-free copy for them. */
 #define LSTM_KERNEL(direction)                                                                        \
-    static void NAME(lstm_##direction)(const fl_##direction##_step *s)                                      \
+    static void NAME(lstm_##direction)(const fl_##direction##_step *s)                                \
     {                                                                                                 \
         for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {                          \
-            int64_t rows = AT_MOST(s->rows - first, NAME(ROW_BLOCK));                                 \
+            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK));                                \
             if (s->activation == FL_TANH && s->recurrent == FL_SIGMOID)                               \
-                NAME(lstm_##direction##_panels)(s, first, rows, FL_TANH, FL_SIGMOID);                 \
+                NAME(lstm_##direction##_panels)(s, first, count, FL_TANH, FL_SIGMOID);                \
             else                                                                                      \
-                NAME(lstm_##direction##_panels)(s, first, rows, s->activation, s->recurrent);         \
+                NAME(lstm_##direction##_panels)(s, first, count, s->activation, s->recurrent);        \
         }                                                                                             \
     }
 LSTM_KERNEL(forward)

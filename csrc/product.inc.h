@@ -72,72 +72,90 @@ static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_
     NAME(pack_panels)(packed, B, k_stride, n_stride, K, N, group, count * part / parts, count * (part + 1) / parts);
 }
 
-/* c[r] = from[r] + sum_k a[r][k a_stride] panel[k] for the rows of one tile; from[r] NULL: 0. One row alone would wait for
- * its own sums, so it takes turns with several sets of them. */
-FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, const REAL *panel,
-                               int64_t K, int64_t stride, const int64_t lanes, const int64_t last, const int64_t a_stride,
-                               const int rows, const int vecs)
+/* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from NULL: 0. One
+ * row alone would wait for its own sums, so it takes turns with several sets of them. */
+FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0,
+                               const REAL *panel, int64_t K, const NAME(columns) *at, const int64_t lanes,
+                               const int64_t last, const int64_t a_stride, const int rows, const int vecs)
 {
     enum { MOST_PHASES = 4 };
     const int phases = rows == 1 ? MOST_PHASES : 1;
+    const int64_t first = at->first, stride = at->stride;
     vec sums[TILE_ROWS < MOST_PHASES ? MOST_PHASES : TILE_ROWS][VECS];
 #define LANES_OF(v) ((v) + 1 < vecs ? lanes : last)
+    for (int r = 0; r < rows * phases; r++)
+        for (int v = 0; v < vecs; v++)
+            sums[r][v] = from && r < rows ? NAME(load_part)(from[r] + first + v * stride, LANES_OF(v), 0) : vset(0);
+    const REAL *x[TILE_ROWS];
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vecs; v++)
-            __builtin_prefetch(c[r] + v * stride, 1);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vecs; v++)
-            sums[r][v] = from[r] ? NAME(load_part)(from[r] + v * stride, LANES_OF(v), 0) : vset(0);
-    for (int r = rows; r < rows * phases; r++)
-        for (int v = 0; v < vecs; v++)
-            sums[r][v] = vset(0);
+        x[r] = a[r] + k0 * a_stride;
     int64_t k = 0;
     for (; k + phases <= K; k += phases, panel += phases * PANEL) {
 #pragma GCC unroll 4
         for (int phase = 0; phase < phases; phase++) {
-            vec b[VECS];
+            /* The panel's vectors stay in registers for all rows, or, where there are too few of these, the rows'
+             * factors for all vectors. */
+            if (REGISTERS > (TILE_ROWS + 1) * VECS) {
+                vec b[VECS];
 #pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++) {
-                b[v] = vload(panel + phase * PANEL + v * LANES);
-                if (rows > 1)
-                    vkeep(b[v]);
-            }
+                for (int v = 0; v < vecs; v++) {
+                    b[v] = vload(panel + phase * PANEL + v * LANES);
+                    if (rows > 1)
+                        vkeep(b[v]);
+                }
 #pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
-                vec x = vset(a[r][(k + phase) * a_stride]);
+                for (int r = 0; r < rows; r++) {
+                    vec factor = vset(x[r][(k + phase) * a_stride]);
 #pragma GCC unroll 4
-                for (int v = 0; v < vecs; v++)
-                    sums[r + phase][v] = vfma(x, b[v], sums[r + phase][v]);
+                    for (int v = 0; v < vecs; v++)
+                        sums[r + phase][v] = vfma(factor, b[v], sums[r + phase][v]);
+                }
+            } else {
+                vec factors[TILE_ROWS];
+#pragma GCC unroll 8
+                for (int r = 0; r < rows; r++) {
+                    factors[r] = vset(x[r][(k + phase) * a_stride]);
+                    vkeep(factors[r]);
+                }
+#pragma GCC unroll 4
+                for (int v = 0; v < vecs; v++) {
+                    vec b = vload(panel + phase * PANEL + v * LANES);
+#pragma GCC unroll 8
+                    for (int r = 0; r < rows; r++)
+                        sums[r + phase][v] = vfma(factors[r], b, sums[r + phase][v]);
+                }
             }
         }
     }
     for (; k < K; k++, panel += PANEL)
         for (int v = 0; v < vecs; v++)
-            sums[0][v] = vfma(vset(a[0][k * a_stride]), vload(panel + v * LANES), sums[0][v]);
+            sums[0][v] = vfma(vset(x[0][k * a_stride]), vload(panel + v * LANES), sums[0][v]);
     for (int r = 0; r < rows; r++) {
         for (int v = 0; v < vecs; v++) {
             vec sum = sums[r][v];
             for (int phase = 1; phase < phases; phase++)
                 sum = sum + sums[phase][v];
-            NAME(store_part)(c[r] + v * stride, sum, LANES_OF(v));
+            NAME(store_part)(c[r] + first + v * stride, sum, LANES_OF(v));
         }
     }
 #undef LANES_OF
 }
 
 /* The tile of any size; `packed` says that a's rows are interleaved as pack_rows does. */
-static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, const REAL *panel, int64_t K,
-                       const NAME(columns) *at, int packed, int64_t rows)
+static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
+                       int64_t K, const NAME(columns) *at, int packed, int64_t rows)
 {
     const int64_t whole = at->lanes == LANES && at->last == LANES, step = packed ? TILE_ROWS : 1;
-#define CASE(r, v)                                                                          \
-    case (r) * 8 + (v):                                                                     \
-        if (!whole)                                                                         \
-            NAME(tile_body)(c, from, a, panel, K, at->stride, at->lanes, at->last, step, r, v); \
-        else if (packed)                                                                    \
-            NAME(tile_body)(c, from, a, panel, K, at->stride, LANES, LANES, TILE_ROWS, r, v); \
-        else                                                                                \
-            NAME(tile_body)(c, from, a, panel, K, at->stride, LANES, LANES, 1, r, v);       \
+#define BODY(lanes, last, a_stride, r, v) \
+    NAME(tile_body)(c, from, a, k0, panel, K, at, lanes, last, a_stride, r, v)
+#define CASE(r, v)                                           \
+    case (r) * 8 + (v):                                      \
+        if (!whole)                                          \
+            BODY(at->lanes, at->last, step, r, v);           \
+        else if (packed)                                     \
+            BODY(LANES, LANES, TILE_ROWS, r, v);             \
+        else                                                 \
+            BODY(LANES, LANES, 1, r, v);                     \
         return;
 #define CASES(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4)
     switch (rows * 8 + at->vecs) {
@@ -154,44 +172,7 @@ static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *cons
     }
 #undef CASES
 #undef CASE
-}
-
-/* `rows` rows in tiles as even as can be: begin of tile k of `tiles`. */
-#define TILES(rows) (((rows) + TILE_ROWS - 1) / TILE_ROWS)
-#define TILE_BEGIN(rows, tiles, k) ((rows) * (k) / (tiles))
-
-/* What a product reads and writes for one panel: row r of the result C starts from row r of `from` (or from_rows[r]; from
- * NULL: 0) and gets row r of A (or A_rows[r]) times the panel. With C_rows, both are those of row C_rows[r]. */
-typedef struct {
-    REAL *C;
-    const REAL *A, *from;
-    int64_t C_stride, A_stride, from_stride;
-    const int64_t *C_rows, *A_rows;
-    const int32_t *from_rows;
-    int packed; /* A's rows are interleaved by pack_rows */
-} NAME(operands);
-
-/* The panel's columns of the result for the rows first <= r < first + count, over `depth` of the inner dimension. */
-static void NAME(panel_product)(const NAME(operands) *o, const REAL *panel, int64_t depth, const NAME(columns) *at,
-                                int64_t first, int64_t count)
-{
-    int64_t tiles = TILES(count);
-    for (int64_t t = 0; t < tiles; t++) {
-        int64_t begin = TILE_BEGIN(count, tiles, t), size = TILE_BEGIN(count, tiles, t + 1) - begin;
-        REAL *c[TILE_ROWS];
-        const REAL *a[TILE_ROWS], *from[TILE_ROWS];
-        for (int64_t r = 0; r < size; r++) {
-            int64_t row = first + begin + r;
-            int64_t a_row = o->A_rows ? o->A_rows[row] : row;
-            row = o->C_rows ? o->C_rows[row] : row;
-            c[r] = o->C + row * o->C_stride + at->first;
-            a[r] = o->packed ? o->A + t * depth * TILE_ROWS + r : o->A + a_row * o->A_stride;
-            from[r] = NULL;
-            if (o->from)
-                from[r] = o->from + (o->from_rows ? o->from_rows[row] : row) * o->from_stride + at->first;
-        }
-        NAME(tile)(c, from, a, panel, depth, at, o->packed, size);
-    }
+#undef BODY
 }
 
 enum {
@@ -203,44 +184,79 @@ enum {
 
 #define AT_MOST(x, most) ((x) < (most) ? (x) : (most))
 
-/* As panel_product over the whole inner dimension K, in blocks. */
-static void NAME(deep_panel_product)(NAME(operands) o, const REAL *panel, int64_t K, const NAME(columns) *at,
-                                     int64_t first, int64_t count)
+/* How many of the `left` rows the next tile takes. Tiles of TILE_ROWS, but the last ones such that none is thin: an even
+ * number of rows is multiplied at twice the rate of one, and 5 take the time of 6. */
+FL_INLINE int64_t NAME(tile_size)(int64_t left)
 {
-    for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
-        NAME(panel_product)(&o, panel + k0 * PANEL, AT_MOST(K - k0, NAME(K_BLOCK)), at, first, count);
-        o.A += NAME(K_BLOCK);
-        o.from = o.C;
-        o.from_stride = o.C_stride;
-        o.from_rows = NULL;
+    if (TILE_ROWS == 6)
+        return left == 8 || left == 7 || left == 5 ? 4 : AT_MOST(left, 6);
+    return AT_MOST(left, TILE_ROWS);
+}
+
+/* Where the rows of a product are, up to ROW_BLOCK of them: of the result, of what it starts from, and of A. */
+typedef struct {
+    REAL *c[NAME(ROW_BLOCK)];
+    const REAL *from[NAME(ROW_BLOCK)], *a[NAME(ROW_BLOCK)];
+    int64_t count;
+    int starts; /* `from` is given, else the sums start from 0 */
+    int packed; /* A's rows are interleaved by pack_rows */
+} NAME(rows);
+
+/* One panel's columns of the result, over the inner dimension k0 <= k < k0 + K; `panel` is at k0. */
+static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *panel, int64_t k0, int64_t K,
+                                const NAME(columns) *at)
+{
+    const REAL *const *from = add ? (const REAL *const *)rows->c : rows->starts ? rows->from : NULL;
+    for (int64_t r = 0, count; r < rows->count; r += count) {
+        count = NAME(tile_size)(rows->count - r);
+        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, rows->packed, count);
     }
+}
+
+/* As panel_product over the whole inner dimension, in blocks. */
+static void NAME(deep_panel_product)(const NAME(rows) *rows, int add, const REAL *panel, int64_t K,
+                                     const NAME(columns) *at)
+{
+    for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK))
+        NAME(panel_product)(rows, add || k0, panel + k0 * PANEL, k0, AT_MOST(K - k0, NAME(K_BLOCK)), at);
 }
 
 static void NAME(product)(const fl_product *q)
 {
-    const REAL *panels = q->packed;
-    NAME(operands) o = {q->C, q->A, q->add ? q->C : q->bias, q->N, q->K, q->add ? q->N : 0, q->C_rows, q->A_rows, NULL, 0};
+    const REAL *panels = q->packed, *A = q->A, *bias = q->bias;
+    REAL *C = q->C;
+    NAME(rows) rows;
+    rows.starts = bias != NULL;
+    rows.packed = 0;
     for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
+        rows.count = AT_MOST(q->M - m0, NAME(ROW_BLOCK));
+        for (int64_t r = 0; r < rows.count; r++) {
+            rows.c[r] = C + (q->C_rows ? q->C_rows[m0 + r] : m0 + r) * q->N;
+            rows.a[r] = A + (q->A_rows ? q->A_rows[m0 + r] : m0 + r) * q->K;
+            rows.from[r] = bias;
+        }
         for (int64_t p = q->begin; p < q->end; p++) {
             NAME(columns) at = NAME(panel_columns)(p, q->N, q->group);
-            NAME(deep_panel_product)(o, panels + p * q->K * PANEL, q->K, &at, m0, AT_MOST(q->M - m0, NAME(ROW_BLOCK)));
+            NAME(deep_panel_product)(&rows, q->add, panels + p * q->K * PANEL, q->K, &at);
         }
     }
 }
 
-/* Rows [m0, m0 + count) of A', A (K, M), interleaved in tiles: each has TILE_ROWS numbers of every k. */
-static void NAME(pack_rows)(REAL *packed, const REAL *A, int64_t M, int64_t K, int64_t m0, int64_t count)
+/* Rows [m0, m0 + count) of A', A (K, M), interleaved in the tiles of panel_product: each has TILE_ROWS numbers of every k.
+ * rows->a receives where the rows begin. */
+static void NAME(pack_rows)(NAME(rows) *rows, REAL *packed, const REAL *A, int64_t M, int64_t K, int64_t m0)
 {
-    int64_t tiles = TILES(count);
-    for (int64_t t = 0; t < tiles; t++) {
-        int64_t begin = TILE_BEGIN(count, tiles, t), rows = TILE_BEGIN(count, tiles, t + 1) - begin;
-        const REAL *from = A + m0 + begin;
-        if (rows == TILE_ROWS)
+    for (int64_t row = 0, count; row < rows->count; row += count) {
+        const REAL *from = A + m0 + row;
+        count = NAME(tile_size)(rows->count - row);
+        for (int64_t r = 0; r < count; r++)
+            rows->a[row + r] = packed + r;
+        if (count == TILE_ROWS)
             for (int64_t k = 0; k < K; k++, packed += TILE_ROWS)
                 memcpy(packed, from + k * M, TILE_ROWS * sizeof *packed);
         else
             for (int64_t k = 0; k < K; k++, packed += TILE_ROWS)
-                for (int64_t r = 0; r < rows; r++)
+                for (int64_t r = 0; r < count; r++)
                     packed[r] = from[k * M + r];
     }
 }
@@ -254,19 +270,22 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
                                      int64_t M, int64_t K, int64_t N, int add)
 {
     REAL *packed_rows = scratch + NAME(K_BLOCK) * NAME(COLUMN_BLOCK);
+    NAME(rows) rows;
+    rows.starts = 0;
+    rows.packed = 1;
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
         int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(panel_count)(width, 0);
         for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
             int64_t depth = AT_MOST(K - k0, NAME(K_BLOCK));
             NAME(pack_panels)(scratch, B + k0 * N + n0, N, 1, depth, width, 0, 0, panels);
             for (int64_t m0 = begin; m0 < end; m0 += NAME(TRANSPOSED_ROWS)) {
-                int64_t count = AT_MOST(end - m0, NAME(TRANSPOSED_ROWS));
-                REAL *part = C + m0 * N + n0;
-                NAME(operands) o = {part, packed_rows, k0 || add ? part : NULL, N, 0, N, NULL, NULL, NULL, 1};
-                NAME(pack_rows)(packed_rows, A + k0 * M, M, depth, m0, count);
+                rows.count = AT_MOST(end - m0, NAME(TRANSPOSED_ROWS));
+                NAME(pack_rows)(&rows, packed_rows, A + k0 * M, M, depth, m0);
+                for (int64_t r = 0; r < rows.count; r++)
+                    rows.c[r] = C + (m0 + r) * N + n0;
                 for (int64_t p = 0; p < panels; p++) {
                     NAME(columns) at = NAME(panel_columns)(p, width, 0);
-                    NAME(panel_product)(&o, scratch + p * depth * PANEL, depth, &at, 0, count);
+                    NAME(panel_product)(&rows, add || k0, scratch + p * depth * PANEL, 0, depth, &at);
                 }
             }
         }

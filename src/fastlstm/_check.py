@@ -28,7 +28,7 @@ def any_array(name: str, value: object) -> np.ndarray:
 
 def array(name: str, value: object, shape: Sequence[int | str], dtype: np.dtype) -> np.ndarray:
     """`value` as a C-contiguous array of `dtype` and `shape`, whose entries are sizes or names of free dimensions."""
-    found = any_array(name, value)
+    found = value if type(value) is np.ndarray else any_array(name, value)
     if found.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold real numbers, got dtype {found.dtype}")
     fits = len(found.shape) == len(shape) and all(
@@ -36,6 +36,8 @@ def array(name: str, value: object, shape: Sequence[int | str], dtype: np.dtype)
     )
     if not fits:
         raise ValueError(f"{name} must have shape {shape_text(shape)}, got {shape_text(found.shape)}")
+    if found.dtype == dtype and found.flags.c_contiguous and found.flags.aligned:
+        return found
     with np.errstate(over="ignore"):  # beyond float32 is infinite, as everywhere
         return np.require(found, dtype, ["C", "A"])
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, init
-from fastlstm.engines import current_engine
+from fastlstm.engines import Shelf, current_engine
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 
@@ -95,6 +95,7 @@ class LSTM:
         _check.blas_dimensions(**{"input_size": I, "4 * hidden_size": 4 * H})
         _check.memory("the parameters", 4 * H * (I + (2 * L - 1) * H), self.dtype)
         self._rng = np.random.default_rng(seed)
+        self.shelf = Shelf()
         self._parameters = Parameters(parameter_shapes(I, H, L, self.bias), self.dtype)
         init.INITIALIZERS[self.initializer](self._parameters, H, self._rng)
         init.forget_bias(self._parameters, H)

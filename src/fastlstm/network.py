@@ -61,6 +61,7 @@ class LanguageNetwork:
         elif embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.lstm.bind(self.parameters.section("lstm."))
+        self.workspace = Workspace()  # of training, which one caller does at a time
 
     def zero_state(self, B: int) -> State:
         """(h, c), each (L, B, H), all zero."""
@@ -96,7 +97,7 @@ class LanguageNetwork:
 
     def gradients(
         self, tokens: np.ndarray, targets: np.ndarray, state: State, scale: float, gradients: Parameters,
-        dropout_seed: np.random.SeedSequence, workspace: Workspace,
+        dropout_seed: np.random.SeedSequence,
     ) -> tuple[float, State]:
         """One window forward and back.
 
@@ -106,12 +107,11 @@ class LanguageNetwork:
             scale: the gradients are those of scale * (sum of the losses).
             gradients: receives them, under the names of `parameters`.
             dropout_seed: of this window's masks.
-            workspace: for the arrays of the window.
 
         Returns:
             The sum of the losses in nats, and the state after the window.
         """
-        engine, lstm = current_engine(), self.lstm
+        engine, lstm, workspace = current_engine(), self.lstm, self.workspace
         masks = lstm.dropout_masks(*tokens.shape, dropout_seed)
         y, h, c, saved = engine.forward(
             lstm, tokens, *state, None, masks, keep=True, workspace=workspace, embedding=self._vectors

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from fastlstm.corpus import Windows
-from fastlstm.engines import Workspace
 from fastlstm.network import LanguageNetwork
 from fastlstm.optim import Optimizer, clip
 from fastlstm.session import Options, Position
@@ -109,7 +108,7 @@ class Trainer:
         self.held_out, self._seed, self._max_seconds = held_out, seed, max_seconds
         self._on_window, self._on_epoch = on_window, on_epoch
         self.windows = windows
-        self._gradients, self._workspace = network.parameters.zeros_like(), Workspace()
+        self._gradients = network.parameters.zeros_like()
 
     def run(self) -> list[dict[str, Any]]:
         """Train; returns the records of the epochs finished here."""
@@ -140,7 +139,7 @@ class Trainer:
             gradients = self._gradients
             loss, state = self.network.gradients(
                 tokens, targets, state, 1 / tokens.size, gradients,
-                np.random.SeedSequence((self._seed, self.optimizer.steps)), self._workspace,
+                np.random.SeedSequence((self._seed, self.optimizer.steps)),
             )
         if not isfinite(loss):
             cause = self._overflowed_weight()

@@ -40,7 +40,7 @@ def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
     """`size` numbers whose first begins a cache line, so that no vector of theirs lies across two."""
     line = 64 // dtype.itemsize
     memory = np.empty(size + line, dtype)
-    start = -memory.ctypes.data // dtype.itemsize % line
+    start = -memory.__array_interface__["data"][0] // dtype.itemsize % line
     return memory[start : start + size]
 
 
@@ -52,13 +52,44 @@ class Workspace:
 
     def __init__(self) -> None:
         self._memory: dict[tuple[str, np.dtype], np.ndarray] = {}
+        self._shaped: dict[tuple[str, tuple[int, ...], np.dtype], np.ndarray] = {}
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The array called `name`, in this shape."""
-        size, memory = prod(shape), self._memory.get((name, dtype))
-        if memory is None or len(memory) < size:
-            memory = self._memory[name, dtype] = aligned_empty(size, dtype)
-        return memory[:size].reshape(shape)
+        array = self._shaped.get((name, shape, dtype))
+        if array is None:
+            size, memory = prod(shape), self._memory.get((name, dtype))
+            if memory is None or len(memory) < size:
+                memory = self._memory[name, dtype] = aligned_empty(size, dtype)
+                self._shaped = {key: value for key, value in self._shaped.items() if key[0] != name}
+            array = self._shaped[name, shape, dtype] = memory[:size].reshape(shape)
+        return array
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return sum(memory.nbytes for memory in self._memory.values())
+
+
+class Shelf:
+    """Workspaces that wait for the next caller. Each is taken by one; those above `MOST_BYTES` are not kept."""
+
+    MOST_BYTES = 1 << 28
+
+    def __init__(self) -> None:
+        self._idle: list[Workspace] = []
+
+    def take(self) -> Workspace:
+        """A workspace for the caller alone."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Workspace()
+
+    def give_back(self, workspace: Workspace) -> None:
+        """Nobody uses its arrays any more."""
+        if workspace.size <= self.MOST_BYTES:
+            self._idle.append(workspace)
 
 
 def set_engine(name: str | None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastlstm import _core, _lstm
 from fastlstm.engines import Workspace
-from fastlstm.engines.compiled import CompiledEngine, Layer, Tokens, _LayerSaved
+from fastlstm.engines.compiled import CompiledEngine, Tokens, _LayerSaved, activations
 from fastlstm.engines.packing import Packing
 from fastlstm.parameters import Parameters
 
@@ -110,7 +110,7 @@ class BlasEngine(CompiledEngine):
             _core.matmul(out, a, b, transpose_a=True, beta=1 if add else 0)
 
     def _layer_forward(
-        self, layer: Layer, rows: np.ndarray | Tokens, h: np.ndarray, c: np.ndarray, packing: Packing, keep: bool,
+        self, stack: LSTM, k: int, rows: np.ndarray | Tokens, h: np.ndarray, c: np.ndarray, packing: Packing, keep: bool,
         workspace: Workspace, gates: np.ndarray | None,
     ) -> None:
         if gates is None:
@@ -118,21 +118,17 @@ class BlasEngine(CompiledEngine):
         if isinstance(rows, Tokens):
             rows.table.take(rows.places, axis=0, out=gates, mode="clip")  # "clip" writes straight to out; all are valid
         else:
-            self.affine(gates, rows, layer.parameters, layer.weight_ih, layer.bias)
-        weight_hh = layer.parameters.arrays[layer.weight_hh]
+            self.affine(gates, rows, stack.store, f"weight_ih_l{k}", self.bias(stack, k))
+        weight_hh = stack.store.arrays[f"weight_hh_l{k}"]
         with one_blas_thread:
-            _lstm.forward(
-                gates, h, c, weight_hh, packing.batch_sizes, keep, layer.activation, layer.recurrent_activation
-            )
+            _lstm.forward(gates, h, c, weight_hh, packing.batch_sizes, keep, *activations(stack))
 
     def _layer_backward(
-        self, layer: Layer, saved: _LayerSaved, dh: np.ndarray, dc: np.ndarray, dy: np.ndarray, packing: Packing
+        self, stack: LSTM, k: int, saved: _LayerSaved, dh: np.ndarray, dc: np.ndarray, dy: np.ndarray, packing: Packing
     ) -> None:
+        weight_hh = stack.store.arrays[f"weight_hh_l{k}"]
         with one_blas_thread:
-            _lstm.backward(
-                saved.gates, dh, dc, saved.c, dy, layer.parameters.arrays[layer.weight_hh], packing.batch_sizes,
-                layer.activation, layer.recurrent_activation,
-            )
+            _lstm.backward(saved.gates, dh, dc, saved.c, dy, weight_hh, packing.batch_sizes, *activations(stack))
 
     def stepper(self, stack: LSTM, B: int) -> BlasStepper:
         """See `fastlstm.engines`."""
@@ -155,15 +151,13 @@ class BlasStepper:
         """Advance by the checked input x (B, I) or (B,); returns the output (B, H), in `out` or fresh."""
         engine, stack, (h, c) = self._engine, self._stack, self.state
         for k in range(stack.num_layers):
-            layer = engine.layer(stack, k)
             if x.ndim == 1:
-                table = layer.parameters.derived("table", lambda _: engine.token_table(stack))
+                table = stack.store.derived("table", lambda _: engine.token_table(stack))
                 table.take(x, axis=0, out=self._gates, mode="clip")
             else:
-                engine.affine(self._gates, x, layer.parameters, layer.weight_ih, layer.bias)
-            weight_hh = layer.parameters.arrays[layer.weight_hh]
+                engine.affine(self._gates, x, stack.store, f"weight_ih_l{k}", engine.bias(stack, k))
             with one_blas_thread:
-                _lstm.step(self._gates, h[k], c[k], weight_hh, layer.activation, layer.recurrent_activation)
+                _lstm.step(self._gates, h[k], c[k], stack.store.arrays[f"weight_hh_l{k}"], *activations(stack))
             x = h[k]
         if out is None:
             return x.copy()

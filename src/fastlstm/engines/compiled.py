@@ -10,28 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm import _check, _core
-from fastlstm.engines import Workspace
+from fastlstm import _core
+from fastlstm.engines import Workspace, aligned_empty
 from fastlstm.engines.packing import Packing
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
-from fastlstm.threads import get_threads
+from fastlstm.threads import threads_for
 
 if TYPE_CHECKING:
     from fastlstm.layers import LSTM
 
 _KINDS = {name: kind for kind, name in enumerate(ACTIVATIONS)}  # as the FL_ constants count them
-
-
-class Layer(NamedTuple):
-    """One layer of a stack."""
-
-    parameters: Parameters
-    weight_ih: str  # names in them
-    weight_hh: str
-    bias: np.ndarray  # (4H,), the sum of both
-    activation: int
-    recurrent_activation: int
 
 
 class Tokens(NamedTuple):
@@ -56,16 +45,22 @@ class Saved(NamedTuple):
     packing: Packing
     layers: list[_LayerSaved]
     workspace: Workspace
+    own_workspace: bool  # it goes back to the stack's shelf after the backward pass
     embedding: np.ndarray | None
     tokens: np.ndarray | None  # packed ids of token input
 
 
-@np.errstate(invalid="ignore", over="ignore")
 def bias_of(stack: LSTM, k: int) -> np.ndarray:
     """The sum of layer k's two biases (4H,), zeros without them."""
     if not stack.bias:
         return np.zeros(4 * stack.hidden_size, stack.dtype)
-    return stack.parameters[f"bias_ih_l{k}"] + stack.parameters[f"bias_hh_l{k}"]
+    with np.errstate(invalid="ignore", over="ignore"):
+        return stack.parameters[f"bias_ih_l{k}"] + stack.parameters[f"bias_hh_l{k}"]
+
+
+def activations(stack: LSTM) -> tuple[int, int]:
+    """Of the stack's candidates and gates, as the kernels count them."""
+    return _KINDS[stack.activation], _KINDS[stack.recurrent_activation]
 
 
 class CompiledEngine(ABC):
@@ -89,16 +84,16 @@ class CompiledEngine(ABC):
 
     @abstractmethod
     def _layer_forward(
-        self, layer: Layer, rows: np.ndarray | Tokens, h: np.ndarray, c: np.ndarray, packing: Packing, keep: bool,
+        self, stack: LSTM, k: int, rows: np.ndarray | Tokens, h: np.ndarray, c: np.ndarray, packing: Packing, keep: bool,
         workspace: Workspace, gates: np.ndarray | None,
     ) -> None:
-        """All steps of one layer; `gates` (N, 4H) receives the activated gates with `keep`, and is else None."""
+        """All steps of layer k; `gates` (N, 4H) receives the activated gates with `keep`, and is else None."""
 
     @abstractmethod
     def _layer_backward(
-        self, layer: Layer, saved: _LayerSaved, dh: np.ndarray, dc: np.ndarray, dy: np.ndarray, packing: Packing
+        self, stack: LSTM, k: int, saved: _LayerSaved, dh: np.ndarray, dc: np.ndarray, dy: np.ndarray, packing: Packing
     ) -> None:
-        """All steps of one layer backwards: saved.gates become their gradients, dh and dc those of the initial state."""
+        """All steps of layer k backwards: saved.gates become their gradients, dh and dc those of the initial state."""
 
     # ---- the stack -----------------------------------------------------------------------------------------------
 
@@ -108,31 +103,39 @@ class CompiledEngine(ABC):
         embedding: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Saved | None]:
         """See `fastlstm.engines`."""
-        workspace = workspace or Workspace()
-        T, B = x.shape[:2]
-        H = stack.hidden_size
-        _check.blas_dimensions(**{"T * B": T * B, "4 * hidden_size": 4 * H, "input_size": stack.input_size})
+        own_workspace = workspace is None
+        if own_workspace:
+            workspace = stack.shelf.take()
+        (T, B), H, L, dtype = x.shape[:2], stack.hidden_size, stack.num_layers, stack.dtype
         packing = Packing(T, B, lengths)
+        N = packing.N
         rows, mask, layers = packing.pack(x), None, []
         tokens = rows if rows.ndim == 1 else None
         if tokens is not None:
             rows = self._token_input(stack, tokens, embedding, workspace)
         final_h, final_c = np.empty_like(h0), np.empty_like(c0)
-        for k in range(stack.num_layers):
+        for k in range(L):
             if k and masks:
                 mask = packing.pack(masks[k - 1])
                 rows = rows * mask
-            at = f" {k}" if keep else f" {k % 2}"  # only the layer below is read
-            h = workspace.empty("h" + at, (B + packing.N, H), stack.dtype)
-            c = workspace.empty("c" + at, (B + packing.N if keep else B, H), stack.dtype)
-            gates = workspace.empty("gates" + at, (packing.N, 4 * H), stack.dtype) if keep else None
+            at = k if keep else k % 2  # only the layer below is read
+            if own_workspace and k == L - 1:  # the caller's
+                h = aligned_empty((B + N) * H, dtype).reshape(B + N, H)
+            else:
+                h = workspace.empty(f"h {at}", (B + N, H), dtype)
+            c = workspace.empty(f"c {at}", (B + N if keep else B, H), dtype)
+            gates = workspace.empty(f"gates {at}", (N, 4 * H), dtype) if keep else None
             h[:B], c[:B] = packing.sort(h0[k]), packing.sort(c0[k])
-            self._layer_forward(self.layer(stack, k), rows, h, c, packing, keep, workspace, gates)
+            self._layer_forward(stack, k, rows, h, c, packing, keep, workspace, gates)
             final_h[k], final_c[k] = packing.final(h), packing.final(c) if keep else packing.unsort(c)
             if keep:
                 layers.append(_LayerSaved(rows, gates, h, c, mask))
             rows = h[B:]
-        saved = Saved(packing, layers, workspace, embedding, tokens) if keep else None
+        saved = None
+        if keep:
+            saved = Saved(packing, layers, workspace, own_workspace, embedding, tokens)
+        elif own_workspace:
+            stack.shelf.give_back(workspace)
         return packing.unpack(rows), final_h, final_c, saved
 
     def backward(
@@ -140,50 +143,55 @@ class CompiledEngine(ABC):
         want_dx: bool, d_embedding: np.ndarray | None = None,
     ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         """See `fastlstm.engines`. The saved gates are overwritten by their gradients."""
-        packing, workspace, threads = saved.packing, saved.workspace, get_threads()
+        packing, workspace = saved.packing, saved.workspace
         d_rows = packing.pack(dy)
-        dh0, dc0 = np.empty_like(dh), np.empty_like(dc)
+        dh0, dc0, dx = np.empty_like(dh), np.empty_like(dc), None
         for k in reversed(range(stack.num_layers)):
-            layer, kept = self.layer(stack, k), saved.layers[k]
+            kept = saved.layers[k]
             rows, gates, h, _, mask = kept
             dh_k, dc_k = packing.sort(dh[k]), packing.sort(dc[k])
-            self._layer_backward(layer, kept, dh_k, dc_k, d_rows, packing)
+            self._layer_backward(stack, k, kept, dh_k, dc_k, d_rows, packing)
             dh0[k], dc0[k] = packing.unsort(dh_k), packing.unsort(dc_k)
             self.outer(gradients[f"weight_hh_l{k}"], gates, packing.previous(h), workspace)
             if stack.bias:
                 d_bias = gradients[f"bias_ih_l{k}"]
                 d_bias.fill(0)
-                _core.scatter_add(d_bias[None], gates, None, threads)
+                _core.scatter_add(d_bias[None], gates, None, threads_for(gates.size))
                 gradients[f"bias_hh_l{k}"][...] = d_bias
             if isinstance(rows, Tokens):
-                self._token_gradient(layer, saved, gradients["weight_ih_l0"], rows, gates, d_embedding)
-                return None, dh0, dc0
+                self._token_gradient(stack, saved, gradients["weight_ih_l0"], rows, gates, d_embedding)
+                break
             self.outer(gradients[f"weight_ih_l{k}"], gates, rows, workspace)
             if k or want_dx or d_embedding is not None:
-                d_rows = workspace.empty("d_rows", rows.shape, stack.dtype)
-                self.back_affine(d_rows, gates, layer.parameters, layer.weight_ih)
+                if k == 0 and want_dx:
+                    d_rows = np.empty(rows.shape, stack.dtype)  # the caller's
+                else:
+                    d_rows = workspace.empty("d_rows", rows.shape, stack.dtype)
+                self.back_affine(d_rows, gates, stack.store, f"weight_ih_l{k}")
                 if mask is not None:
                     d_rows *= mask
-        if d_embedding is not None:
-            _core.scatter_add(d_embedding, d_rows, saved.tokens, threads)
-        return packing.unpack(d_rows) if want_dx else None, dh0, dc0
+        else:
+            if d_embedding is not None:
+                _core.scatter_add(d_embedding, d_rows, saved.tokens, threads_for(d_rows.size))
+            dx = packing.unpack(d_rows) if want_dx else None
+        if saved.own_workspace:
+            stack.shelf.give_back(workspace)
+        return dx, dh0, dc0
 
-    def layer(self, stack: LSTM, k: int) -> Layer:
-        """Layer k of the stack."""
-        parameters, kinds = stack.store, (_KINDS[stack.activation], _KINDS[stack.recurrent_activation])
-        bias = parameters.derived(f"bias {k}", lambda _: bias_of(stack, k))
-        return Layer(parameters, f"weight_ih_l{k}", f"weight_hh_l{k}", bias, *kinds)
+    def bias(self, stack: LSTM, k: int) -> np.ndarray:
+        """The sum of layer k's biases (4H,), kept until they change."""
+        return stack.store.derived(("bias", k), lambda _: bias_of(stack, k))
 
     # ---- token input -----------------------------------------------------------------------------------------------
 
     def token_table(self, stack: LSTM, embedding: np.ndarray | None = None) -> np.ndarray:
         """Row v (4H,) is layer 0's pre-activation for token v, with its vector of `embedding` (V, E) or one-hot."""
-        layer = self.layer(stack, 0)
+        bias = self.bias(stack, 0)
         if embedding is None:
             with np.errstate(invalid="ignore", over="ignore"):
-                return np.add(layer.parameters.arrays[layer.weight_ih].T, layer.bias, order="C")
+                return np.add(stack.store.arrays["weight_ih_l0"].T, bias, order="C")
         table = np.empty((len(embedding), 4 * stack.hidden_size), stack.dtype)
-        self.affine(table, embedding, layer.parameters, layer.weight_ih, layer.bias)
+        self.affine(table, embedding, stack.store, "weight_ih_l0", bias)
         return table
 
     def _token_input(
@@ -198,22 +206,21 @@ class CompiledEngine(ABC):
             return embedding.take(tokens, axis=0, out=rows, mode="clip")  # "clip" writes straight to out; all are valid
         found, places = np.unique(tokens, return_inverse=True)  # most tokens do not occur
         with np.errstate(invalid="ignore", over="ignore"):
-            layer = self.layer(stack, 0)
-            table = np.add(layer.parameters.arrays[layer.weight_ih].take(found, axis=1).T, layer.bias, order="C")
+            table = np.add(stack.store.arrays["weight_ih_l0"].take(found, axis=1).T, self.bias(stack, 0), order="C")
         return Tokens(table, places.astype(np.int32), found)
 
     def _token_gradient(
-        self, layer: Layer, saved: Saved, d_weight: np.ndarray, rows: Tokens, gates: np.ndarray,
+        self, stack: LSTM, saved: Saved, d_weight: np.ndarray, rows: Tokens, gates: np.ndarray,
         d_embedding: np.ndarray | None,
     ) -> None:
         """From the sums of the gate gradients over equal tokens: of the weights, and added to those of the embedding."""
         table = saved.workspace.empty("d_table", rows.table.shape, gates.dtype)
         table.fill(0)
-        _core.scatter_add(table, gates, rows.places, get_threads())
+        _core.scatter_add(table, gates, rows.places, threads_for(gates.size))
         if d_embedding is not None:
             self.outer(d_weight, table, saved.embedding, saved.workspace)
             vectors = saved.workspace.empty("d_vectors", d_embedding.shape, gates.dtype)
-            self.back_affine(vectors, table, layer.parameters, layer.weight_ih)
+            self.back_affine(vectors, table, stack.store, "weight_ih_l0")
             d_embedding += vectors
             return
         if not isinstance(rows.columns, slice):

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm import _core, _native
 from fastlstm.engines import Workspace, aligned_empty
-from fastlstm.engines.compiled import CompiledEngine, Layer, Tokens, _LayerSaved
+from fastlstm.engines.compiled import CompiledEngine, Tokens, _LayerSaved, activations
 from fastlstm.engines.packing import Packing
 from fastlstm.parameters import Parameters
 from fastlstm.threads import get_threads, threads_for
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Rows of input that are multiplied at a time: their pre-activations stay in the cache until their steps come.
 BLOCK = 192
+ROW = np.dtype(np.int64)
 # Sequences below which a thread's tiles of rows would be too thin: fewer are not divided, the units are.
 LEAST_SEQUENCES = 6
 # Bytes of recurrent weights from which dividing the units, with a meeting at every step, is faster than one thread.
@@ -26,11 +27,11 @@ DIVIDED_BYTES = 1 << 19
 
 def packed(parameters: Parameters, name: str, *, backward: bool = False) -> np.ndarray:
     """The weight `name` (M, K), packed for products that give M numbers a row, or `backward` K; kept until it changes."""
-    weight = parameters.arrays[name]
-    matrix = weight if backward else weight.T
-    group = len(weight) // 4 if name.startswith("weight_") and not backward else 0
 
     def pack(before: np.ndarray | None) -> np.ndarray:
+        weight = parameters.arrays[name]
+        matrix = weight if backward else weight.T
+        group = len(weight) // 4 if name.startswith("weight_") and not backward else 0
         size = _core.packed_size(*matrix.shape, group, weight.dtype == np.float64)
         array = before if before is not None and len(before) == size else aligned_empty(size, weight.dtype)
         _core.pack(array, matrix, group, threads_for(8 * weight.size))
@@ -70,50 +71,53 @@ class NativeEngine(CompiledEngine):
         scratch = workspace.empty("scratch", (threads * _core.scratch_size(out.dtype == np.float64),), out.dtype)
         _core.product_transposed(out, a, b, scratch, add, threads)
 
+    def _weights(self, stack: LSTM, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of layer k: W and U packed for the forward pass, and the bias (1, 4H)."""
+        store = stack.store
+
+        def make(_: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            return packed(store, f"weight_ih_l{k}"), packed(store, f"weight_hh_l{k}"), self.bias(stack, k)[None]
+
+        return store.derived(("layer", k, _core.isa()), make)
+
     def _layer_forward(
-        self, layer: Layer, rows: np.ndarray | Tokens, h: np.ndarray, c: np.ndarray, packing: Packing, keep: bool,
+        self, stack: LSTM, k: int, rows: np.ndarray | Tokens, h: np.ndarray, c: np.ndarray, packing: Packing, keep: bool,
         workspace: Workspace, gates: np.ndarray | None,
     ) -> None:
         B, H = packing.B, h.shape[1]
-        threads, divide_units = division(B, H, 16 * packing.N * H * H)
+        if isinstance(rows, Tokens):
+            x, tokens, W, bias = None, rows.places, None, rows.table
+            U = packed(stack.store, f"weight_hh_l{k}")
+            flops = 8 * packing.N * H * H
+        else:
+            x, tokens, (W, U, bias) = rows, None, self._weights(stack, k)
+            flops = 8 * packing.N * H * (x.shape[1] + H)
+        threads, divide_units = division(B, H, flops)
         block = max(BLOCK, B)
         scratch = None if keep else workspace.empty("block", (threads * block * 4 * H,), h.dtype)
-        if isinstance(rows, Tokens):
-            x = W = None
-            tokens, bias = rows.places, rows.table
-        else:
-            x, W = rows, packed(layer.parameters, layer.weight_ih)
-            tokens, bias = None, layer.bias[None]
         _native.forward(
-            h, c, gates, x, tokens, W, bias, packed(layer.parameters, layer.weight_hh), packing.batch_sizes, keep,
-            np.empty((threads, block), np.int64), scratch, layer.activation, layer.recurrent_activation, divide_units,
-            threads,
+            h, c, gates, x, tokens, W, bias, U, packing.batch_sizes, keep,
+            workspace.empty("listed rows", (threads, block), ROW), scratch, *activations(stack), divide_units, threads,
         )
 
     def _layer_backward(
-        self, layer: Layer, saved: _LayerSaved, dh: np.ndarray, dc: np.ndarray, dy: np.ndarray, packing: Packing
+        self, stack: LSTM, k: int, saved: _LayerSaved, dh: np.ndarray, dc: np.ndarray, dy: np.ndarray, packing: Packing
     ) -> None:
         H = dh.shape[1]
         threads, divide_units = division(packing.B, H, 8 * packing.N * H * H)
+        U = packed(stack.store, f"weight_hh_l{k}", backward=True)
         _native.backward(
-            saved.gates, dh, dc, saved.c, dy, packed(layer.parameters, layer.weight_hh, backward=True),
-            packing.batch_sizes, layer.activation, layer.recurrent_activation, divide_units, threads,
+            saved.gates, dh, dc, saved.c, dy, U, packing.batch_sizes, *activations(stack), divide_units, threads
         )
 
     def steps(self, stack: LSTM, B: int, table: np.ndarray | None) -> _native.Steps:
         """The stack step by step, reading vectors, or tokens by their `table` (·, 4H); with the present parameters."""
-        layers = [self.layer(stack, k) for k in range(stack.num_layers)]
-        parameters, first = stack.store, layers[0]
-        W = [packed(parameters, layer.weight_ih) if k or table is None else None for k, layer in enumerate(layers)]
-        bias = [layer.bias[None] for layer in layers]
+        W, U, bias = (list(part) for part in zip(*(self._weights(stack, k) for k in range(stack.num_layers)), strict=True))
         if table is not None:
-            bias[0] = table
-        U = [packed(parameters, layer.weight_hh) for layer in layers]
+            W[0], bias[0] = None, table
         weight_bytes = sum(array.nbytes for array in (*W, *U) if array is not None)
         threads = get_threads() if weight_bytes >= DIVIDED_BYTES else 1
-        return _native.Steps(
-            W, bias, U, B, stack.input_size, first.activation, first.recurrent_activation, threads
-        )
+        return _native.Steps(W, bias, U, B, stack.input_size, *activations(stack), threads)
 
     def stepper(self, stack: LSTM, B: int) -> NativeStepper:
         """See `fastlstm.engines`."""
