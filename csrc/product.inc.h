@@ -265,7 +265,8 @@ static void NAME(pack_rows)(NAME(rows) *rows, REAL *packed, const REAL *A, int64
 
 static int64_t NAME(scratch_size)(void)
 {
-    return NAME(K_BLOCK) * (NAME(COLUMN_BLOCK) + NAME(TRANSPOSED_ROWS));
+    /* A tile more than TRANSPOSED_ROWS has: 95 rows of 6 are 15 tiles, one of 4 and one of 1. */
+    return NAME(K_BLOCK) * (NAME(COLUMN_BLOCK) + NAME(TRANSPOSED_ROWS) + TILE_ROWS);
 }
 
 static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end,

@@ -17,9 +17,13 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS, CORE, NETWORK = "tests/test_layers.py", "tests/test_core.py", "tests/test_network.py"
-BLAS, PACKING = "src/fastlstm/engines/blas.py", "src/fastlstm/engines/packing.py"
-LOOPS, NET = "src/fastlstm/_lstm.pyx", "src/fastlstm/network.py"
-STEP, MATH, SOFTMAX = "csrc/lstm.inc.h", "csrc/math.inc.h", "csrc/softmax.inc.h"
+NATIVE, CONTRACT, MODEL = "tests/test_native.py", "tests/test_layers_contract.py", "tests/test_model.py"
+COMPILED, PACKING = "src/fastlstm/engines/compiled.py", "src/fastlstm/engines/packing.py"
+ENGINE, NET, PARAMETERS = "src/fastlstm/engines/native.py", "src/fastlstm/network.py", "src/fastlstm/parameters.py"
+OPTIM = "src/fastlstm/optim.py"
+BLAS_LOOPS, MATH, SOFTMAX = "src/fastlstm/_lstm.pyx", "csrc/math.inc.h", "csrc/softmax.inc.h"
+GATES, LAYER, STACK, PRODUCT = "csrc/lstm.inc.h", "csrc/layer.inc.h", "csrc/stack.inc.h", "csrc/product.inc.h"
+DIVIDED = "csrc/divided.inc.h"
 
 DIFFERENCES = f"{LAYERS}::test_gradients_equal_central_differences"
 REFERENCE = f"{LAYERS}::test_float64_equals_reference"
@@ -27,7 +31,9 @@ ONE_BY_ONE = f"{LAYERS}::test_ragged_equals_one_by_one"
 CHUNKED = f"{LAYERS}::test_chunked_equals_whole"
 TOKENS = f"{LAYERS}::test_tokens_equal_one_hot_vectors"
 KERNEL = f"{CORE}::test_lstm_step_equals_reference"
-BACKWARD = "lstm_backward(&gates[start, 0], &dc[0, 0], &c[B + start, 0],"  # its call in _lstm.pyx
+MULTIPLY = f"{CORE}::test_product_equals_numpy"
+MULTIPLY_TRANSPOSED = f"{CORE}::test_transposed_product_equals_numpy"
+STACKS, STREAMS = f"{NATIVE}::test_stacks_equal_the_reference", f"{NATIVE}::test_streams_equal_the_reference"
 NETWORK_DIFFERENCES = f"{NETWORK}::test_every_gradient_by_finite_differences"
 
 
@@ -42,51 +48,112 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
-    Mutant("h0 taken as 0", BLAS, "packing.sort(h0[k]), packing.sort(c0[k])", "0, packing.sort(c0[k])", (REFERENCE,)),
-    Mutant("c0 ignored", BLAS, "packing.sort(h0[k]), packing.sort(c0[k])", "packing.sort(h0[k]), 0", (REFERENCE,)),
-    Mutant("h_t for h_{t-1} in dU", BLAS, "packing.previous(h), transpose_a", "h[packing.B :], transpose_a",
+    # both compiled engines
+    Mutant("h0 taken as 0", COMPILED, "packing.sort(h0[k]), packing.sort(c0[k])", "0, packing.sort(c0[k])", (REFERENCE,)),
+    Mutant("c0 ignored", COMPILED, "packing.sort(h0[k]), packing.sort(c0[k])", "packing.sort(h0[k]), 0", (REFERENCE,)),
+    Mutant("h_t for h_{t-1} in dU", COMPILED, "gates, packing.previous(h), workspace", "gates, h[packing.B :], workspace",
            (DIFFERENCES,)),
-    Mutant("bias_hh gradient missing", BLAS, '[...] = gradients[f"bias_ih_l{k}"]', "[...] = 0", (DIFFERENCES,)),
-    Mutant("dropout mask lost backwards", BLAS, "d_rows *= mask", "pass", (DIFFERENCES,)),
-    Mutant("dropout mask lost forwards", BLAS, "rows = rows * mask", "rows = rows * 1", (DIFFERENCES,)),
-    Mutant("dstate ignored", BLAS, "packing.sort(dh[k]), packing.sort(dc[k])",
+    Mutant("bias_hh gradient missing", COMPILED, "[...] = d_bias", "[...] = 0", (DIFFERENCES,)),
+    Mutant("bias taken twice", COMPILED, 'stack.parameters[f"bias_ih_l{k}"] + stack.parameters[f"bias_hh_l{k}"]',
+           '2 * (stack.parameters[f"bias_ih_l{k}"] + stack.parameters[f"bias_hh_l{k}"])', (REFERENCE,)),
+    Mutant("dropout mask lost backwards", COMPILED, "d_rows *= mask", "pass", (DIFFERENCES,)),
+    Mutant("dropout mask lost forwards", COMPILED, "rows = rows * mask", "rows = rows * 1", (DIFFERENCES,)),
+    Mutant("dstate ignored", COMPILED, "packing.sort(dh[k]), packing.sort(dc[k])",
            "packing.sort(0 * dh[k]), packing.sort(0 * dc[k])", (CHUNKED,)),
-    Mutant("dx zero at t = 0", BLAS, "_core.matmul(d_rows, gates, weight_ih)\n",
-           "_core.matmul(d_rows, gates, weight_ih)\n                d_rows[: packing.batch_sizes[0]] = 0\n",
-           (DIFFERENCES,)),
-    Mutant("repeated tokens counted once", BLAS, "_core.scatter_add(table, gates, places.astype(np.int32, copy=False))",
-           "table[places] = gates", (TOKENS,)),
+    Mutant("dx zero at t = 0", COMPILED, "self.back_affine(d_rows, gates, layer.parameters, layer.weight_ih)\n",
+           "self.back_affine(d_rows, gates, layer.parameters, layer.weight_ih)\n"
+           "                d_rows[: packing.batch_sizes[0]] = 0\n", (DIFFERENCES,)),
+    Mutant("repeated tokens counted once", COMPILED, "_core.scatter_add(table, gates, rows.places, get_threads())",
+           "table[rows.places] = gates", (TOKENS,)),
+    Mutant("columns of absent tokens not cleared", COMPILED, "d_weight.fill(0)", "pass", (NETWORK_DIFFERENCES,)),
+    Mutant("padding takes part", COMPILED, "packing = Packing(T, B, lengths)", "packing = Packing(T, B, None)",
+           (f"{LAYERS}::test_padding_changes_no_bit",)),
     Mutant("previous rows of ragged batches unsorted", PACKING, "np.where(step == 0, rank,",
            "np.where(step == 0, self._order[rank],", (DIFFERENCES,)),
     Mutant("states of ragged batches not put back", PACKING, "unsorted[self._order] = states",
            "unsorted[...] = states[self._order]", (ONE_BY_ONE,)),
-    Mutant("padding takes part", BLAS, "packing = Packing(T, B, lengths)", "packing = Packing(T, B, None)",
-           (f"{LAYERS}::test_padding_changes_no_bit",)),
-    Mutant("only the last block of the output layer's gradient", NET, "rows[block], transpose_a=True, beta=1",
-           "rows[block], transpose_a=True, beta=0", (f"{NETWORK}::test_blocks_of_logits_change_nothing_but_rounding",)),
-    Mutant("output bias gradient missing", NET, "d_bias += logits.sum(axis=0)", "pass", (NETWORK_DIFFERENCES,)),
-    Mutant("embedding gradient not cleared", NET, "d_embedding.fill(0)", "d_embedding.fill(1)", (NETWORK_DIFFERENCES,)),
-    Mutant("tied vectors' part of the output layer lost", NET, 'if self.output != "embedding.weight":', "if True:",
+    Mutant("what was made of the values not made anew", PARAMETERS, "if version != self.version:", "if value is None:",
+           (DIFFERENCES, NETWORK_DIFFERENCES)),
+    # the native engine
+    Mutant("token table without the bias", COMPILED, 'layer.weight_ih].T, layer.bias, order="C")',
+           'layer.weight_ih].T, 0 * layer.bias, order="C")', (TOKENS,)),
+    Mutant("nothing is made anew after an update", OPTIM, "self._parameters.touch()", "pass",
+           (f"{MODEL}::test_reference_engine_trains_to_the_same_weights",)),
+    Mutant("streams go on with old parameters", ENGINE, "if self._changes[0] != self._version:", "if False:",
+           (f"{CONTRACT}::test_stream_sees_new_parameters",)),
+    # the output layer
+    Mutant("only the last block of the output layer's gradient", NET, "add=start > 0", "add=False",
+           (f"{NETWORK}::test_blocks_of_logits_change_nothing_but_rounding",)),
+    Mutant("output bias gradient missing", NET, "_core.scatter_add(d_bias[None], logits, None, threads)", "pass",
            (NETWORK_DIFFERENCES,)),
-    Mutant("columns of absent tokens not cleared", BLAS, "        gradient.fill(0)\n", "", (NETWORK_DIFFERENCES,)),
-    Mutant("last step missing", LOOPS, "            start -= rows\n",
-           "            start -= rows\n            if t == T - 1:\n                continue\n", (DIFFERENCES,)),
-    Mutant("first step missing", LOOPS, "range(T - 1, -1, -1)", "range(T - 1, 0, -1)",
+    Mutant("embedding gradient not cleared", NET, "d_embedding.fill(0)", "d_embedding.fill(1)", (NETWORK_DIFFERENCES,)),
+    Mutant("tied vectors' part of the output layer lost", NET, 'and self.output != "embedding.weight":', "and True:",
+           (NETWORK_DIFFERENCES,)),
+    # the steps of a layer
+    Mutant("last step missing", LAYER, "if (step.rows > 0)", "if (step.rows > 0 && t != l->T - 1)", (DIFFERENCES,)),
+    Mutant("first step missing", LAYER, "if (step.rows > 0)", "if (step.rows > 0 && t != 0)",
            (f"{LAYERS}::test_gradients_of_one_step_equal_central_differences",)),
-    Mutant("c_t for c_{t-1}", LOOPS, f"row.f64.{BACKWARD} &c[previous, 0]", f"row.f64.{BACKWARD} &c[B + start, 0]",
-           (DIFFERENCES,)),
-    Mutant("dh summed over the steps", LOOPS, "4 * H, False, False, <real>0)", "4 * H, False, False, <real>1)",
-           (DIFFERENCES,)),
-    Mutant("wrong previous rows where sequences end", LOOPS, "B + start - batch_sizes[t - 1] if t",
-           "B + start - rows if t", (ONE_BY_ONE,)),
-    Mutant("gates i and f swapped", STEP, "(gates + j, d_i, count)", "(gates + j, d_f, count)", (KERNEL,)),
-    Mutant("dc not multiplied by f", STEP, "(dc + j, state * f, count)", "(dc + j, state, count)", (DIFFERENCES,)),
-    Mutant("c for tanh(c) in the gradient of o", STEP, "vec d_o = out * squashed",
+    Mutant("gradient of the initial h missing", LAYER, "if (step.rows > 0)", "if (step.rows > 0 && t >= 0)", (DIFFERENCES,)),
+    Mutant("c_t for c_{t-1}", LAYER, "step.c_prev = c + (before + first) * H;",
+           "step.c_prev = c + (l->B + start + first) * H;", (DIFFERENCES,)),
+    Mutant("dy ignored", LAYER, "step.dy = dy + (start + first) * H;", "step.dy = NULL;", (DIFFERENCES,)),
+    Mutant("wrong previous rows where sequences end", LAYER, "l->B + start - l->batch_sizes[t - 1] : 0",
+           "l->B + start - l->batch_sizes[t] : 0", (ONE_BY_ONE,)),
+    Mutant("sequences that end taken for those that go on", LAYER, "s.first + (ends ? next : 0)", "s.first", (ONE_BY_ONE,)),
+    Mutant("initial state after each step", LAYER, "        before = current;\n", "", (REFERENCE,)),
+    Mutant("every step of a block reads its first projection", LAYER, "used += l->tokens ? 0 : step.rows;", "used += 0;",
+           (STACKS,)),
+    Mutant("bias left out of the projection", LAYER, ".bias = l->bias,", "", (REFERENCE,)),
+    Mutant("threads read the first sequences' input", LAYER, "rows[listed++] = next + s.first + b;",
+           "rows[listed++] = next + b;", (STACKS,)),
+    Mutant("last units of several threads missing", LAYER, "share_of(l, kernels->panel_count(wide, H), index, count)",
+           "share_of(l, kernels->panel_count(wide, H) - (count > 1), index, count)", (STACKS,)),
+    Mutant("last units of dh of several threads missing", LAYER, "share_of(l, kernels->panel_count(H, 0), index, count)",
+           "share_of(l, kernels->panel_count(H, 0) - (count > 1), index, count)", (STACKS,)),
+    Mutant("threads do not wait for each other", LAYER, "before = current;\n        if (l->divide_units)",
+           "before = current;\n        if (0)", (STACKS,)),
+    Mutant("threads do not wait for each other backwards", LAYER, "next = rows;\n        if (l->divide_units)",
+           "next = rows;\n        if (0)", (STACKS,)),
+    Mutant("layers read the states of the step before", STACK, "k ? after - state : s->x", "k ? before - state : s->x",
+           (STREAMS,)),
+    Mutant("upper layers go on from the first one's cell state", STACK, ".c_prev = c,", ".c_prev = s->c,", (STREAMS,)),
+    # the gates
+    Mutant("gates i and f swapped", GATES, "(gates + j, d_i, count)", "(gates + j, d_f, count)", (KERNEL,)),
+    Mutant("dc not multiplied by f", GATES, "(dc + j, state * f, count)", "(dc + j, state, count)", (DIFFERENCES,)),
+    Mutant("c for tanh(c) in the gradient of o", GATES, "vec d_o = out * squashed",
            "vec d_o = out * NAME(load_part)(c + j, count, 0)", (DIFFERENCES,)),
+    Mutant("units of a panel's last vector missing", GATES, "(at.vecs - 1) * LANES + at.last, BODY",
+           "(at.vecs - 1) * LANES + at.last - 1, BODY", (KERNEL,)),
+    Mutant("state's part lost where there is an input's", GATES, "if (s->U)", "if (s->U && !s->W)", (STREAMS,)),
     Mutant("derivative of tanh wrong", MATH, "case FL_TANH: return one - y * y;", "case FL_TANH: return one - y;",
            (DIFFERENCES,)),
     Mutant("softmax gradient without scale", SOFTMAX, "(REAL)(scale / sum)", "(REAL)(1 / sum)",
            (f"{CORE}::test_softmax_cross_entropy_equals_reference",)),
+    # products
+    Mutant("last terms of a lone row's sums missing", PRODUCT, "for (; k < K; k++, panel += PANEL)",
+           "for (; k + 1 < K; k++, panel += PANEL)", (MULTIPLY,)),
+    Mutant("one of a lone row's sums missing", PRODUCT, "phase = 1; phase < phases; phase++",
+           "phase = 2; phase < phases; phase++", (MULTIPLY,)),
+    Mutant("a panel's last columns not packed", PRODUCT, "v + 1 < at.vecs ? at.lanes : v < at.vecs ? at.last : 0",
+           "v + 1 < at.vecs ? at.lanes : 0", (MULTIPLY,)),
+    Mutant("later blocks of K read the first of A", PRODUCT, "        o.A += NAME(K_BLOCK);\n", "", (MULTIPLY,)),
+    Mutant("blocks of K overwrite each other", PRODUCT, "k0 || add ? part : NULL", "add ? part : NULL",
+           (MULTIPLY_TRANSPOSED,)),
+    Mutant("last row of a product's tail missing", PRODUCT, "for (int64_t r = 0; r < rows; r++)\n                    packed[r]",
+           "for (int64_t r = 0; r + 1 < rows; r++)\n                    packed[r]", (MULTIPLY_TRANSPOSED,)),
+    Mutant("the second thread's last columns missing", DIVIDED, "q.end = q.begin + end;",
+           "q.end = q.begin + end - (index > 0);", (MULTIPLY,)),
+    Mutant("the second thread's last row missing", DIVIDED, "q.M = end - begin;", "q.M = end - begin - (index > 0);",
+           (MULTIPLY,)),
+    Mutant("only the first thread scatters", DIVIDED, "j->m, j->n, begin, end);", "j->m, j->n, begin, index ? begin : end);",
+           (f"{CORE}::test_scatter_add_equals_numpy",)),
+    # the time loops of the BLAS engine
+    Mutant("BLAS: last step missing", BLAS_LOOPS, "            start -= rows\n",
+           "            start -= rows\n            if t == T - 1:\n                continue\n", (DIFFERENCES,)),
+    Mutant("BLAS: dh summed over the steps", BLAS_LOOPS, "4 * H, False, False, <real>0)", "4 * H, False, False, <real>1)",
+           (DIFFERENCES,)),
+    Mutant("BLAS: wrong previous rows where sequences end", BLAS_LOOPS, "B + start - batch_sizes[t - 1] if t",
+           "B + start - rows if t", (ONE_BY_ONE,)),
 ]
 
 

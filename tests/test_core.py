@@ -241,14 +241,18 @@ def test_transposed_product_equals_numpy(isa, dtype, threads):
 
 
 def test_transposed_product_of_wide_matrices_equals_numpy(isa, dtype):
-    """More columns and rows than are packed at a time."""
-    scratch, _ = aligned(2 * _core.scratch_size(dtype == np.float64), dtype)
-    for K, M, N in ((3, 230, 5), (3, 5, 1100), (600, 101, 530)):
+    """More columns and rows than are packed at a time, and every last tile of rows."""
+    size = _core.scratch_size(dtype == np.float64)
+    (scratch, _), (one_scratch, scratch_guard) = aligned(2 * size, dtype), aligned(size, dtype)
+    for K, M, N in ((3, 230, 5), (3, 5, 1100), (600, 101, 530), *((1030, M, 17) for M in range(89, 98))):
         A, B = random_arrays(dtype, (K, M), (K, N))
         C, guard = guarded(np.full((M, N), np.nan, dtype))
         _core.product_transposed(C, A, B, scratch, False, 2)
         assert_product(C, A.T, B, np.zeros(N))
+        _core.product_transposed(C, A, B, one_scratch, False, 1)
+        assert_product(C, A.T, B, np.zeros(N))
         assert (guard == 12345).all()
+        assert (scratch_guard == 12345).all()
 
 
 def test_products_over_nothing_are_zero(isa, dtype):

@@ -51,13 +51,14 @@ static void NAME(check_product)(const NAME(fl_kernels) *kernels, int64_t M, int6
     free(A), free(B), free(bias), free(B_packed), free(C_rows), free(A_rows);
 }
 
-/* C = A' B, in three ranges of rows. */
-static void NAME(check_product_transposed)(const NAME(fl_kernels) *kernels, int64_t M, int64_t K, int64_t N, int add)
+/* C = A' B, in so many ranges of rows. */
+static void NAME(check_product_transposed)(const NAME(fl_kernels) *kernels, int64_t M, int64_t K, int64_t N, int add,
+                                           int64_t parts)
 {
     REAL *A = NAME(random)((size_t)(K * M)), *B = NAME(random)((size_t)(K * N)), *C = NAME(random)((size_t)(M * N));
     REAL *before = NAME(copy)(C, (size_t)(M * N)), *scratch = exactly((size_t)kernels->scratch_size() * sizeof *scratch);
-    for (int64_t part = 0; part < 3; part++)
-        kernels->product_transposed(C, A, B, scratch, M * part / 3, M * (part + 1) / 3, M, K, N, add);
+    for (int64_t part = 0; part < parts; part++)
+        kernels->product_transposed(C, A, B, scratch, M * part / parts, M * (part + 1) / parts, M, K, N, add);
     for (int64_t m = 0; m < M; m++) {
         for (int64_t n = 0; n < N; n++) {
             double want = add ? before[m * N + n] : 0;
@@ -336,12 +337,15 @@ static void NAME(check_all)(const NAME(fl_kernels) *kernels)
             size_t turn = K_at + N_at;
             NAME(check_product)(kernels, products_of[turn % COUNT(products_of)], K, N, 0, turn & 1);
             NAME(check_product)(kernels, products_of[turn % COUNT(products_of)], K, 4 * N, N, ~turn & 1);
-            NAME(check_product_transposed)(kernels, products_of[(turn * 3) % COUNT(products_of)], K, N, turn & 1);
+            NAME(check_product_transposed)(kernels, products_of[(turn * 3) % COUNT(products_of)], K, N, turn & 1,
+                                            1 + turn % 3);
         }
     }
+    for (int64_t M = 89; M < 98; M++) /* every last tile of as many rows as are packed at a time */
+        NAME(check_product_transposed)(kernels, M, 1100, 5, 0, 1);
     FOR_EACH(int64_t, M, products_of) {
         NAME(check_product)(kernels, M, 17, 65, 0, 1);
-        NAME(check_product_transposed)(kernels, M, 3, 1100, 0); /* more columns than are packed at a time */
+        NAME(check_product_transposed)(kernels, M, 3, 1100, 0, 3); /* more columns than are packed at a time */
     }
     NAME(check_lstm)(kernels, 200, 17, 33, 1, NAME(SHARED), FL_TANH, FL_SIGMOID, 0, 1);
     FOR_EACH(int64_t, rows, batches) {
