@@ -14,7 +14,7 @@ from fastlstm.threads import threads_for
 
 # Logits are computed, turned into gradients and used up in blocks of about this many elements: few enough to stay in the
 # cache, and of 10,000 words still enough rows that their product with the output weights is fast.
-LOGIT_BLOCK = 1 << 20
+LOGIT_BLOCK = 1 << 22
 # Floating-point operations that an exponential is worth, for choosing threads.
 EXPONENTIAL_WORK = 20
 
