@@ -4,13 +4,16 @@ An engine is a module's ENGINE, an object with
 
     forward(stack, x, h0, c0, lengths, masks, keep, workspace=None, embedding=None) -> y, h, c, saved
     backward(stack, saved, dy, dh, dc, gradients, want_dx, d_embedding=None) -> dx, dh0, dc0
-    stepper(stack, B), whose step(x, out) advances its `state`
+    stepper(stack, B), whose step(x, out) and try_step(x, out) advance its `state`
     affine, back_affine, outer: products with a parameter and of gradients (see `compiled.CompiledEngine`)
 
 whose arguments have been checked by `fastlstm.layers`: `stack` is the `LSTM`, x (T, B, I) or token ids (T, B), which stand
 for one-hot vectors or for the rows of `embedding` (V, I); states (L, B, H), masks the dropout masks between layers.
 `gradients` is a dict of arrays that `backward` fills; to `d_embedding` it adds. With a `workspace`, y, dx and what is saved
-may live in its arrays, until it is used again.
+may live in its arrays, until it is used again; without one, what is returned is the caller's.
+
+native and blas are `compiled.CompiledEngine`s, with products of their own. Texts are written by the native kernels under
+every engine (`network.LanguageNetwork.writer`).
 """
 
 from collections.abc import Iterator
@@ -94,7 +97,8 @@ def set_engine(name: str | None) -> None:
     """Choose the engine for the whole process.
 
     name: "native" (packed weights, products and threads of its own), "blas" (the time loop in Cython, products through
-        BLAS) or "reference" (float64 NumPy, slow); None is the faster of the first two on this processor.
+        SciPy's BLAS on one thread) or "reference" (float64 NumPy, slow); None is the faster of the first two on this
+        processor.
     """
     global _chosen
     _chosen = None if name is None else _check.choice("engine", name, NAMES)
