@@ -64,6 +64,7 @@ FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first
     inputs.count = states.count = count;
     inputs.starts = states.starts = 1;
     inputs.packed = states.packed = 0;
+    inputs.far = states.far = 0;
     for (int64_t r = 0; r < count && (W || U); r++) {
         int64_t row = first + r;
         inputs.c[r] = states.c[r] = gates + row * wide;
@@ -106,7 +107,7 @@ FL_INLINE void NAME(lstm_backward_panels)(const fl_backward_step *s, int64_t fir
     const REAL *c = s->c, *c_prev = s->c_prev, *dy = s->dy, *next = s->next, *U = s->U;
     NAME(rows) rows;
     rows.count = count;
-    rows.starts = rows.packed = 0;
+    rows.starts = rows.packed = rows.far = 0;
     for (int64_t r = 0; r < count && next; r++) {
         rows.c[r] = dh + (first + r) * H;
         rows.a[r] = next + (first + r) * wide;

@@ -50,22 +50,24 @@ static void NAME(pack_panels)(REAL *packed, const REAL *B, int64_t k_stride, int
     for (int64_t p = begin; p < end; p++) {
         NAME(columns) at = NAME(panel_columns)(p, N, group);
         REAL *panel = packed + p * K * PANEL;
-        for (int64_t v = 0; v < VECS; v++) {
-            const REAL *from = B + (at.first + v * at.stride) * n_stride;
-            int64_t lanes = v + 1 < at.vecs ? at.lanes : v < at.vecs ? at.last : 0;
-            if (n_stride == 1) {
-                for (int64_t k = 0; k < K; k++)
-                    vstore(panel + k * PANEL + v * LANES, NAME(load_part)(from + k * k_stride, lanes, 0));
-                continue;
-            }
-            REAL *to = panel + v * LANES;
-            for (int64_t lane = 0; lane < lanes; lane++)
-                for (int64_t k = 0; k < K; k++)
-                    to[k * PANEL + lane] = from[k * k_stride + lane * n_stride];
-            for (int64_t lane = lanes; lane < LANES; lane++)
-                for (int64_t k = 0; k < K; k++)
-                    to[k * PANEL + lane] = 0;
+        int64_t lanes[VECS];
+        for (int64_t v = 0; v < VECS; v++)
+            lanes[v] = v + 1 < at.vecs ? at.lanes : v < at.vecs ? at.last : 0;
+        const REAL *from = B + at.first * n_stride;
+        if (n_stride == 1) {
+            for (int64_t k = 0; k < K; k++)
+                for (int64_t v = 0; v < VECS; v++)
+                    vstore(panel + k * PANEL + v * LANES,
+                           NAME(load_part)(from + k * k_stride + v * at.stride, lanes[v], 0));
+            continue;
         }
+        enum { BLOCK = 64 }; /* of k: the lines that all columns of the panel write to stay in the L1 cache */
+        for (int64_t k0 = 0; k0 < K; k0 += BLOCK)
+            for (int64_t v = 0; v < VECS; v++)
+                for (int64_t lane = 0; lane < LANES; lane++)
+                    for (int64_t k = k0; k < (k0 + BLOCK < K ? k0 + BLOCK : K); k++)
+                        panel[k * PANEL + v * LANES + lane] =
+                            lane < lanes[v] ? from[k * k_stride + (v * at.stride + lane) * n_stride] : 0;
     }
 }
 
@@ -184,6 +186,7 @@ enum {
     NAME(K_BLOCK) = 2048 / sizeof(REAL),    /* of a panel, to stay there as well */
     NAME(COLUMN_BLOCK) = 16 * PANEL,        /* columns packed at a time by product_transposed */
     NAME(TRANSPOSED_ROWS) = 16 * TILE_ROWS, /* and rows */
+    NAME(FAR) = (1 << 20) / sizeof(REAL),
 };
 
 #define AT_MOST(x, most) ((x) < (int64_t)(most) ? (x) : (int64_t)(most))
@@ -204,6 +207,7 @@ typedef struct {
     int64_t count;
     int starts; /* `from` is given, else the sums start from 0 */
     int packed; /* A's rows are interleaved by pack_rows */
+    int far;    /* the result is larger than the near caches: its lines are fetched before they are written */
 } NAME(rows);
 
 /* One panel's columns of the result, over the inner dimension k0 <= k < k0 + K; `panel` is at k0. */
@@ -213,6 +217,10 @@ static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *pan
     const REAL *const *from = add ? (const REAL *const *)rows->c : rows->starts ? rows->from : NULL;
     for (int64_t r = 0, count; r < rows->count; r += count) {
         count = NAME(tile_size)(rows->count - r);
+        if (rows->far)
+            for (int64_t next = r; next < r + count; next++)
+                for (int64_t v = 0; v < at->vecs; v++)
+                    __builtin_prefetch(rows->c[next] + at->first + v * at->stride, 1);
         NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, rows->packed, count);
     }
 }
@@ -232,6 +240,7 @@ static void NAME(product)(const fl_product *q)
     NAME(rows) rows;
     rows.starts = bias != NULL;
     rows.packed = 0;
+    rows.far = q->M * q->N >= NAME(FAR);
     for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
         rows.count = AT_MOST(q->M - m0, NAME(ROW_BLOCK));
         for (int64_t r = 0; r < rows.count; r++) {
@@ -282,6 +291,7 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
     NAME(rows) rows;
     rows.starts = 0;
     rows.packed = 1;
+    rows.far = M * N >= NAME(FAR);
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
         int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(panel_count)(width, 0);
         for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
