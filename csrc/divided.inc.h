@@ -69,8 +69,8 @@ TASK(multiply_transposed)
 {
     const TYPED(job) *j = context;
     PART(j->m, 1);
-    j->kernels->product_transposed(j->out, j->a, j->b, j->scratch + index * j->kernels->scratch_size(), begin, end, j->m,
-                                   j->k, j->n, j->flag);
+    REAL *scratch = j->scratch + index * j->kernels->scratch_size(j->k, j->n);
+    j->kernels->product_transposed(j->out, j->a, j->b, scratch, begin, end, j->m, j->k, j->n, j->flag);
 }
 
 void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, const REAL *A, const REAL *B,

@@ -1,7 +1,7 @@
 /* Kernels whose work several threads divide, for one REAL type: fastlstm.h includes this once for float and once for
  * double. The results are the same to the bit with the same number of threads, whatever else runs. */
 
-/* Kernels of the same names, their work divided among `threads` threads. scratch (threads, scratch_size(),); a product
+/* Kernels of the same names, their work divided among `threads` threads. scratch (threads, scratch_size(K, N),); a product
  * without C_rows and A_rows. */
 void TYPED(fl_pack)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *packed, const REAL *B, int64_t K, int64_t N,
                     int64_t k_stride, int64_t n_stride, int64_t group);

@@ -42,9 +42,16 @@ FL_INLINE void NAME(lstm_backward_part)(REAL *gates, REAL *dc, const REAL *c, co
     NAME(store_part)(dc + j, state * f, count);
 }
 
-FL_INLINE int64_t NAME(panel_in_turn)(int64_t k, int64_t begin, int64_t end, int descending)
+/* The panel that step s comes to as its k-th. */
+#define PANEL_IN_TURN(k, s) ((s)->descending ? (s)->end - 1 - (k) : (s)->begin + (k))
+
+/* Panels whose products are made before the gates of the first: as many as the L1 cache holds the results of, since the
+ * gates of one alone would wait for each other's results. */
+FL_INLINE int64_t NAME(panel_group)(int64_t rows)
 {
-    return descending ? end - 1 - k : begin + k;
+    enum { BYTES = 16384 };
+    int64_t group = BYTES / (rows * PANEL * (int64_t)sizeof(REAL));
+    return group > 1 ? group : 1;
 }
 
 FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first, int64_t count, int activation,
@@ -64,22 +71,29 @@ FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first
         inputs.a[r] = x ? x + row * s->I : NULL;
         states.a[r] = h_prev ? h_prev + row * H : NULL;
     }
-    for (int64_t k = 0; k < s->end - s->begin; k++) {
-        int64_t p = NAME(panel_in_turn)(k, s->begin, s->end, s->descending);
-        NAME(columns) at = NAME(panel_columns)(p, wide, H);
-        if (W)
-            NAME(deep_panel_product)(&inputs, 0, W + p * s->I * PANEL, s->I, &at);
-        if (U)
-            NAME(deep_panel_product)(&states, W != NULL, U + p * H * PANEL, H, &at);
-        for (int64_t r = first; r < first + count; r++) {
-#define GATES(lanes)                                                                                             \
+    int64_t panels = s->end - s->begin, group = NAME(panel_group)(count);
+    for (int64_t k0 = 0; k0 < panels; k0 += group) {
+        int64_t k1 = AT_MOST(k0 + group, panels);
+        for (int64_t k = k0; k < k1 && (W || U); k++) {
+            int64_t p = PANEL_IN_TURN(k, s);
+            NAME(columns) at = NAME(panel_columns)(p, wide, H);
+            if (W)
+                NAME(deep_panel_product)(&inputs, 0, W + p * s->I * PANEL, s->I, &at);
+            if (U)
+                NAME(deep_panel_product)(&states, W != NULL, U + p * H * PANEL, H, &at);
+        }
+        for (int64_t k = k0; k < k1; k++) {
+            NAME(columns) at = NAME(panel_columns)(PANEL_IN_TURN(k, s), wide, H);
+            for (int64_t r = first; r < first + count; r++) {
+#define GATES(lanes)                                                                                                \
     NAME(lstm_forward_part)(gates + r * wide, c + r * H, h + r * H, c_prev + r * H, H, at.first, lanes, activation, \
                             recurrent)
-            if (at.lanes == LANES)
-                GATES(LANES);
-            else
-                GATES(at.lanes);
+                if (at.lanes == LANES)
+                    GATES(LANES);
+                else
+                    GATES(at.lanes);
 #undef GATES
+            }
         }
     }
 }
@@ -97,18 +111,24 @@ FL_INLINE void NAME(lstm_backward_panels)(const fl_backward_step *s, int64_t fir
         rows.c[r] = dh + (first + r) * H;
         rows.a[r] = next + (first + r) * wide;
     }
-    for (int64_t k = 0; k < s->end - s->begin; k++) {
-        int64_t p = NAME(panel_in_turn)(k, s->begin, s->end, s->descending);
-        NAME(columns) at = NAME(panel_columns)(p, H, 0);
-        if (next)
+    int64_t panels = s->end - s->begin, group = NAME(panel_group)(count);
+    for (int64_t k0 = 0; k0 < panels; k0 += group) {
+        int64_t k1 = AT_MOST(k0 + group, panels);
+        for (int64_t k = k0; k < k1 && next; k++) {
+            int64_t p = PANEL_IN_TURN(k, s);
+            NAME(columns) at = NAME(panel_columns)(p, H, 0);
             NAME(deep_panel_product)(&rows, 0, U + p * wide * PANEL, wide, &at);
-        for (int64_t r = first; r < first + count && gates; r++) {
-            int64_t wide_at = r * wide + at.first, row_at = r * H + at.first;
+        }
+        for (int64_t k = k0; k < k1 && gates; k++) {
+            NAME(columns) at = NAME(panel_columns)(PANEL_IN_TURN(k, s), H, 0);
+            for (int64_t r = first; r < first + count; r++) {
+                int64_t wide_at = r * wide + at.first, row_at = r * H + at.first;
 #define BODY(j, lanes)                                                                                     \
     NAME(lstm_backward_part)(gates + wide_at, dc + row_at, c + row_at, c_prev + row_at, dh + row_at,      \
                              dy ? dy + row_at : NULL, H, j, lanes, activation, recurrent)
-            FOR_EACH_VEC((at.vecs - 1) * LANES + at.last, BODY);
+                FOR_EACH_VEC((at.vecs - 1) * LANES + at.last, BODY);
 #undef BODY
+            }
         }
     }
 }

@@ -58,9 +58,13 @@ static void NAME(pack_panels)(REAL *packed, const REAL *B, int64_t k_stride, int
                     vstore(panel + k * PANEL + v * LANES, NAME(load_part)(from + k * k_stride, lanes, 0));
                 continue;
             }
-            for (int64_t k = 0; k < K; k++)
-                for (int64_t lane = 0; lane < LANES; lane++)
-                    panel[k * PANEL + v * LANES + lane] = lane < lanes ? from[k * k_stride + lane * n_stride] : 0;
+            REAL *to = panel + v * LANES;
+            for (int64_t lane = 0; lane < lanes; lane++)
+                for (int64_t k = 0; k < K; k++)
+                    to[k * PANEL + lane] = from[k * k_stride + lane * n_stride];
+            for (int64_t lane = lanes; lane < LANES; lane++)
+                for (int64_t k = 0; k < K; k++)
+                    to[k * PANEL + lane] = 0;
         }
     }
 }
@@ -182,7 +186,7 @@ enum {
     NAME(TRANSPOSED_ROWS) = 16 * TILE_ROWS, /* and rows */
 };
 
-#define AT_MOST(x, most) ((x) < (most) ? (x) : (most))
+#define AT_MOST(x, most) ((x) < (int64_t)(most) ? (x) : (int64_t)(most))
 
 /* How many of the `left` rows the next tile takes. Tiles of TILE_ROWS, but the last ones such that none is thin: an even
  * number of rows is multiplied at twice the rate of one, and 5 take the time of 6. */
@@ -251,26 +255,30 @@ static void NAME(pack_rows)(NAME(rows) *rows, REAL *packed, const REAL *A, int64
         count = NAME(tile_size)(rows->count - row);
         for (int64_t r = 0; r < count; r++)
             rows->a[row + r] = packed + r;
-        if (count == TILE_ROWS)
-            for (int64_t k = 0; k < K; k++, packed += TILE_ROWS)
-                memcpy(packed, from + k * M, TILE_ROWS * sizeof *packed);
-        else
-            for (int64_t k = 0; k < K; k++, packed += TILE_ROWS)
-                for (int64_t r = 0; r < count; r++)
-                    packed[r] = from[k * M + r];
+        for (int64_t k = 0; k < K; k++, from += M, packed += TILE_ROWS) {
+#define BODY(j, lanes) NAME(store_part)(packed + j, NAME(load_part)(from + j, lanes, 0), lanes)
+            FOR_EACH_VEC(count, BODY);
+#undef BODY
+        }
     }
 }
 
-static int64_t NAME(scratch_size)(void)
+/* Of product_transposed's scratch, what its packed B takes. */
+static int64_t NAME(packed_block)(int64_t K, int64_t N)
+{
+    return AT_MOST(K, NAME(K_BLOCK)) * AT_MOST(NAME(panel_count)(N, 0) * PANEL, NAME(COLUMN_BLOCK));
+}
+
+static int64_t NAME(scratch_size)(int64_t K, int64_t N)
 {
     /* A tile more than TRANSPOSED_ROWS has: 95 rows of 6 are 15 tiles, one of 4 and one of 1. */
-    return NAME(K_BLOCK) * (NAME(COLUMN_BLOCK) + NAME(TRANSPOSED_ROWS) + TILE_ROWS);
+    return NAME(packed_block)(K, N) + AT_MOST(K, NAME(K_BLOCK)) * (NAME(TRANSPOSED_ROWS) + TILE_ROWS);
 }
 
 static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end,
                                      int64_t M, int64_t K, int64_t N, int add)
 {
-    REAL *packed_rows = scratch + NAME(K_BLOCK) * NAME(COLUMN_BLOCK);
+    REAL *packed_rows = scratch + NAME(packed_block)(K, N);
     NAME(rows) rows;
     rows.starts = 0;
     rows.packed = 1;

@@ -6,11 +6,11 @@ typedef struct {
      * panel_count  panels of B;  packed_size  REALs of `packed`, whose address should be a multiple of 64 bytes
      * pack    fills the panels of part `part` of `parts`; B[k, n] is at B[k k_stride + n n_stride]
      * product_transposed  rows [begin, end) of C (M, N) = A' B, plus C itself where `add`, for A (K, M) and B (K, N), both
-     *         plain; scratch (scratch_size(),)
+     *         plain; scratch (scratch_size(K, N),)
      * A number of C is always summed in the same order, but in another where its row is multiplied alone. */
     int64_t (*panel_count)(int64_t N, int64_t group);
     int64_t (*packed_size)(int64_t K, int64_t N, int64_t group);
-    int64_t (*scratch_size)(void);
+    int64_t (*scratch_size)(int64_t K, int64_t N);
     void (*pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride, int64_t group,
                  int64_t part, int64_t parts);
     void (*product)(const fl_product *product);

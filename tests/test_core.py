@@ -229,7 +229,7 @@ def test_any_strides_and_threads_pack_the_same(isa, dtype):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_transposed_product_equals_numpy(isa, dtype, threads):
-    scratch, scratch_guard = aligned(threads * _core.scratch_size(dtype == np.float64), dtype)
+    scratch, scratch_guard = aligned(threads * _core.scratch_size(2000, 2000, dtype == np.float64), dtype)
     for turn, (K, M, N) in enumerate((K, M, N) for M, K, N in products()):
         A, B, start = random_arrays(dtype, (K, M), (K, N), (M, N), seed=K)
         add = turn % 2 == 1
@@ -242,7 +242,7 @@ def test_transposed_product_equals_numpy(isa, dtype, threads):
 
 def test_transposed_product_of_wide_matrices_equals_numpy(isa, dtype):
     """More columns and rows than are packed at a time, and every last tile of rows."""
-    size = _core.scratch_size(dtype == np.float64)
+    size = _core.scratch_size(2000, 2000, dtype == np.float64)
     (scratch, _), (one_scratch, scratch_guard) = aligned(2 * size, dtype), aligned(size, dtype)
     for K, M, N in ((3, 230, 5), (3, 5, 1100), (600, 101, 530), *((1030, M, 17) for M in range(89, 98))):
         A, B = random_arrays(dtype, (K, M), (K, N))
@@ -256,7 +256,7 @@ def test_transposed_product_of_wide_matrices_equals_numpy(isa, dtype):
 
 
 def test_products_over_nothing_are_zero(isa, dtype):
-    scratch, _ = aligned(_core.scratch_size(dtype == np.float64), dtype)
+    scratch, _ = aligned(_core.scratch_size(2000, 2000, dtype == np.float64), dtype)
     nothing, C = np.zeros((0, 3), dtype), np.ones((3, 3), dtype)
     _core.product_transposed(C, nothing, nothing, scratch, True)
     assert (C == 1).all()
@@ -270,7 +270,7 @@ def test_products_over_nothing_are_zero(isa, dtype):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_products_show_what_is_not_finite_where_numpy_does(isa, dtype, threads, value):
     """Above all not in the columns beside: the packed matrix has zeros beyond its last."""
-    scratch, _ = aligned(threads * _core.scratch_size(dtype == np.float64), dtype)
+    scratch, _ = aligned(threads * _core.scratch_size(2000, 2000, dtype == np.float64), dtype)
     for M, K, N in ((1, 5, 6), (3, 1, 1), (7, 17, 20), (13, 5, 68), (8, 600, 132)):
         for in_a, in_b, group in product((False, True), (False, True), (0, N // 4) if N % 4 == 0 else (0,)):
             A, B = random_arrays(dtype, (M, K), (K, N))
@@ -289,7 +289,7 @@ def test_products_show_what_is_not_finite_where_numpy_does(isa, dtype, threads, 
 
 
 def test_same_number_of_threads_gives_the_same_bits(isa, dtype):
-    scratch, _ = aligned(3 * _core.scratch_size(dtype == np.float64), dtype)
+    scratch, _ = aligned(3 * _core.scratch_size(2000, 2000, dtype == np.float64), dtype)
     A, B = random_arrays(dtype, (37, 130), (130, 65))
     A_transposed, B_packed, results = np.ascontiguousarray(A.T), packed(B), {}
     for threads in (1, 2, 3) * 10:

@@ -48,7 +48,7 @@ cdef extern from "fastlstm.h" nogil:
     ctypedef struct fl_kernels_f32:
         int64_t (*panel_count)(int64_t, int64_t) noexcept nogil
         int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
-        int64_t (*scratch_size)() noexcept nogil
+        int64_t (*scratch_size)(int64_t, int64_t) noexcept nogil
         void (*product)(const fl_product *) noexcept nogil
         void (*lstm_forward)(const fl_forward_step *) noexcept nogil
         void (*lstm_backward)(const fl_backward_step *) noexcept nogil
@@ -57,7 +57,7 @@ cdef extern from "fastlstm.h" nogil:
     ctypedef struct fl_kernels_f64:
         int64_t (*panel_count)(int64_t, int64_t) noexcept nogil
         int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
-        int64_t (*scratch_size)() noexcept nogil
+        int64_t (*scratch_size)(int64_t, int64_t) noexcept nogil
         void (*product)(const fl_product *) noexcept nogil
         void (*lstm_forward)(const fl_forward_step *) noexcept nogil
         void (*lstm_backward)(const fl_backward_step *) noexcept nogil

@@ -230,9 +230,9 @@ def packed_size(int64_t K, int64_t N, int64_t group, bint double) -> int:
     return row.f64.packed_size(K, N, group) if double else row.f32.packed_size(K, N, group)
 
 
-def scratch_size(bint double) -> int:
+def scratch_size(int64_t K, int64_t N, bint double) -> int:
     """Numbers that `product_transposed` needs as scratch for each thread."""
-    return row.f64.scratch_size() if double else row.f32.scratch_size()
+    return row.f64.scratch_size(K, N) if double else row.f32.scratch_size(K, N)
 
 
 def pack(real[::1] packed, const real[:, :] B, int64_t group, int64_t threads) -> None:
@@ -268,7 +268,7 @@ def product(real[:, ::1] C, const real[:, ::1] A, const real[::1] packed, const 
 
 def product_transposed(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, real[::1] scratch, bint add=False,
                        int64_t threads=1) -> None:
-    """C = A' B, plus C itself with `add`; scratch (threads * scratch_size(),)."""
+    """C = A' B, plus C itself with `add`; scratch (threads * scratch_size(K, N),)."""
     cdef int64_t M = C.shape[0], K = A.shape[0], N = C.shape[1]
     if M == 0 or N == 0:
         return

@@ -112,9 +112,11 @@ def parser() -> Parser:
     for command in (train, sample):
         command.add_argument("--seed", type=int, help="same seed, same result (default: a new one)")
     for command in (demo, train, sample, evaluate, surprisal):
-        command.add_argument("--engine", choices=ENGINES, help="what computes")
+        command.add_argument("--engine", choices=ENGINES, help="what computes (default: the fastest on this processor)")
     for command in (demo, train):
-        command.add_argument("--threads", type=int, help="threads; without it, one for each processor")
+        command.add_argument(
+            "--threads", type=int, help="threads at most (default: FASTLSTM_NUM_THREADS, or one for each processor)"
+        )
     for command in (demo, train, plot, sample, evaluate, surprisal, info):
         command.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
     root.commands = commands.choices

@@ -56,6 +56,9 @@ class LSTM:
     Layer k + 1 reads the outputs h of layer k. Source: Hochreiter & Schmidhuber 1997 with the forget gate of Gers,
     Schmidhuber & Cummins 2000; parameters as in `torch.nn.LSTM`.
 
+    Computes on the engine in use (`fastlstm.set_engine`) and, where the work is worth it, on up to
+    `fastlstm.get_threads()` threads: the same input on the same number of them gives the same bits.
+
     Args:
         input_size: I, numbers in each input vector, at least 1; for token input, how many tokens there are.
         hidden_size: H, units of each layer, at least 1.

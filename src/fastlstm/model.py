@@ -186,12 +186,13 @@ class Model:
             checkpoint: file that receives the model after each epoch, before the callbacks, and at the end, by Ctrl-C too.
             checkpoint_every: seconds between further checkpoints, inside the epochs too.
             resume: go on from the checkpoint this model was loaded from, in the middle of its epoch, to the same weights
-                as without the stop (on the same engine and instruction set). `x` must be the same text. Options left at their
-                defaults are taken from the checkpoint; batch_size, seq_length and validation cannot be changed.
+                as without the stop (on the same engine, instruction set and number of threads). `x` must be the same text.
+                Options left at their defaults are taken from the checkpoint; batch_size, seq_length and validation cannot
+                be changed.
             callbacks: functions, or one, called as callback(model, record) after each epoch.
             progress: show progress on standard error; None if it is a terminal.
-            threads: slices of the batch computed side by side, on which the last bits depend; None is
-                `fastlstm.get_threads()`.
+            threads: most threads that compute, on which the last bits depend; None is `fastlstm.get_threads()`, or what
+                the checkpoint has with `resume`.
 
         Returns:
             One dict per finished epoch: epoch (the first is 1), loss (nats per symbol, while training),

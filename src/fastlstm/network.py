@@ -14,7 +14,7 @@ from fastlstm.threads import threads_for
 
 # Logits are computed, turned into gradients and used up in blocks of about this many elements: few enough to stay in the
 # cache, and of 10,000 words still enough rows that their product with the output weights is fast.
-LOGIT_BLOCK = 1 << 20
+LOGIT_BLOCK = 1 << 22
 # Floating-point operations that an exponential is worth, for choosing threads.
 EXPONENTIAL_WORK = 20
 
@@ -62,6 +62,14 @@ class LanguageNetwork:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.lstm.bind(self.parameters.section("lstm."))
         self.workspace = Workspace()  # of training, which one caller does at a time
+        self._gradients: Parameters | None = None
+
+    @property
+    def training_gradients(self) -> Parameters:
+        """Memory for the gradients of training, made at first use and then kept."""
+        if self._gradients is None:
+            self._gradients = self.parameters.zeros_like()
+        return self._gradients
 
     def zero_state(self, B: int) -> State:
         """(h, c), each (L, B, H), all zero."""

@@ -33,10 +33,13 @@ class Parameters:
             view.flags.writeable = False
         self.public: Mapping[str, np.ndarray] = MappingProxyType(views)
         self._derived: dict[Hashable, tuple[int, Any]] = {}
+        self._sections: dict[str, Parameters] = {}
 
     def section(self, prefix: str) -> "Parameters":
         """The parameters whose names start with `prefix`, under the rest of their names; memory and version are shared."""
-        part = object.__new__(Parameters)
+        if prefix in self._sections:
+            return self._sections[prefix]
+        part = self._sections[prefix] = object.__new__(Parameters)
         part.arrays = {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
         part.changes = self.changes
         part._publish()

@@ -108,7 +108,6 @@ class Trainer:
         self.held_out, self._seed, self._max_seconds = held_out, seed, max_seconds
         self._on_window, self._on_epoch = on_window, on_epoch
         self.windows = windows
-        self._gradients = network.parameters.zeros_like()
 
     def run(self) -> list[dict[str, Any]]:
         """Train; returns the records of the epochs finished here."""
@@ -136,7 +135,7 @@ class Trainer:
         state = position.state or self.network.zero_state(options.batch_size)
         place = f"epoch {position.epoch + 1}, window {position.window}"
         with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
-            gradients = self._gradients
+            gradients = self.network.training_gradients
             loss, state = self.network.gradients(
                 tokens, targets, state, 1 / tokens.size, gradients,
                 np.random.SeedSequence((self._seed, self.optimizer.steps)),

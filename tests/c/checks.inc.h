@@ -56,7 +56,7 @@ static void NAME(check_product_transposed)(const NAME(fl_kernels) *kernels, int6
                                            int64_t parts)
 {
     REAL *A = NAME(random)((size_t)(K * M)), *B = NAME(random)((size_t)(K * N)), *C = NAME(random)((size_t)(M * N));
-    REAL *before = NAME(copy)(C, (size_t)(M * N)), *scratch = exactly((size_t)kernels->scratch_size() * sizeof *scratch);
+    REAL *before = NAME(copy)(C, (size_t)(M * N)), *scratch = exactly((size_t)kernels->scratch_size(K, N) * sizeof *scratch);
     for (int64_t part = 0; part < parts; part++)
         kernels->product_transposed(C, A, B, scratch, M * part / parts, M * (part + 1) / parts, M, K, N, add);
     for (int64_t m = 0; m < M; m++) {

@@ -234,7 +234,7 @@ static void NAME(check_divided)(const fl_row *row, int64_t M, int64_t K, int64_t
         moments[k] *= moments[k];
     for (int side = 0; side < 2; side++) {
         int64_t n = all[side];
-        REAL *scratch = exactly((size_t)(n * kernels->scratch_size()) * sizeof *scratch);
+        REAL *scratch = exactly((size_t)(n * kernels->scratch_size(K, N)) * sizeof *scratch);
         packed[side] = exactly((size_t)size * sizeof *A), C[side] = NAME(copy)(logits, (size_t)(M * N));
         D[side] = NAME(copy)(logits, (size_t)(M * N)), softmax[side] = NAME(copy)(logits, (size_t)(M * N));
         table[side] = NAME(copy)(logits, (size_t)(M * N)), moved[side] = NAME(copy)(B, (size_t)(K * N));

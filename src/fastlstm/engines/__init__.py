@@ -4,18 +4,22 @@ An engine is a module's ENGINE, an object with
 
     forward(stack, x, h0, c0, lengths, masks, keep, workspace=None, embedding=None) -> y, h, c, saved
     backward(stack, saved, dy, dh, dc, gradients, want_dx, d_embedding=None) -> dx, dh0, dc0
-    stepper(stack, B), whose step(x, out) advances its `state`
+    stepper(stack, B), whose step(x, out) and try_step(x, out) advance its `state`
     affine, back_affine, outer: products with a parameter and of gradients (see `compiled.CompiledEngine`)
 
 whose arguments have been checked by `fastlstm.layers`: `stack` is the `LSTM`, x (T, B, I) or token ids (T, B), which stand
 for one-hot vectors or for the rows of `embedding` (V, I); states (L, B, H), masks the dropout masks between layers.
 `gradients` is a dict of arrays that `backward` fills; to `d_embedding` it adds. With a `workspace`, y, dx and what is saved
-may live in its arrays, until it is used again.
+may live in its arrays, until it is used again; without one, what is returned is the caller's.
+
+native and blas are `compiled.CompiledEngine`s, with products of their own. Texts are written by the native kernels under
+every engine (`network.LanguageNetwork.writer`).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
 from math import prod
 from typing import TYPE_CHECKING
@@ -47,10 +51,11 @@ def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
 class Workspace:
     """Arrays by name that are used again in every call, so that the operating system need not find memory each time.
 
-    It belongs to one caller at a time. The arrays hold whatever was last written to them.
+    It belongs to one caller at a time. The arrays hold whatever was last written to them. `size` is their bytes.
     """
 
     def __init__(self) -> None:
+        self.size = 0
         self._memory: dict[tuple[str, np.dtype], np.ndarray] = {}
         self._shaped: dict[tuple[str, np.dtype], np.ndarray] = {}  # as they were asked for last: shapes come without end
 
@@ -60,14 +65,10 @@ class Workspace:
         if array is None or array.shape != shape:
             size, memory = prod(shape), self._memory.get((name, dtype))
             if memory is None or len(memory) < size:
+                self.size += size * dtype.itemsize - (0 if memory is None else memory.nbytes)
                 memory = self._memory[name, dtype] = aligned_empty(size, dtype)
             array = self._shaped[name, dtype] = memory[:size].reshape(shape)
         return array
-
-    @property
-    def size(self) -> int:
-        """Bytes held."""
-        return sum(memory.nbytes for memory in self._memory.values())
 
 
 class Shelf:
@@ -95,7 +96,8 @@ def set_engine(name: str | None) -> None:
     """Choose the engine for the whole process.
 
     name: "native" (packed weights, products and threads of its own), "blas" (the time loop in Cython, products through
-        BLAS) or "reference" (float64 NumPy, slow); None is the faster of the first two on this processor.
+        SciPy's BLAS on one thread) or "reference" (float64 NumPy, slow); None is the faster of the first two on this
+        processor.
     """
     global _chosen
     _chosen = None if name is None else _check.choice("engine", name, NAMES)
@@ -118,4 +120,9 @@ def current_name() -> str:
 
 def current_engine() -> "CompiledEngine | ReferenceEngine":
     """The engine in use."""
-    return import_module(f"fastlstm.engines.{current_name()}").ENGINE
+    return _engine(current_name())
+
+
+@cache
+def _engine(name: str) -> "CompiledEngine | ReferenceEngine":
+    return import_module(f"fastlstm.engines.{name}").ENGINE

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm import _core
+from fastlstm import _check, _core
 from fastlstm.engines import Workspace, aligned_empty
-from fastlstm.engines.packing import Packing
+from fastlstm.engines.packing import Packing, full_packing
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.threads import threads_for
@@ -107,7 +107,8 @@ class CompiledEngine(ABC):
         if own_workspace:
             workspace = stack.shelf.take()
         (T, B), H, L, dtype = x.shape[:2], stack.hidden_size, stack.num_layers, stack.dtype
-        packing = Packing(T, B, lengths)
+        _check.blas_dimensions(**{"T * B": T * B})
+        packing = full_packing(T, B) if lengths is None else Packing(T, B, lengths)
         N = packing.N
         rows, mask, layers = packing.pack(x), None, []
         tokens = rows if rows.ndim == 1 else None

@@ -23,6 +23,8 @@ ROW = np.dtype(np.int64)
 LEAST_SEQUENCES = 6
 # Bytes of recurrent weights from which dividing the units, with a meeting at every step, is faster than one thread.
 DIVIDED_BYTES = 1 << 19
+# Bytes of weights from which threads divide the units of single steps, each of which they have to be called for.
+DIVIDED_STEP_BYTES = 1 << 21
 
 
 def packed(parameters: Parameters, name: str, *, backward: bool = False) -> np.ndarray:
@@ -68,7 +70,8 @@ class NativeEngine(CompiledEngine):
     def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
         """See `CompiledEngine`."""
         threads = threads_for(2 * out.size * len(a))
-        scratch = workspace.empty("scratch", (threads * _core.scratch_size(out.dtype == np.float64),), out.dtype)
+        size = threads * _core.scratch_size(len(a), b.shape[1], out.dtype == np.float64)
+        scratch = workspace.empty("scratch", (size,), out.dtype)
         _core.product_transposed(out, a, b, scratch, add, threads)
 
     def _weights(self, stack: LSTM, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -116,7 +119,7 @@ class NativeEngine(CompiledEngine):
         if table is not None:
             W[0], bias[0] = None, table
         weight_bytes = sum(array.nbytes for array in (*W, *U) if array is not None)
-        threads = get_threads() if weight_bytes >= DIVIDED_BYTES else 1
+        threads = get_threads() if weight_bytes >= DIVIDED_STEP_BYTES else 1
         return _native.Steps(W, bias, U, B, stack.input_size, *activations(stack), threads)
 
     def stepper(self, stack: LSTM, B: int) -> NativeStepper:

@@ -1,5 +1,7 @@
 """Ragged batches as packed rows: what the time loops run over."""
 
+from functools import lru_cache
+
 import numpy as np
 
 
@@ -65,3 +67,11 @@ class Packing:
     def previous(self, buffer: np.ndarray) -> np.ndarray:
         """The state before each packed row, from a state buffer (B + N, H)."""
         return buffer[: self.N] if self.full else buffer[self._previous]
+
+
+@lru_cache(maxsize=16)
+def full_packing(T: int, B: int) -> Packing:
+    """The packing without padding; it holds nothing that changes."""
+    packing = Packing(T, B, None)
+    packing.batch_sizes.flags.writeable = False
+    return packing
