@@ -1,6 +1,7 @@
 """The native engine for every instruction set, number of threads, way of dividing the work and odd size."""
 
 import threading
+import tracemalloc
 from functools import cache
 from itertools import product
 
@@ -9,7 +10,7 @@ import pytest
 
 import fastlstm
 from fastlstm import _core
-from fastlstm.engines import aligned_empty, native
+from fastlstm.engines import Workspace, aligned_empty, native
 from fastlstm.threads import held_threads
 from helpers import (
     assert_close,
@@ -187,3 +188,43 @@ def test_aligned_arrays_begin_a_cache_line(dtype, size):
         assert (array.shape, array.dtype) == ((size,), dtype)
         assert array.ctypes.data % 64 == 0
         array.fill(1)
+
+
+def test_workspaces_use_memory_again_and_keep_nothing_of_former_shapes(dtype):
+    workspace = Workspace()
+    first = workspace.empty("a", (100, 2), dtype)
+    assert workspace.empty("a", (100, 2), dtype) is first
+    size = workspace.size
+    for n in range(1, 101):
+        array = workspace.empty("a", (n, 2), dtype)
+        assert array.shape == (n, 2)
+        assert np.shares_memory(array, first)
+        assert not np.shares_memory(array, workspace.empty("b", (1,), dtype))
+    assert workspace.size < size + 200
+    assert workspace.empty("a", (101, 2), dtype).shape == (101, 2)
+
+
+def test_calls_of_ever_new_lengths_keep_no_memory():
+    rnn = fastlstm.LSTM(2, 3, 3, seed=0)
+    x = np.zeros((1000, 1, 2), np.float32)
+    rnn(x)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for T in range(1, 1000):
+            rnn(x[:T])
+        assert tracemalloc.get_traced_memory()[0] - before < 50_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_results_are_the_callers_and_outlive_later_calls(dtype):
+    case, other = (random_case(L=2, dtype=dtype, seed=seed) for seed in (0, 1))
+    case.rnn.load_state_dict(other.rnn.state_dict())
+    first, (y, _) = run(case), case.rnn(case.x, case.state)
+    kept = {name: array.copy() for name, array in first.items()}
+    kept_y = y.copy()
+    run(other._replace(rnn=case.rnn))
+    case.rnn(other.x, other.state)
+    assert_equal(first, kept)
+    np.testing.assert_array_equal(y, kept_y)

@@ -57,18 +57,17 @@ class Workspace:
     def __init__(self) -> None:
         self.size = 0
         self._memory: dict[tuple[str, np.dtype], np.ndarray] = {}
-        self._shaped: dict[tuple[str, tuple[int, ...], np.dtype], np.ndarray] = {}
+        self._shaped: dict[tuple[str, np.dtype], np.ndarray] = {}  # as they were asked for last: shapes come without end
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The array called `name`, in this shape."""
-        array = self._shaped.get((name, shape, dtype))
-        if array is None:
+        array = self._shaped.get((name, dtype))
+        if array is None or array.shape != shape:
             size, memory = prod(shape), self._memory.get((name, dtype))
             if memory is None or len(memory) < size:
                 self.size += size * dtype.itemsize - (0 if memory is None else memory.nbytes)
                 memory = self._memory[name, dtype] = aligned_empty(size, dtype)
-                self._shaped = {key: value for key, value in self._shaped.items() if key[0] != name}
-            array = self._shaped[name, shape, dtype] = memory[:size].reshape(shape)
+            array = self._shaped[name, dtype] = memory[:size].reshape(shape)
         return array
 
 
