@@ -80,6 +80,7 @@ def main() -> None:
 def pytorch_speed(model: Any, text: str, threads: int, epochs: int) -> float:
     """Symbols a second, the median of so many epochs on the same windows."""
     import torch
+
     from peers import pytorch
 
     pytorch.set_threads(threads)

@@ -69,7 +69,7 @@ class Packing:
         return buffer[: self.N] if self.full else buffer[self._previous]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def full_packing(T: int, B: int) -> Packing:
     """The packing without padding; it holds nothing that changes."""
     packing = Packing(T, B, None)
