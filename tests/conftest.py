@@ -36,6 +36,7 @@ def divided(monkeypatch):
     """However little there is to do, threads divide it."""
     monkeypatch.setattr("fastlstm.threads.LEAST_WORK", 1)
     monkeypatch.setattr("fastlstm.engines.native.DIVIDED_BYTES", 0)
+    monkeypatch.setattr("fastlstm.engines.native.DIVIDED_STEP_BYTES", 0)
 
 
 @pytest.fixture(params=["float32", "float64"])

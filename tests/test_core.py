@@ -229,8 +229,8 @@ def test_any_strides_and_threads_pack_the_same(isa, dtype):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_transposed_product_equals_numpy(isa, dtype, threads):
-    scratch, scratch_guard = aligned(threads * _core.scratch_size(2000, 2000, dtype == np.float64), dtype)
-    for turn, (K, M, N) in enumerate((K, M, N) for M, K, N in products()):
+    for turn, (M, K, N) in enumerate(products()):
+        scratch, scratch_guard = aligned(threads * _core.scratch_size(K, N, dtype == np.float64), dtype)
         A, B, start = random_arrays(dtype, (K, M), (K, N), (M, N), seed=K)
         add = turn % 2 == 1
         C, guard = guarded(start if add else np.full((M, N), np.nan, dtype))
@@ -242,9 +242,9 @@ def test_transposed_product_equals_numpy(isa, dtype, threads):
 
 def test_transposed_product_of_wide_matrices_equals_numpy(isa, dtype):
     """More columns and rows than are packed at a time, and every last tile of rows."""
-    size = _core.scratch_size(2000, 2000, dtype == np.float64)
-    (scratch, _), (one_scratch, scratch_guard) = aligned(2 * size, dtype), aligned(size, dtype)
     for K, M, N in ((3, 230, 5), (3, 5, 1100), (600, 101, 530), *((1030, M, 17) for M in range(89, 98))):
+        size = _core.scratch_size(K, N, dtype == np.float64)
+        (scratch, _), (one_scratch, scratch_guard) = aligned(2 * size, dtype), aligned(size, dtype)
         A, B = random_arrays(dtype, (K, M), (K, N))
         C, guard = guarded(np.full((M, N), np.nan, dtype))
         _core.product_transposed(C, A, B, scratch, False, 2)
