@@ -1,6 +1,6 @@
 """Turns the results of `pytest bench --benchmark-only --benchmark-json=FILE.json` into a Markdown report.
 
-    python bench/report.py FILE.json [--output FILE.md]
+    python bench/report.py FILE.json [--output FILE.md] [--picture FILE.png]
 
 A figure is the median of a library's turns, ± half the distance of their quartiles.
 """
@@ -51,10 +51,16 @@ class Row(NamedTuple):
         reading = part * self.info["reads"] / (1e9 * self.limits[f"{level}_gbs"])
         return max((arithmetic, "FMA"), (reading, level.upper()))
 
+    @property
+    def goal_ratio(self) -> float | None:
+        """What the ratio is to be on so many threads."""
+        goal = self.info["goal"]
+        return {1: goal["ratio"], 2: goal["two_threads"]}.get(self.threads)
+
     def verdict(self) -> tuple[str, str]:
         """The goal in words, and whether it is met."""
         goal, wanted, met = self.info["goal"], [], []
-        ratio = {1: goal["ratio"], 2: goal["two_threads"]}.get(self.threads)
+        ratio = self.goal_ratio
         if ratio:
             wanted.append(f"{ratio:g}×")
             met.append(self.ratio and self.ratio >= ratio)
@@ -111,13 +117,46 @@ def head(d: dict[str, Any], limits: dict[str, float]) -> list[str]:
     ]
 
 
-def report(results: dict[str, Any]) -> str:
-    """The whole page."""
+def rows_of(results: dict[str, Any]) -> list[Row]:
+    """The lines of the table."""
     described, limits = results["machine_info"]["described"], results["machine_info"]["limits"]
-    rows = [
+    return [
         Row(b["extra_info"], [b["stats"][q] for q in ("q1", "median", "q3")], limits, described["threads"])
         for b in results["benchmarks"]
     ]
+
+
+def picture(results: dict[str, Any], path: Path) -> None:
+    """Draw the ratio of every scenario as a bar, its goal as a mark, on a logarithmic scale."""
+    from matplotlib.figure import Figure
+
+    described = results["machine_info"]["described"]
+    rows = [row for row in rows_of(results) if row.ratio]
+    figure = Figure(figsize=(9, 0.32 * len(rows) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(rows))
+    axes.barh(places, [row.ratio - 1 for row in rows], left=1, color="#4477aa", label="fastlstm against the fastest peer")
+    for place, row in zip(places, rows, strict=True):
+        end = max(row.ratio, 1, row.goal_ratio or 1)
+        axes.text(end * 1.03, place, f"{row.ratio:.2f}×  {row.best}", va="center", fontsize=8)
+    goals = [(place, row.goal_ratio) for place, row in zip(places, rows, strict=True) if row.goal_ratio]
+    if goals:
+        axes.plot([goal for _, goal in goals], [place for place, _ in goals], "|", color="#cc3311", ms=12, mew=2, label="goal")
+    axes.axvline(1, color="black", lw=0.8)
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(0.5, 16)
+    axes.xaxis.set_major_formatter("{x:g}×")
+    axes.set_yticks(places, [row.info["name"] for row in rows], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_title(f"The best peer's time by ours, {described['threads']} thread(s)", fontsize=10)
+    axes.legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def report(results: dict[str, Any]) -> str:
+    """The whole page."""
+    described, limits = results["machine_info"]["described"], results["machine_info"]["limits"]
+    rows = rows_of(results)
     absent = {(name, why) for row in rows for name, why in row.info["absent"].items()}
     libraries = [p for p in described["peers"] if any(p in row.info["peers"] for row in rows)]
     titles = ["scenario", "fastlstm", *libraries, "best peer", "ratio", "GFLOP/s", "share of limit", "goal", "met"]
@@ -140,8 +179,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", type=Path, metavar="FILE.json", help="written by pytest-benchmark")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="receives the report too")
+    parser.add_argument("--picture", type=Path, metavar="FILE.png", help="receives the ratios as a picture (matplotlib)")
     args = parser.parse_args()
-    page = report(json.loads(args.results.read_text()))
+    results = json.loads(args.results.read_text())
+    if args.picture:
+        picture(results, args.picture)
+    page = report(results)
     print(page, end="")
     if args.output:
         args.output.write_text(page)

@@ -39,7 +39,8 @@ typedef struct {
 typedef struct {
     void *gates;                /* (rows, 4H)  out: the activated gates, blocks i f g o */
     void *c, *h;                /* (rows, H)   out; c may be c_prev, h is not h_prev where U is given */
-    const void *from;           /* in: row r (4H,) is from + 4H r, or from + 4H tokens[r]; may be gates */
+    const void *from;           /* in: row r (4H,) is from + 4H r, or from + 4H tokens[r]; may be gates,
+                                   and is where there is neither W nor U */
     const int32_t *tokens;      /* (rows,)     in, or NULL */
     int shared;                 /* `from` is one row (4H,) for all, such as a bias */
     const void *x, *W;          /* (rows, I), W packed from (I, 4H) with group H; W NULL: no such term */

@@ -191,12 +191,12 @@ enum {
 
 #define AT_MOST(x, most) ((x) < (int64_t)(most) ? (x) : (int64_t)(most))
 
-/* How many of the `left` rows the next tile takes. Tiles of TILE_ROWS, but the last ones such that none is thin: an even
- * number of rows is multiplied at twice the rate of one, and 5 take the time of 6. */
+/* How many of the `left` rows the next tile takes: TILE_ROWS, but 8 are 4 and 4 rather than 6 and 2, and 7 are 4 and 3: thin
+ * tiles read a panel for few rows, and one row alone is summed in another order. */
 FL_INLINE int64_t NAME(tile_size)(int64_t left)
 {
     if (TILE_ROWS == 6)
-        return left == 8 || left == 7 || left == 5 ? 4 : AT_MOST(left, 6);
+        return left == 7 || left == 8 ? 4 : AT_MOST(left, 6);
     return AT_MOST(left, TILE_ROWS);
 }
 
@@ -280,8 +280,7 @@ static int64_t NAME(packed_block)(int64_t K, int64_t N)
 
 static int64_t NAME(scratch_size)(int64_t K, int64_t N)
 {
-    /* A tile more than TRANSPOSED_ROWS has: 95 rows of 6 are 15 tiles, one of 4 and one of 1. */
-    return NAME(packed_block)(K, N) + AT_MOST(K, NAME(K_BLOCK)) * (NAME(TRANSPOSED_ROWS) + TILE_ROWS);
+    return NAME(packed_block)(K, N) + AT_MOST(K, NAME(K_BLOCK)) * NAME(TRANSPOSED_ROWS);
 }
 
 static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end,

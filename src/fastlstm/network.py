@@ -162,8 +162,7 @@ class LanguageNetwork:
 
     def writer(self, state: State) -> tuple[Steps, np.ndarray, np.ndarray]:
         """What the sampling loop (`_sample.generate`) goes on with from a state: the stack, the output layer's weights."""
-        table = self.parameters.derived("table", lambda _: NATIVE.token_table(self.lstm, self._vectors))
-        steps = NATIVE.steps(self.lstm, state[0].shape[1], table)
+        steps = NATIVE.steps(self.lstm, state[0].shape[1], NATIVE.table(self.lstm, self._vectors))
         for own, given in zip(steps.state, state, strict=True):
             own[...] = given
         return steps, packed(self.parameters, self.output), self.parameters.arrays["output.bias"]

@@ -72,8 +72,9 @@ class Workspace:
 
 
 class Shelf:
-    """Workspaces that wait for the next caller. Each is taken by one; those above `MOST_BYTES` are not kept."""
+    """Workspaces that wait for the next caller. Each is taken by one; at most `MOST` are kept, of up to `MOST_BYTES`."""
 
+    MOST = 4
     MOST_BYTES = 1 << 28
 
     def __init__(self) -> None:
@@ -88,7 +89,7 @@ class Shelf:
 
     def give_back(self, workspace: Workspace) -> None:
         """Nobody uses its arrays any more."""
-        if workspace.size <= self.MOST_BYTES:
+        if workspace.size <= self.MOST_BYTES and len(self._idle) < self.MOST:
             self._idle.append(workspace)
 
 

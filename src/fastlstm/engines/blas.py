@@ -152,8 +152,7 @@ class BlasStepper:
         engine, stack, (h, c) = self._engine, self._stack, self.state
         for k in range(stack.num_layers):
             if x.ndim == 1:
-                table = stack.store.derived("table", lambda _: engine.token_table(stack))
-                table.take(x, axis=0, out=self._gates, mode="clip")
+                engine.table(stack).take(x, axis=0, out=self._gates, mode="clip")
             else:
                 engine.affine(self._gates, x, stack.store, f"weight_ih_l{k}", engine.bias(stack, k))
             with one_blas_thread:

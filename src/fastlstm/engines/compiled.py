@@ -185,6 +185,11 @@ class CompiledEngine(ABC):
 
     # ---- token input -----------------------------------------------------------------------------------------------
 
+    def table(self, stack: LSTM, embedding: np.ndarray | None = None) -> np.ndarray:
+        """As `token_table` makes it, kept until the parameters change."""
+        key = "table", type(self), _core.isa(), embedding is None
+        return stack.store.derived(key, lambda _: self.token_table(stack, embedding))
+
     def token_table(self, stack: LSTM, embedding: np.ndarray | None = None) -> np.ndarray:
         """Row v (4H,) is layer 0's pre-activation for token v, with its vector of `embedding` (V, E) or one-hot."""
         bias = self.bias(stack, 0)
@@ -200,8 +205,7 @@ class CompiledEngine(ABC):
     ) -> np.ndarray | Tokens:
         V = stack.input_size if embedding is None else len(embedding)
         if len(tokens) >= V:
-            table = stack.store.derived("table", lambda _: self.token_table(stack, embedding))
-            return Tokens(table, tokens, slice(None))
+            return Tokens(self.table(stack, embedding), tokens, slice(None))
         if embedding is not None:
             rows = workspace.empty("vectors", (len(tokens), embedding.shape[1]), stack.dtype)
             return embedding.take(tokens, axis=0, out=rows, mode="clip")  # "clip" writes straight to out; all are valid

@@ -115,9 +115,10 @@ class NativeEngine(CompiledEngine):
 
     def steps(self, stack: LSTM, B: int, table: np.ndarray | None) -> _native.Steps:
         """The stack step by step, reading vectors, or tokens by their `table` (·, 4H); with the present parameters."""
-        W, U, bias = (list(part) for part in zip(*(self._weights(stack, k) for k in range(stack.num_layers)), strict=True))
-        if table is not None:
-            W[0], bias[0] = None, table
+        store, layers = stack.store, range(stack.num_layers)
+        W = [None if k == 0 and table is not None else packed(store, f"weight_ih_l{k}") for k in layers]
+        bias = [table if W[k] is None else self.bias(stack, k)[None] for k in layers]
+        U = [packed(store, f"weight_hh_l{k}") for k in layers]
         weight_bytes = sum(array.nbytes for array in (*W, *U) if array is not None)
         threads = get_threads() if weight_bytes >= DIVIDED_STEP_BYTES else 1
         return _native.Steps(W, bias, U, B, stack.input_size, *activations(stack), threads)
@@ -139,7 +140,7 @@ class NativeStepper:
         """Take the parameters as they are, for this kind of input."""
         engine, stack = self._engine, self._stack
         before = getattr(self, "_steps", None)
-        table = stack.store.derived("table", lambda _: engine.token_table(stack)) if reads_tokens else None
+        table = engine.table(stack) if reads_tokens else None
         self._steps = engine.steps(stack, self._B, table)
         self._version, self._reads_tokens = self._changes[0], reads_tokens
         if before is not None:
