@@ -43,7 +43,7 @@ static int64_t NAME(packed_size)(int64_t K, int64_t N, int64_t group)
     return NAME(panel_count)(N, group) * K * PANEL;
 }
 
-/* Panels [begin, end) of the rows k0 <= k < k1. */
+/* Fills the panels [begin, end) of B (K, N), whose number [k, n] is at B[k k_stride + n n_stride]. */
 static void NAME(pack_panels)(REAL *packed, const REAL *B, int64_t k_stride, int64_t n_stride, int64_t K, int64_t N,
                                  int64_t group, int64_t begin, int64_t end)
 {

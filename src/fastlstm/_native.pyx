@@ -86,7 +86,7 @@ cdef class Steps:
 
     def __init__(self, W: list, bias: list, U: list, int64_t B, int64_t I, int activation, int recurrent,
                  int64_t threads) -> None:
-        cdef int64_t L = len(U), H = bias[0].shape[1] // 4, k
+        cdef int64_t L = len(U), H = bias[0].shape[1] // 4
         self.dtype = bias[0].dtype
         self.format = self.dtype.char.encode()
         pointers = np.array([[0 if array is None else array.ctypes.data for array in part] for part in (W, bias, U)], np.uintp)

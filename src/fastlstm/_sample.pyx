@@ -71,7 +71,7 @@ cdef int64_t choose(Candidate *candidates, const real *logits, int64_t V, int64_
 
 
 cdef struct Writing:
-    # What the threads that write texts together share. `real` is in a step's `real64`.
+    # What the threads that write texts together share; numbers are of the type that stack.real64 tells.
     fl_stack *stack
     fl_product product        # of the last layer's outputs with the output weights: the logits (B, V)
     fl_barrier barrier
