@@ -39,7 +39,7 @@ class BuildExtensions(build_ext):
 setup(
     ext_modules=[
         extension("_core", sorted(glob.glob("csrc/*.c"))),
-        extension("_lstm"),
+        extension("_loops"),
         extension("_native"),
         extension("_sample"),
     ],

@@ -105,10 +105,10 @@ cdef extern from "fastlstm.h" nogil:
 # Only _core links the C library: the functions of fastlstm.h are declared in _core.pyx, and what others need is here.
 cdef fl_row *row  # the chosen row of the kernel table
 
-# C (m, n) = op(A) op(B) + beta C, row-major; op(X) is X or its transpose, op(A) is (m, k), op(B) is (k, n).
-# load_blas() must have been called.
-cdef void multiply(real *C, const real *A, const real *B, int64_t m, int64_t n, int64_t k, bint transpose_a,
-                   bint transpose_b, real beta) noexcept nogil
+# C (m, n) = op(A) op(B) + beta C, row-major; op(X) is X or its transpose, op(A) is (m, k), op(B) is (k, n). Rows of C and A
+# begin ld_c and ld_a numbers apart. load_blas() must have been called.
+cdef void multiply(real *C, int64_t ld_c, const real *A, int64_t ld_a, const real *B, int64_t m, int64_t n, int64_t k,
+                   bint transpose_a, bint transpose_b, real beta) noexcept nogil
 
 # Makes this thread treat denormals as zero; hand the result back to restore_denormals.
 cdef unsigned int flush_denormals() noexcept nogil

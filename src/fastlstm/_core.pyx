@@ -184,27 +184,28 @@ def load_blas() -> None:
     dgemv = <dgemv_t>_blas_pointer(capsules, "dgemv")
 
 
-cdef void multiply(real *C, const real *A, const real *B, int64_t m, int64_t n, int64_t k, bint transpose_a,
-                   bint transpose_b, real beta) noexcept nogil:
+cdef void multiply(real *C, int64_t ld_c, const real *A, int64_t ld_a, const real *B, int64_t m, int64_t n, int64_t k,
+                   bint transpose_a, bint transpose_b, real beta) noexcept nogil:
     # BLAS is column-major: it reads our row-major arrays as their transposes and computes C' = op(B)' op(A)'.
     cdef char op_a = b"T" if transpose_a else b"N"
     cdef char op_b = b"T" if transpose_b else b"N"
     cdef char op_vector = b"T" if transpose_b else b"N"
     cdef int rows = <int>m, columns = <int>n, inner = <int>k, one = 1
-    cdef int ld_a = rows if transpose_a else inner, ld_b = inner if transpose_b else columns
-    cdef int b_columns = columns if transpose_b else inner  # B as BLAS sees it: (ld_b, b_columns)
+    cdef int step_a = <int>ld_a if transpose_a else 1  # of a single row
+    cdef int lead_a = <int>ld_a, lead_b = inner if transpose_b else columns, lead_c = <int>ld_c
+    cdef int b_columns = columns if transpose_b else inner  # B as BLAS sees it: (lead_b, b_columns)
     cdef real alpha = 1
     if m == 0 or n == 0:
         return
     if m == 1:  # gemm packs all of B for a single row; a row of C is op(B)' times a row of A
         if real is float:
-            sgemv(&op_vector, &ld_b, &b_columns, &alpha, <real *>B, &ld_b, <real *>A, &one, &beta, C, &one)
+            sgemv(&op_vector, &lead_b, &b_columns, &alpha, <real *>B, &lead_b, <real *>A, &step_a, &beta, C, &one)
         else:
-            dgemv(&op_vector, &ld_b, &b_columns, &alpha, <real *>B, &ld_b, <real *>A, &one, &beta, C, &one)
+            dgemv(&op_vector, &lead_b, &b_columns, &alpha, <real *>B, &lead_b, <real *>A, &step_a, &beta, C, &one)
     elif real is float:
-        sgemm(&op_b, &op_a, &columns, &rows, &inner, &alpha, <real *>B, &ld_b, <real *>A, &ld_a, &beta, C, &columns)
+        sgemm(&op_b, &op_a, &columns, &rows, &inner, &alpha, <real *>B, &lead_b, <real *>A, &lead_a, &beta, C, &lead_c)
     else:
-        dgemm(&op_b, &op_a, &columns, &rows, &inner, &alpha, <real *>B, &ld_b, <real *>A, &ld_a, &beta, C, &columns)
+        dgemm(&op_b, &op_a, &columns, &rows, &inner, &alpha, <real *>B, &lead_b, <real *>A, &lead_a, &beta, C, &lead_c)
 
 
 # ---- Python twins ------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def matmul(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, bint tran
         return
     with nogil:
         mode = flush_denormals()
-        multiply(&C[0, 0], &A[0, 0], &B[0, 0], m, n, k, transpose_a, transpose_b, beta)
+        multiply(&C[0, 0], n, &A[0, 0], A.shape[1], &B[0, 0], m, n, k, transpose_a, transpose_b, beta)
         restore_denormals(mode)
 
 

@@ -8,3 +8,6 @@ def generate(
     symbols: np.ndarray, uniforms: np.ndarray, steps: Steps, output_weight: np.ndarray, output_bias: np.ndarray,
     never: int, temperature: float, top_k: int, top_p: float,
 ) -> int: ...
+def draw(
+    symbols: np.ndarray, logits: np.ndarray, uniforms: np.ndarray, never: int, temperature: float, top_k: int, top_p: float
+) -> bool: ...

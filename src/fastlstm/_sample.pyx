@@ -158,3 +158,17 @@ def generate(int32_t[:, :] symbols, const double[:, :] uniforms, Steps steps, co
     with nogil:
         run_together(write, &w, steps.threads)
     return w.done
+
+
+def draw(int32_t[:] symbols, const real[:, ::1] logits, const double[:] uniforms, int64_t never, double temperature,
+         int64_t top_k, double top_p) -> bool:
+    """One symbol (B,) for each row of logits (B, V), drawn as `generate` does with uniforms (B,); False where a logit is NaN
+    or infinite."""
+    cdef int64_t b, symbol, V = logits.shape[1]
+    cdef char[::1] candidates = np.empty(V * sizeof(Candidate), np.int8)
+    for b in range(symbols.shape[0]):
+        symbol = choose(<Candidate *>&candidates[0], &logits[b, 0], V, never, temperature, top_k, top_p, uniforms[b])
+        if symbol < 0:
+            return False
+        symbols[b] = <int32_t>symbol
+    return True

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, checkpoint, corpus, model_file, training
+from fastlstm.cells import PEEPHOLES
 from fastlstm.checkpoint import check_target
 from fastlstm.complete import complete
 from fastlstm.init import INITIALIZERS
-from fastlstm.network import LanguageNetwork
+from fastlstm.network import LSTM_OPTIONS, STACK_OPTIONS, STACKS, LanguageNetwork
 from fastlstm.optim import OPTIMIZERS, Optimizer
 from fastlstm.progress import Progress
 from fastlstm.sample import Generator
@@ -31,7 +32,7 @@ from fastlstm.threads import get_threads
 from fastlstm.vocabulary import SYMBOLS, Vocabulary
 
 TASKS = ("language",)
-CELLS = ("lstm",)
+CELLS = tuple(STACKS)
 
 Data = TextSource | ArrayLike
 Callback = Callable[["Model", dict[str, Any]], None]
@@ -56,12 +57,16 @@ class Model:
 
     Args:
         task: "language".
-        cell: "lstm".
+        cell: "lstm", "gru" or "rnn" (the plain cell, with tanh).
         hidden_size: H, units of each layer.
         num_layers: L.
         embedding: E, width of a learnt vector for each symbol; None feeds one-hot vectors.
         tied: whether these vectors are the output layer's weights too (Press & Wolf 2017); E is then H.
         dropout: probability of dropping each output between layers while training, in [0, 1).
+        recurrent_dropout: that of dropping each unit's h inside the recurrence, the same ones through a window, in [0, 1).
+        bidirectional: only False makes sense for the next symbol.
+        peephole, coupled: of the LSTM; see `fastlstm.LSTM`.
+        skip: whether every layer reads the input too, and the output layer reads all layers (Graves 2013).
         initializer: of the weights: "uniform", "xavier" or "orthogonal", as in `LSTM`.
         symbols: "characters" (Unicode code points), "bytes" or "words" (with the space before them; see `Vocabulary`).
         vocabulary: the symbols in id order, "<unk>" for all others if it is among them; None takes those of the first text
@@ -80,26 +85,39 @@ class Model:
 
     def __init__(
         self, task: str = "language", *, cell: str = "lstm", hidden_size: int = 128, num_layers: int = 2,
-        embedding: int | None = None, tied: bool = False, dropout: float = 0.0, initializer: str = "uniform",
-        symbols: str = "characters", vocabulary: Iterable[str] | None = None, max_symbols: int | None = None,
-        min_count: int = 1, dtype: DTypeLike = "float32", seed: int | None = None,
+        embedding: int | None = None, tied: bool = False, dropout: float = 0.0, recurrent_dropout: float = 0.0,
+        bidirectional: bool = False, peephole: str | None = None, coupled: bool = False, skip: bool = False,
+        initializer: str = "uniform", symbols: str = "characters", vocabulary: Iterable[str] | None = None,
+        max_symbols: int | None = None, min_count: int = 1, dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         self.config: dict[str, Any] = {
             "task": _check.choice("task", task, TASKS),
             "cell": _check.choice("cell", cell, CELLS),
             "hidden_size": _check.count("hidden_size", hidden_size),
             "num_layers": _check.count("num_layers", num_layers),
-            "embedding": _check.optional(_check.count, "embedding", hidden_size if tied and embedding is None else embedding),
+            "embedding": _check.optional(_check.count, "embedding", embedding),
             "tied": bool(tied),
             "dropout": _check.number("dropout", dropout, 0, 1, open_ends=")"),
+            "recurrent_dropout": _check.number("recurrent_dropout", recurrent_dropout, 0, 1, open_ends=")"),
+            "peephole": _check.optional(_check.choice, "peephole", peephole, PEEPHOLES),
+            "coupled": bool(coupled),
+            "skip": bool(skip),
             "initializer": _check.choice("initializer", initializer, INITIALIZERS),
             "symbols": _check.choice("symbols", symbols, SYMBOLS),
             "max_symbols": _check.optional(partial(_check.count, least=2), "max_symbols", max_symbols),
             "min_count": _check.count("min_count", min_count),
             "dtype": _check.float_dtype(dtype).name,
         }
-        if tied and self.config["embedding"] != hidden_size:
-            raise ValueError(f"tied weights need embedding = hidden_size = {hidden_size}, got {embedding}")
+        if bidirectional:
+            raise ValueError("a language model cannot be bidirectional: the reverse direction would see the next symbol")
+        for name in LSTM_OPTIONS:
+            if self.config[name] and cell != "lstm":
+                raise ValueError(f"{name} is for cell 'lstm', got {name}={self.config[name]!r} with cell {cell!r}")
+        width = hidden_size * (num_layers if skip else 1)
+        if tied and embedding is None:
+            self.config["embedding"] = width
+        elif tied and embedding != width:
+            raise ValueError(f"tied weights need embedding = {width}, the width of the output, got {embedding}")
         if symbols == "bytes" and (max_symbols is not None or min_count != 1):
             raise ValueError("max_symbols and min_count are for characters and words; of bytes there are always 256")
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else _check.count("seed", seed, 0)
@@ -117,9 +135,10 @@ class Model:
         if not len(vocabulary):
             raise ValueError("the vocabulary is empty")
         c = self.config
+        options = {name: c[name] for name in STACK_OPTIONS if name not in LSTM_OPTIONS or c["cell"] == "lstm"}
         self.network = LanguageNetwork(
-            len(vocabulary), c["hidden_size"], c["num_layers"], c["embedding"], c["tied"], c["dropout"],
-            c["initializer"], c["dtype"], self._rng,
+            len(vocabulary), self._rng, cell=c["cell"], hidden_size=c["hidden_size"], num_layers=c["num_layers"],
+            embedding=c["embedding"], tied=c["tied"], **options,
         )
         self.vocabulary = vocabulary
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastlstm import _check
-from fastlstm.network import network_shapes
+from fastlstm.network import STACKS, network_shapes
 from fastlstm.optim import OPTIMIZERS
 from fastlstm.session import Options, Position
 from fastlstm.vocabulary import Vocabulary
@@ -31,7 +31,7 @@ def pack(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if model._position:
         sections["options"], sections["position"] = model._options.to_json(), model._position.to_json()
         if model._position.state:
-            arrays["state.h"], arrays["state.c"] = model._position.state
+            arrays |= {f"state.{name}": part for name, part in zip(_states(model), model._position.state, strict=True)}
         if model._position.best_weights is not None:
             arrays["best_weights"] = model._position.best_weights
     return arrays, sections
@@ -60,8 +60,8 @@ def unpack(model_class: type[Model], arrays: dict[str, np.ndarray], sections: di
         model._options, model._position = Options.from_json(sections["options"]), Position.from_json(sections["position"])
         if "state.h" in arrays:
             shape = (model.config["num_layers"], model._options.batch_size, model.config["hidden_size"])
-            h, c = (_check.array(name, arrays.pop(name), shape, model.network.dtype) for name in ("state.h", "state.c"))
-            model._position.state = h, c
+            names = [f"state.{name}" for name in _states(model)]
+            model._position.state = tuple(_check.array(n, arrays.pop(n), shape, model.network.dtype) for n in names)
         if "best_weights" in arrays:
             model._position.best_weights = _check.array(
                 "best_weights", arrays.pop("best_weights"), parameters.flat.shape, model.network.dtype
@@ -72,6 +72,10 @@ def unpack(model_class: type[Model], arrays: dict[str, np.ndarray], sections: di
     return model
 
 
+def _states(model: Model) -> tuple[str, ...]:
+    return model.network.stack.layout.states
+
+
 def _counts(counts: np.ndarray) -> np.ndarray:
     if counts.ndim != 1 or counts.dtype != np.dtype(np.int64) or counts.min(initial=0) < 0 or not counts.any():
         raise ValueError("vocabulary.counts must be int64 counts (V,), not all of them 0")
@@ -80,11 +84,13 @@ def _counts(counts: np.ndarray) -> np.ndarray:
 
 def _check_sizes(config: dict[str, Any], V: int, arrays: dict[str, np.ndarray]) -> None:
     """Compare the sizes a file declares with the arrays it has, before anything of those sizes is made."""
-    H, L = _check.count("hidden_size", config["hidden_size"]), _check.count("num_layers", config["num_layers"])
+    _check.choice("cell", config["cell"], STACKS)
+    _check.count("hidden_size", config["hidden_size"])
+    L = _check.count("num_layers", config["num_layers"])
     dtype = _check.float_dtype(config["dtype"])
     if len(arrays) < L:
         raise ValueError(f"num_layers is {L}, but there are only {len(arrays)} tensors")
-    for name, shape in network_shapes(V, H, L, config["embedding"], config.get("tied", False)).items():
+    for name, shape in network_shapes(V, config).items():
         if name not in arrays:
             raise ValueError(f"missing parameters: {name}")
         found = arrays[name]

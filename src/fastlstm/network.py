@@ -1,16 +1,25 @@
-"""The language network: tokens, an LSTM stack, and a distribution over the next token."""
+"""The language network: tokens, a recurrent stack, and a distribution over the next token."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from fastlstm import _check, _core, init
+from fastlstm import _check, _core, _sample, init
 from fastlstm._native import Steps
-from fastlstm.engines import Workspace, current_engine
+from fastlstm.cells import Cell, Layout
+from fastlstm.engines import States, Workspace, current_engine, tokens
 from fastlstm.engines.native import ENGINE as NATIVE
 from fastlstm.engines.native import packed
-from fastlstm.layers import LSTM, State, parameter_shapes
+from fastlstm.layers import GRU, LSTM, RNN
 from fastlstm.parameters import Parameters
+from fastlstm.recurrent import Recurrent
 from fastlstm.threads import threads_for
+
+STACKS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+# Options of a model that its stack takes as they are, those of the LSTM alone last.
+LSTM_OPTIONS = ("peephole", "coupled")
+STACK_OPTIONS = ("dropout", "recurrent_dropout", "skip", "initializer", "dtype", *LSTM_OPTIONS)
 
 # Logits are computed, turned into gradients and used up in blocks of about this many elements: few enough to stay in the
 # cache, and of 10,000 words still enough rows that their product with the output weights is fast.
@@ -19,48 +28,54 @@ LOGIT_BLOCK = 1 << 22
 EXPONENTIAL_WORK = 20
 
 
-def network_shapes(V: int, H: int, L: int, E: int | None, tied: bool) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter of a `LanguageNetwork`."""
+def network_shapes(V: int, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter of a `LanguageNetwork`; what `config` leaves out has its default."""
+    H, L, E = config["hidden_size"], config["num_layers"], config["embedding"]
+    options = {name: config[name] for name in LSTM_OPTIONS if config.get(name)}
+    layout = Layout.stacked(Cell(config["cell"], E or V, H, **options), (H,) * L, skip=config.get("skip", False))
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}
-    shapes |= {f"lstm.{name}": shape for name, shape in parameter_shapes(E or V, H, L).items()}
-    if not tied:
-        shapes["output.weight"] = (V, H)
+    shapes |= {f"{config['cell']}.{name}": shape for name, shape in layout.shapes().items()}
+    if not config.get("tied"):
+        shapes["output.weight"] = (V, layout.output_size)
     return shapes | {"output.bias": (V,)}
 
 
 class LanguageNetwork:
-    """p(token_{t+1} | tokens up to t) = softmax(W h_t + b), h_t the last layer's output.
+    """p(token_{t+1} | tokens up to t) = softmax(W y_t + b), y_t the stack's output.
 
-    Parameters: `embedding.weight` (V, E) if there is an embedding, `lstm.…` as in `LSTM`, `output.weight` (V, H) unless it
-    is the embedding's, and `output.bias` (V,), all in one vector.
+    Parameters: `embedding.weight` (V, E) if there is an embedding, `lstm.…` (or `gru.…`, `rnn.…`) as in the stack,
+    `output.weight` (V, H) unless it is the embedding's, and `output.bias` (V,), all in one vector.
 
     Args:
         V: tokens.
-        hidden_size, num_layers, dropout, dtype: of the stack.
-        initializer: of the stack and the output layer.
-        embedding: E, width of the token vectors; None feeds one-hot vectors, which are never built.
-        tied: the token vectors are the output layer's weights too (Press & Wolf 2017); E is H.
         rng: draws the initial parameters.
+        cell: "lstm", "gru" or "rnn".
+        hidden_size, num_layers: of the stack.
+        embedding: E, width of the token vectors; None feeds one-hot vectors, which are never built.
+        tied: the token vectors are the output layer's weights too (Press & Wolf 2017); E is then the width of the output.
+        options: of the stack, those of `STACK_OPTIONS`; `initializer` is the output layer's too.
     """
 
     def __init__(
-        self, V: int, hidden_size: int, num_layers: int, embedding: int | None, tied: bool, dropout: float,
-        initializer: str, dtype: DTypeLike, rng: np.random.Generator,
+        self, V: int, rng: np.random.Generator, *, cell: str = "lstm", hidden_size: int = 128, num_layers: int = 2,
+        embedding: int | None = None, tied: bool = False, **options: Any,
     ) -> None:
         self.V, self.embedding = V, _check.optional(_check.count, "embedding", embedding)
-        self.lstm = LSTM(
-            embedding or V, hidden_size, num_layers, dropout=dropout, initializer=initializer, dtype=dtype,
-            seed=int(rng.integers(2**63)),
-        )
-        self.dtype = self.lstm.dtype
+        self.stack = STACKS[cell](embedding or V, hidden_size, num_layers, seed=int(rng.integers(2**63)), **options)
+        self.dtype, initializer = self.stack.dtype, self.stack.initializer
         self.output = "embedding.weight" if tied else "output.weight"
-        self.parameters = Parameters(network_shapes(V, hidden_size, num_layers, embedding, tied), self.dtype)
-        init.INITIALIZERS[initializer](self.parameters.section("output."), hidden_size, rng)
+        self.output_size = self.stack.layout.output_size
+        config = {
+            "cell": cell, "hidden_size": hidden_size, "num_layers": num_layers, "embedding": embedding, "tied": tied, **options,
+        }
+        self._section = f"{cell}."
+        self.parameters = Parameters(network_shapes(V, config), self.dtype)
+        init.section(self.parameters.section("output."), hidden_size, initializer, rng)
         if tied:  # logits want small weights
-            init.INITIALIZERS[initializer](self.parameters.section("embedding."), hidden_size, rng)
+            init.section(self.parameters.section("embedding."), hidden_size, initializer, rng)
         elif embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
-        self.lstm.bind(self.parameters.section("lstm."))
+        self.stack.bind(self.parameters.section(self._section))
         self.workspace = Workspace()  # of training, which one caller does at a time
         self._gradients: Parameters | None = None
 
@@ -71,21 +86,24 @@ class LanguageNetwork:
             self._gradients = self.parameters.zeros_like()
         return self._gradients
 
-    def zero_state(self, B: int) -> State:
-        """(h, c), each (L, B, H), all zero."""
-        shape = (self.lstm.num_layers, B, self.lstm.hidden_size)
-        return np.zeros(shape, self.dtype), np.zeros(shape, self.dtype)
+    def zero_state(self, B: int) -> States:
+        """(h, c), or (h,), each (L, B, H), all zero."""
+        return tuple(map(np.array, self.stack.zero_states(B)))
 
     @property
     def _vectors(self) -> np.ndarray | None:
         return self.parameters.arrays["embedding.weight"] if self.embedding else None
 
-    def advance(self, tokens: np.ndarray, state: State, lengths: np.ndarray | None = None) -> tuple[np.ndarray, State]:
-        """The last layer's outputs (T, B, H) for tokens (T, B), and the state after them or after `lengths` (B,) of them."""
-        y, h, c, _ = current_engine().forward(
-            self.lstm, tokens, *state, lengths, None, keep=False, embedding=self._vectors
+    def advance(self, ids: np.ndarray, state: States, lengths: np.ndarray | None = None) -> tuple[np.ndarray, States]:
+        """The stack's outputs (T, B, ·) for tokens (T, B), and the state after them or after `lengths` (B,) of them."""
+        y, state, _ = self.stack.engine.forward(
+            self.stack, ids, state, lengths, None, keep=False, embedding=self._vectors
         )
-        return y, (h, c)
+        return y, tuple(map(np.array, state))
+
+    def last_output(self, state: States) -> np.ndarray:
+        """The stack's output (B, ·) of the step that led to this state."""
+        return np.concatenate(list(state[0]), axis=1) if self.stack.skip else state[0][-1]
 
     def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
         """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""
@@ -96,21 +114,22 @@ class LanguageNetwork:
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
-    def losses(self, tokens: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    def losses(self, ids: np.ndarray, targets: np.ndarray, state: States) -> tuple[np.ndarray, States]:
         """Nats (T, B) of each target given the tokens up to its place, and the state after them; nothing is dropped."""
-        y, state = self.advance(tokens, state)
-        rows = y.reshape(-1, self.lstm.hidden_size)
-        losses, _ = self._head(rows, targets.ravel(), 1.0, None, Workspace())
+        y, state = self.advance(ids, state)
+        workspace = self.stack.shelf.take()
+        losses, _ = self._head(y.reshape(-1, self.output_size), targets.ravel(), 1.0, None, workspace)
+        self.stack.shelf.give_back(workspace)
         return losses.reshape(targets.shape), state
 
     def gradients(
-        self, tokens: np.ndarray, targets: np.ndarray, state: State, scale: float, gradients: Parameters,
+        self, ids: np.ndarray, targets: np.ndarray, state: States, scale: float, gradients: Parameters,
         dropout_seed: np.random.SeedSequence,
-    ) -> tuple[float, State]:
+    ) -> tuple[float, States]:
         """One window forward and back.
 
         Args:
-            tokens, targets: (T, B) int32.
+            ids, targets: tokens (T, B) int32.
             state: before the window; its gradient is not followed further back.
             scale: the gradients are those of scale * (sum of the losses).
             gradients: receives them, under the names of `parameters`.
@@ -119,21 +138,20 @@ class LanguageNetwork:
         Returns:
             The sum of the losses in nats, and the state after the window.
         """
-        engine, lstm, workspace = current_engine(), self.lstm, self.workspace
-        masks = lstm.dropout_masks(*tokens.shape, dropout_seed)
-        y, h, c, saved = engine.forward(
-            lstm, tokens, *state, None, masks, keep=True, workspace=workspace, embedding=self._vectors
+        stack, engine, workspace = self.stack, self.stack.engine, self.workspace
+        masks = stack.dropout_masks(*ids.shape, dropout_seed)
+        y, state, saved = engine.forward(
+            stack, ids, state, None, masks, keep=True, workspace=workspace, embedding=self._vectors
         )
-        losses, dy = self._head(y.reshape(-1, lstm.hidden_size), targets.ravel(), scale, gradients.arrays, workspace)
+        losses, dy = self._head(y.reshape(-1, self.output_size), targets.ravel(), scale, gradients.arrays, workspace)
         d_embedding = gradients.arrays["embedding.weight"] if self.embedding else None
         if self.embedding and self.output != "embedding.weight":  # else the output layer's part is in it
             d_embedding.fill(0)
-        nothing = np.zeros_like(h)
         engine.backward(
-            lstm, saved, dy.reshape(y.shape), nothing, nothing, gradients.section("lstm.").arrays, want_dx=False,
-            d_embedding=d_embedding,
+            stack, saved, dy.reshape(y.shape), self.zero_state(ids.shape[1]),
+            gradients.section(self._section).arrays, want_dx=False, d_embedding=d_embedding,
         )
-        return float(losses.sum()), (h, c)
+        return float(losses.sum()), tuple(map(np.array, state))
 
     def _head(
         self, rows: np.ndarray, targets: np.ndarray, scale: float, gradients: dict[str, np.ndarray] | None,
@@ -160,9 +178,39 @@ class LanguageNetwork:
                 engine.back_affine(d_rows[block], logits, self.parameters, self.output)
         return losses, d_rows
 
-    def writer(self, state: State) -> tuple[Steps, np.ndarray, np.ndarray]:
+    def write(
+        self, symbols: np.ndarray, uniforms: np.ndarray, state: States, *, never: int, temperature: float, top_k: int,
+        top_p: float,
+    ) -> tuple[int, States]:
+        """Go on with B texts from a state, symbol by symbol.
+
+        Args:
+            symbols: (B, n) int32, receives them.
+            uniforms: (n, B) in [0, 1), what they are drawn with.
+            state: after the symbol before the first.
+            never: a symbol that is left out, or -1.
+            temperature, top_k, top_p: see `fastlstm.sample.Generator`.
+
+        Returns:
+            n, or the place at which a logit is NaN or infinite, and the state after the last symbol.
+        """
+        choice = never, temperature, top_k, top_p
+        if NATIVE.has_steps(self.stack) and not self.stack.held:
+            steps, *output = self.writer(state)
+            return _sample.generate(symbols, uniforms, steps, *output, *choice), steps.state
+        bias = self.parameters.arrays["output.bias"]
+        logits = np.empty((len(symbols), self.V), self.dtype)
+        for k in range(symbols.shape[1]):
+            current_engine().affine(logits, self.last_output(state), self.parameters, self.output, bias)
+            if not _sample.draw(symbols[:, k], logits, uniforms[k], *choice):
+                return k, state
+            _, state = self.advance(symbols[None, :, k].copy(), state)
+        return symbols.shape[1], state
+
+    def writer(self, state: States) -> tuple[Steps, np.ndarray, np.ndarray]:
         """What the sampling loop (`_sample.generate`) goes on with from a state: the stack, the output layer's weights."""
-        steps = NATIVE.steps(self.lstm, state[0].shape[1], NATIVE.table(self.lstm, self._vectors))
+        table = tokens.table(NATIVE, self.stack, self.stack.places[0], self._vectors)
+        steps = NATIVE.steps(self.stack, len(state[0][0]), table)
         for own, given in zip(steps.state, state, strict=True):
             own[...] = given
         return steps, packed(self.parameters, self.output), self.parameters.arrays["output.bias"]

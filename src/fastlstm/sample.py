@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastlstm import _check, _sample
+from fastlstm import _check
 from fastlstm.text import as_text
 
 if TYPE_CHECKING:
-    from fastlstm.layers import State
+    from fastlstm.engines import States
     from fastlstm.network import LanguageNetwork
     from fastlstm.vocabulary import Vocabulary
 
@@ -19,7 +19,7 @@ PIECE = 256
 STOP_PIECE = 32
 
 
-def read(network: "LanguageNetwork", prompts: Sequence[np.ndarray]) -> tuple[np.ndarray, "State"]:
+def read(network: "LanguageNetwork", prompts: Sequence[np.ndarray]) -> tuple[np.ndarray, "States"]:
     """The last outputs (B, H) and the state after the ids of each prompt; zeros after an empty one."""
     lengths, state = np.array([len(ids) for ids in prompts], np.int64), network.zero_state(len(prompts))
     tokens = np.zeros((lengths.max(initial=0), len(prompts)), np.int32)
@@ -28,7 +28,7 @@ def read(network: "LanguageNetwork", prompts: Sequence[np.ndarray]) -> tuple[np.
     for start in range(0, len(tokens), PIECE):
         part = tokens[start : start + PIECE]
         _, state = network.advance(part, state, np.clip(lengths - start, 0, len(part)))
-    return state[0][-1], state
+    return network.last_output(state), state
 
 
 class Generator:
@@ -62,7 +62,7 @@ class Generator:
         if self._stop and vocabulary.kind == "characters" and vocabulary.unknown in vocabulary.encode(self._stop):
             raise ValueError(f"stop holds a character the model does not know: {stop!r}")
         self._fresh = np.array([not prompt for prompt in prompts], bool)
-        _, (self._h, self._c) = read(network, [vocabulary.encode(prompt) for prompt in prompts])
+        _, self._state = read(network, [vocabulary.encode(prompt) for prompt in prompts])
 
     def texts(self, length: int) -> list[str] | list[bytes]:
         """`length` symbols of each text, or fewer where `stop` comes first."""
@@ -98,27 +98,29 @@ class Generator:
         self._write(symbols[:, :1], uniforms[:1], ~fresh, 0)
         frequencies = np.cumsum(known_frequencies(self._vocabulary))
         symbols[fresh, 0] = np.searchsorted(frequencies, uniforms[0, fresh] * frequencies[-1], side="right")
-        _, (self._h[:, fresh], self._c[:, fresh]) = read(self._network, symbols[fresh, :1])
+        _, state = read(self._network, symbols[fresh, :1])
+        for own, part in zip(self._state, state, strict=True):
+            own[:, fresh] = part
         return 1
 
     def _write(self, symbols: np.ndarray, uniforms: np.ndarray, rows: np.ndarray, before: int) -> None:
         """Go on with the texts of `rows`, which have `before` symbols, into `symbols` (B, n)."""
         every = rows.all()
         part = symbols if every else symbols[rows]
-        h, c = (self._h, self._c) if every else (state.compress(rows, axis=1) for state in (self._h, self._c))
+        state = self._state if every else tuple(own.compress(rows, axis=1) for own in self._state)
         unknown = self._vocabulary.unknown
-        steps, weight, bias = self._network.writer((h, c))
-        done = _sample.generate(
-            part, uniforms if every else uniforms[:, rows], steps, weight, bias,
-            never=-1 if unknown is None else unknown, temperature=self._temperature, top_k=self._top_k, top_p=self._top_p,
+        done, state = self._network.write(
+            part, uniforms if every else uniforms[:, rows], state, never=-1 if unknown is None else unknown,
+            temperature=self._temperature, top_k=self._top_k, top_p=self._top_p,
         )
         if done < part.shape[1]:
             raise FloatingPointError(f"the network's output is NaN or infinite after {before + done} symbols")
-        h, c = steps.state
         if every:
-            self._h, self._c = h, c
-        else:
-            symbols[rows], self._h[:, rows], self._c[:, rows] = part, h, c
+            self._state = state
+            return
+        symbols[rows] = part
+        for own, found in zip(self._state, state, strict=True):
+            own[:, rows] = found
 
 
 def known_frequencies(vocabulary: "Vocabulary") -> np.ndarray:

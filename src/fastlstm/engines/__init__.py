@@ -2,21 +2,21 @@
 
 An engine is a module's ENGINE, an object with
 
-    forward(stack, x, h0, c0, lengths, masks, keep, workspace=None, embedding=None) -> y, h, c, saved
-    backward(stack, saved, dy, dh, dc, gradients, want_dx, d_embedding=None) -> dx, dh0, dc0
+    forward(stack, x, states, lengths, masks, keep, workspace=None, embedding=None) -> y, states, saved
+    backward(stack, saved, dy, dstates, gradients, want_dx, d_embedding=None) -> dx, dstates
     stepper(stack, B), whose step(x, out) and try_step(x, out) advance its `state`
     affine, back_affine, outer: products with a parameter and of gradients (see `compiled.CompiledEngine`)
 
-whose arguments have been checked by `fastlstm.layers`: `stack` is the `LSTM`, x (T, B, I) or token ids (T, B), which stand
-for one-hot vectors or for the rows of `embedding` (V, I); states (L, B, H), masks the dropout masks between layers.
-`gradients` is a dict of arrays that `backward` fills; to `d_embedding` it adds. With a `workspace`, y, dx and what is saved
-may live in its arrays, until it is used again; without one, what is returned is the caller's.
+whose arguments have been checked by `fastlstm.recurrent`: `stack` is the `Recurrent`, x (T, B, I) or token ids (T, B), which
+stand for one-hot vectors or for the rows of `embedding` (V, I); `masks` are those of dropout. `gradients` is a dict of arrays
+that `backward` fills; to `d_embedding` it adds. With a `workspace`, y, dx and what is saved may live in its arrays, until it
+is used again; without one, what is returned is the caller's.
 
 native and blas are `compiled.CompiledEngine`s, with products of their own. Texts are written by the native kernels under
 every engine (`network.LanguageNetwork.writer`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -31,6 +31,9 @@ from fastlstm import _check, _core
 if TYPE_CHECKING:
     from fastlstm.engines.compiled import CompiledEngine
     from fastlstm.engines.reference import ReferenceEngine
+
+# h, or h and c: of each a (B, ·) for every cell, in the order of `Layout.places`.
+States = tuple[Sequence[np.ndarray], ...]
 
 NAMES = ("native", "blas", "reference")
 # The faster engine for each instruction set, as measured: without vector instructions of our own, BLAS has better ones.
@@ -121,9 +124,10 @@ def current_name() -> str:
 
 def current_engine() -> "CompiledEngine | ReferenceEngine":
     """The engine in use."""
-    return _engine(current_name())
+    return engine_called(current_name())
 
 
 @cache
-def _engine(name: str) -> "CompiledEngine | ReferenceEngine":
+def engine_called(name: str) -> "CompiledEngine | ReferenceEngine":
+    """The engine of this name."""
     return import_module(f"fastlstm.engines.{name}").ENGINE

@@ -1,6 +1,6 @@
 """What the compiled engines share: a stack's forward and backward pass out of a few operations.
 
-Rows are those of `Packing`: N in all, step by step.
+Rows are those of `Packing`: N in all, step by step; a cell of the reverse direction has every sequence's backwards.
 """
 
 from __future__ import annotations
@@ -11,56 +11,40 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastlstm import _check, _core
-from fastlstm.engines import Workspace, aligned_empty
+from fastlstm.cells import Masks, Place
+from fastlstm.engines import States, Workspace, aligned_empty, gradients, tokens
 from fastlstm.engines.packing import Packing, full_packing
+from fastlstm.engines.tokens import Tokens
 from fastlstm.parameters import Parameters
-from fastlstm.reference import ACTIVATIONS
 from fastlstm.threads import threads_for
 
 if TYPE_CHECKING:
-    from fastlstm.layers import LSTM
-
-_KINDS = {name: kind for kind, name in enumerate(ACTIVATIONS)}  # as the FL_ constants count them
+    from fastlstm.recurrent import Recurrent
 
 
-class Tokens(NamedTuple):
-    """Token input: row r is what token `places[r]` contributes to layer 0's pre-activations, a row of `table`."""
+class CellArrays(NamedTuple):
+    """What one cell runs on, and what its backward pass needs; None what it does not have. R is its output_size."""
 
-    table: np.ndarray   # (·, 4H)
-    places: np.ndarray  # (N,) int32
-    columns: np.ndarray | slice  # the tokens that the table's rows stand for
-
-
-class _LayerSaved(NamedTuple):
-    rows: np.ndarray | Tokens  # the layer's input (N, I)
-    gates: np.ndarray  # (N, 4H)
-    h: np.ndarray      # (B + N, H)
-    c: np.ndarray
-    mask: np.ndarray | None  # what the layer below's output was multiplied by to give `rows`
+    rows: np.ndarray | Tokens  # its input (N, I)
+    h: np.ndarray  # (B + N, R), the initial states first
+    c: np.ndarray | None  # likewise (B + N, H), or (B, H), the latest, where nothing is kept
+    gates: np.ndarray | None  # (N, G*H), where they are kept: the activated gates; backwards, of their pre-activations
+    recurrent: np.ndarray | None  # a GRU's: (N, 3H) its U h + b_hh, or (N, H) its r * h where the reset comes before
+    inner: np.ndarray | None  # (N, H) what is projected to h
+    fed: np.ndarray | None  # (N, R) h_{t-1} times `mask`
+    mask: np.ndarray | None  # (B, R) of dropout inside the recurrence
 
 
 class Saved(NamedTuple):
-    """What the backward pass needs: activated gates, h and c of every layer, the packing, and where to work."""
+    """What the backward pass needs: every cell's arrays, the packing, and where to work."""
 
     packing: Packing
-    layers: list[_LayerSaved]
+    cells: list[CellArrays]
+    masks: list[np.ndarray | None]  # for each layer: what the output of the one below was multiplied by
     workspace: Workspace
     own_workspace: bool  # it goes back to the stack's shelf after the backward pass
     embedding: np.ndarray | None
     tokens: np.ndarray | None  # packed ids of token input
-
-
-def bias_of(stack: LSTM, k: int) -> np.ndarray:
-    """The sum of layer k's two biases (4H,), zeros without them."""
-    if not stack.bias:
-        return np.zeros(4 * stack.hidden_size, stack.dtype)
-    with np.errstate(invalid="ignore", over="ignore"):
-        return stack.parameters[f"bias_ih_l{k}"] + stack.parameters[f"bias_hh_l{k}"]
-
-
-def activations(stack: LSTM) -> tuple[int, int]:
-    """Of the stack's candidates and gates, as the kernels count them."""
-    return _KINDS[stack.activation], _KINDS[stack.recurrent_activation]
 
 
 class CompiledEngine(ABC):
@@ -70,9 +54,13 @@ class CompiledEngine(ABC):
 
     @abstractmethod
     def affine(
-        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None,
+        group: int = 0,
     ) -> None:
-        """Compute out (N, M) = rows (N, K) weight' + bias, for the parameter `name`, a weight (M, K)."""
+        """Compute out (N, M) = rows (N, K) weight' + bias, for the parameter `name`, a weight (M, K).
+
+        group: H, where the rows of the weight are blocks of H, one for each gate of a cell; else 0.
+        """
 
     @abstractmethod
     def back_affine(self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str) -> None:
@@ -83,151 +71,193 @@ class CompiledEngine(ABC):
         """Compute out (M, K) = a' b, for a (N, M) and b (N, K); plus out itself with `add`."""
 
     @abstractmethod
-    def _layer_forward(
-        self, stack: LSTM, k: int, rows: np.ndarray | Tokens, h: np.ndarray, c: np.ndarray, packing: Packing, keep: bool,
-        workspace: Workspace, gates: np.ndarray | None,
+    def _cell_forward(
+        self, stack: Recurrent, place: Place, arrays: CellArrays, packing: Packing, keep: bool, workspace: Workspace
     ) -> None:
-        """All steps of layer k; `gates` (N, 4H) receives the activated gates with `keep`, and is else None."""
+        """All steps of one cell."""
 
     @abstractmethod
-    def _layer_backward(
-        self, stack: LSTM, k: int, saved: _LayerSaved, dh: np.ndarray, dc: np.ndarray, dy: np.ndarray, packing: Packing
-    ) -> None:
-        """All steps of layer k backwards: saved.gates become their gradients, dh and dc those of the initial state."""
+    def _cell_backward(
+        self, stack: Recurrent, place: Place, arrays: CellArrays, dh: np.ndarray, dc: np.ndarray | None, dy: np.ndarray,
+        packing: Packing, workspace: Workspace,
+    ) -> np.ndarray | None:
+        """All steps of one cell backwards: gates (and a GRU's `recurrent`) become gradients, dh and dc those of the initial
+        state. Returns those of the outputs (N, R), from later steps too, where they are projected.
+        """
 
-    # ---- the stack -----------------------------------------------------------------------------------------------
+    # ---- the stack forwards --------------------------------------------------------------------------------------
 
     def forward(
-        self, stack: LSTM, x: np.ndarray, h0: np.ndarray, c0: np.ndarray, lengths: np.ndarray | None,
-        masks: list[np.ndarray] | None, keep: bool, workspace: Workspace | None = None,
-        embedding: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Saved | None]:
+        self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
+        workspace: Workspace | None = None, embedding: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, States, Saved | None]:
         """See `fastlstm.engines`."""
         own_workspace = workspace is None
         if own_workspace:
             workspace = stack.shelf.take()
-        (T, B), H, L, dtype = x.shape[:2], stack.hidden_size, stack.num_layers, stack.dtype
+        (T, B), layout = x.shape[:2], stack.layout
         _check.blas_dimensions(**{"T * B": T * B})
         packing = full_packing(T, B) if lengths is None else Packing(T, B, lengths)
-        N = packing.N
-        rows, mask, layers = packing.pack(x), None, []
-        tokens = rows if rows.ndim == 1 else None
-        if tokens is not None:
-            rows = self._token_input(stack, tokens, embedding, workspace)
-        final_h, final_c = np.empty_like(h0), np.empty_like(c0)
-        for k in range(L):
-            if k and masks:
-                mask = packing.pack(masks[k - 1])
-                rows = rows * mask
-            at = k if keep else k % 2  # only the layer below is read
-            if own_workspace and k == L - 1:  # the caller's
-                h = aligned_empty((B + N) * H, dtype).reshape(B + N, H)
-            else:
-                h = workspace.empty(f"h {at}", (B + N, H), dtype)
-            c = workspace.empty(f"c {at}", (B + N if keep else B, H), dtype)
-            gates = workspace.empty(f"gates {at}", (N, 4 * H), dtype) if keep else None
-            h[:B], c[:B] = packing.sort(h0[k]), packing.sort(c0[k])
-            self._layer_forward(stack, k, rows, h, c, packing, keep, workspace, gates)
-            final_h[k], final_c[k] = packing.final(h), packing.final(c) if keep else packing.unsort(c)
-            if keep:
-                layers.append(_LayerSaved(rows, gates, h, c, mask))
-            rows = h[B:]
-        saved = None
-        if keep:
-            saved = Saved(packing, layers, workspace, own_workspace, embedding, tokens)
-        elif own_workspace:
+        ids = packing.pack(x) if x.ndim == 2 else None
+        x_rows = packing.pack(x) if ids is None else None
+        if ids is not None and layout.skip:
+            x_rows = tokens.vectors(stack, ids, embedding, workspace)
+        found: list[CellArrays] = []
+        layer_masks: list[np.ndarray | None] = []
+        outputs: list[np.ndarray] = []
+        for k, layer in enumerate(layout.layers):
+            mask = packing.pack(masks.outputs[k - 1]) if k and masks and masks.outputs else None
+            rows = x_rows
+            if k:
+                rows = outputs[-1] if mask is None else outputs[-1] * mask
+                if layout.skip:
+                    rows = np.concatenate([rows, x_rows], axis=1)
+            callers = own_workspace and k == stack.num_layers - 1 and not layout.skip
+            for place in stack.places[k * len(layer) : (k + 1) * len(layer)]:
+                cell_input = packing.reverse(rows) if place.direction and (k or ids is None) else rows
+                if k == 0 and ids is not None:
+                    cell_ids = packing.reverse(ids) if place.direction else ids
+                    cell_input = tokens.rows(self, stack, place, cell_ids, embedding, workspace)
+                initial = [packing.sort(state[place.index]) for state in states]
+                recurrent_mask = packing.sort(masks.recurrent[place.index]) if masks and masks.recurrent else None
+                arrays = self._arrays(place, cell_input, initial, recurrent_mask, packing, keep, workspace, callers)
+                self._cell_forward(stack, place, arrays, packing, keep, workspace)
+                found.append(arrays)
+            outputs.append(self._layer_output(stack, k, found, packing, workspace, callers))
+            layer_masks.append(mask)
+        final = [packing.final(arrays.h) for arrays in found], [
+            packing.final(arrays.c) if keep else packing.unsort(arrays.c) for arrays in found if arrays.c is not None
+        ]
+        saved = Saved(packing, found, layer_masks, workspace, own_workspace, embedding, ids) if keep else None
+        if own_workspace and not keep:
             stack.shelf.give_back(workspace)
-        return packing.unpack(rows), final_h, final_c, saved
+        y = np.concatenate(outputs, axis=1) if layout.skip else outputs[-1]
+        return packing.unpack(y), final[: len(states)], saved
+
+    @staticmethod
+    def _arrays(
+        place: Place, rows: np.ndarray | Tokens, initial: list[np.ndarray], mask: np.ndarray | None, packing: Packing,
+        keep: bool, workspace: Workspace, callers: bool,
+    ) -> CellArrays:
+        """The arrays of a cell, with its initial states; `callers`: its outputs may become the caller's own."""
+        cell, (B, N), dtype = place.cell, (packing.B, packing.N), initial[0].dtype
+        H, R, G = cell.hidden_size, cell.output_size, len(cell.gates)
+        at = place.index
+
+        def empty(name: str, rows: int, width: int) -> np.ndarray:
+            return workspace.empty(f"{name} {at}", (rows, width), dtype)
+
+        h = aligned_empty((B + N) * R, dtype).reshape(B + N, R) if callers else empty("h", B + N, R)
+        c = empty("c", B + N if keep else B, H) if "c" in cell.states else None
+        gates = empty("gates", N, G * H) if keep else None
+        recurrent = None
+        if cell.kind == "gru" and keep:
+            recurrent = empty("recurrent", N, 3 * H if cell.reset_after else H)
+        inner = empty("inner", N, H) if cell.proj_size and keep else None
+        fed = empty("fed", N, R) if mask is not None else None
+        for buffer, state in zip((h, c), initial, strict=False):
+            buffer[:B] = state
+        return CellArrays(rows, h, c, gates, recurrent, inner, fed, mask)
+
+    @staticmethod
+    def _layer_output(
+        stack: Recurrent, k: int, found: list[CellArrays], packing: Packing, workspace: Workspace, callers: bool
+    ) -> np.ndarray:
+        """(N, ·) the output of layer k, the last one of whose cells have just run."""
+        B = packing.B
+        forwards = found[-len(stack.layout.layers[k])].h[B:]
+        if not stack.bidirectional:
+            return forwards
+        backwards = packing.reverse(found[-1].h[B:])
+        if stack.merge == "sum":
+            backwards += forwards
+            return backwards
+        shape = (packing.N, stack.layout.layer_size(k))
+        out = np.empty(shape, forwards.dtype) if callers else workspace.empty(f"output {k}", shape, forwards.dtype)
+        return np.concatenate([forwards, backwards], axis=1, out=out)
+
+    # ---- and backwards -------------------------------------------------------------------------------------------
 
     def backward(
-        self, stack: LSTM, saved: Saved, dy: np.ndarray, dh: np.ndarray, dc: np.ndarray, gradients: dict[str, np.ndarray],
+        self, stack: Recurrent, saved: Saved, dy: np.ndarray, dstates: States, gradients: dict[str, np.ndarray],
         want_dx: bool, d_embedding: np.ndarray | None = None,
-    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray | None, States]:
         """See `fastlstm.engines`. The saved gates are overwritten by their gradients."""
-        packing, workspace = saved.packing, saved.workspace
-        d_rows = packing.pack(dy)
-        dh0, dc0, dx = np.empty_like(dh), np.empty_like(dc), None
+        packing, layout, workspace = saved.packing, stack.layout, saved.workspace
+        d_outputs = self._by_layer(stack, packing.pack(dy))
+        want_x = want_dx or d_embedding is not None
+        d_x: np.ndarray | None = None
+        found: list[list[np.ndarray]] = [[np.empty_like(state) for state in part] for part in dstates]
         for k in reversed(range(stack.num_layers)):
-            kept = saved.layers[k]
-            rows, gates, h, _, mask = kept
-            dh_k, dc_k = packing.sort(dh[k]), packing.sort(dc[k])
-            self._layer_backward(stack, k, kept, dh_k, dc_k, d_rows, packing)
-            dh0[k], dc0[k] = packing.unsort(dh_k), packing.unsort(dc_k)
-            self.outer(gradients[f"weight_hh_l{k}"], gates, packing.previous(h), workspace)
-            if stack.bias:
-                d_bias = gradients[f"bias_ih_l{k}"]
-                d_bias.fill(0)
-                _core.scatter_add(d_bias[None], gates, None, threads_for(gates.size))
-                gradients[f"bias_hh_l{k}"][...] = d_bias
-            if isinstance(rows, Tokens):
-                self._token_gradient(stack, saved, gradients["weight_ih_l0"], rows, gates, d_embedding)
-                break
-            self.outer(gradients[f"weight_ih_l{k}"], gates, rows, workspace)
-            if k or want_dx or d_embedding is not None:
-                if k == 0 and want_dx:
-                    d_rows = np.empty(rows.shape, stack.dtype)  # the caller's
-                else:
-                    d_rows = workspace.empty("d_rows", rows.shape, stack.dtype)
-                self.back_affine(d_rows, gates, stack.store, f"weight_ih_l{k}")
-                if mask is not None:
-                    d_rows *= mask
-        else:
-            if d_embedding is not None:
-                _core.scatter_add(d_embedding, d_rows, saved.tokens, threads_for(d_rows.size))
-            dx = packing.unpack(d_rows) if want_dx else None
+            d_input = self._layer_backward(
+                stack, k, saved, d_outputs[k], dstates, found, gradients, want_x or k > 0, want_dx, d_embedding
+            )
+            if k:
+                below = layout.layer_size(k - 1)
+                if layout.skip:
+                    d_x = _sum(d_x, d_input[:, below:])
+                    d_input = d_input[:, :below]
+                if saved.masks[k] is not None:
+                    d_input *= saved.masks[k]
+                d_outputs[k - 1] = _sum(d_outputs[k - 1], d_input)
+            elif d_input is not None:
+                d_x = _sum(d_x, d_input)
+        if d_embedding is not None and d_x is not None:
+            d_x = np.ascontiguousarray(d_x)
+            _core.scatter_add(d_embedding, d_x, saved.tokens, threads_for(d_x.size))
         if saved.own_workspace:
             stack.shelf.give_back(workspace)
-        return dx, dh0, dc0
+        return packing.unpack(d_x) if want_dx else None, tuple(found)
 
-    def bias(self, stack: LSTM, k: int) -> np.ndarray:
-        """The sum of layer k's biases (4H,), kept until they change."""
-        return stack.store.derived(("bias", k), lambda _: bias_of(stack, k))
+    def _layer_backward(
+        self, stack: Recurrent, k: int, saved: Saved, d_output: np.ndarray, dstates: States, found: list[list[np.ndarray]],
+        gradients_of: dict[str, np.ndarray], want_input: bool, want_dx: bool, d_embedding: np.ndarray | None,
+    ) -> np.ndarray | None:
+        """Layer k from the gradient of its output (N, ·), with all its parameters'; returns that of its input."""
+        packing, workspace, dtype = saved.packing, saved.workspace, stack.dtype
+        D = len(stack.layout.layers[k])
+        d_input = None
+        for place in stack.places[k * D : (k + 1) * D]:
+            arrays, dy = saved.cells[place.index], d_output
+            if D > 1 and stack.merge == "concat":
+                R = place.cell.output_size
+                dy = np.ascontiguousarray(dy[:, place.direction * R : (place.direction + 1) * R])
+            if place.direction:
+                dy = packing.reverse(dy)
+            dh, *dc = (packing.sort(part[place.index]) for part in dstates)
+            d_projected = self._cell_backward(stack, place, arrays, dh, dc[0] if dc else None, dy, packing, workspace)
+            for part, state in zip(found, (dh, *dc), strict=True):
+                part[place.index] = packing.unsort(state)
+            gradients.of_cell(self, place, arrays, d_projected, packing, gradients_of, workspace)
+            if isinstance(arrays.rows, Tokens):
+                tokens.gradient(
+                    self, stack, place, arrays, gradients_of[place.name("weight_ih")], saved.embedding, d_embedding, workspace
+                )
+                continue
+            self.outer(gradients_of[place.name("weight_ih")], arrays.gates, arrays.rows, workspace)
+            if want_input:
+                if k == 0 and want_dx:
+                    d_rows = np.empty(arrays.rows.shape, dtype)  # the caller's
+                else:
+                    name = "d_rows" if D == 1 else f"d_rows {k % 2} {place.direction}"
+                    d_rows = workspace.empty(name, arrays.rows.shape, dtype)
+                self.back_affine(d_rows, arrays.gates, stack.store, place.name("weight_ih"))
+                d_input = _sum(d_input, packing.reverse(d_rows) if place.direction else d_rows)
+        return d_input
 
-    # ---- token input -----------------------------------------------------------------------------------------------
+    @staticmethod
+    def _by_layer(stack: Recurrent, d_y: np.ndarray) -> list[np.ndarray | None]:
+        """The gradient of each layer's output that comes from that of the stack, (N, ·) or None."""
+        L = stack.num_layers
+        if not stack.layout.skip:
+            return [None] * (L - 1) + [d_y]
+        ends = np.cumsum([stack.layout.layer_size(k) for k in range(L)])
+        return [np.ascontiguousarray(part) for part in np.split(d_y, ends[:-1], axis=1)]
 
-    def table(self, stack: LSTM, embedding: np.ndarray | None = None) -> np.ndarray:
-        """As `token_table` makes it, kept until the parameters change."""
-        key = "table", type(self), _core.isa(), embedding is None
-        return stack.store.derived(key, lambda _: self.token_table(stack, embedding))
 
-    def token_table(self, stack: LSTM, embedding: np.ndarray | None = None) -> np.ndarray:
-        """Row v (4H,) is layer 0's pre-activation for token v, with its vector of `embedding` (V, E) or one-hot."""
-        bias = self.bias(stack, 0)
-        if embedding is None:
-            with np.errstate(invalid="ignore", over="ignore"):
-                return np.add(stack.store.arrays["weight_ih_l0"].T, bias, order="C")
-        table = np.empty((len(embedding), 4 * stack.hidden_size), stack.dtype)
-        self.affine(table, embedding, stack.store, "weight_ih_l0", bias)
-        return table
-
-    def _token_input(
-        self, stack: LSTM, tokens: np.ndarray, embedding: np.ndarray | None, workspace: Workspace
-    ) -> np.ndarray | Tokens:
-        V = stack.input_size if embedding is None else len(embedding)
-        if len(tokens) >= V:
-            return Tokens(self.table(stack, embedding), tokens, slice(None))
-        if embedding is not None:
-            rows = workspace.empty("vectors", (len(tokens), embedding.shape[1]), stack.dtype)
-            return embedding.take(tokens, axis=0, out=rows, mode="clip")  # "clip" writes straight to out; all are valid
-        found, places = np.unique(tokens, return_inverse=True)  # most tokens do not occur
-        with np.errstate(invalid="ignore", over="ignore"):
-            table = np.add(stack.store.arrays["weight_ih_l0"].take(found, axis=1).T, self.bias(stack, 0), order="C")
-        return Tokens(table, places.astype(np.int32), found)
-
-    def _token_gradient(
-        self, stack: LSTM, saved: Saved, d_weight: np.ndarray, rows: Tokens, gates: np.ndarray,
-        d_embedding: np.ndarray | None,
-    ) -> None:
-        """From the sums of the gate gradients over equal tokens: of the weights, and added to those of the embedding."""
-        table = saved.workspace.empty("d_table", rows.table.shape, gates.dtype)
-        table.fill(0)
-        _core.scatter_add(table, gates, rows.places, threads_for(gates.size))
-        if d_embedding is not None:
-            self.outer(d_weight, table, saved.embedding, saved.workspace)
-            vectors = saved.workspace.empty("d_vectors", d_embedding.shape, gates.dtype)
-            self.back_affine(vectors, table, stack.store, "weight_ih_l0")
-            d_embedding += vectors
-            return
-        if not isinstance(rows.columns, slice):
-            d_weight.fill(0)
-        d_weight[:, rows.columns] = table.T
+def _sum(total: np.ndarray | None, part: np.ndarray) -> np.ndarray:
+    """Total + part, in the memory of total; part itself where there is no total yet."""
+    if total is None:
+        return part
+    total += part
+    return total

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastlstm import _core, _native
-from fastlstm.engines import Workspace, aligned_empty
-from fastlstm.engines.compiled import CompiledEngine, Tokens, _LayerSaved, activations
+from fastlstm.cells import Cell, Place
+from fastlstm.engines import States, Workspace, aligned_empty, loops, tokens
+from fastlstm.engines.compiled import CellArrays, CompiledEngine
 from fastlstm.engines.packing import Packing
+from fastlstm.engines.stepper import ForwardStepper
+from fastlstm.engines.tokens import Tokens, input_bias
 from fastlstm.parameters import Parameters
 from fastlstm.threads import get_threads, threads_for
 
 if TYPE_CHECKING:
-    from fastlstm.layers import LSTM
+    from fastlstm.recurrent import Recurrent
 
 # Rows of input that are multiplied at a time: their pre-activations stay in the cache until their steps come.
 BLOCK = 192
@@ -27,13 +30,15 @@ DIVIDED_BYTES = 1 << 19
 DIVIDED_STEP_BYTES = 1 << 21
 
 
-def packed(parameters: Parameters, name: str, *, backward: bool = False) -> np.ndarray:
-    """The weight `name` (M, K), packed for products that give M numbers a row, or `backward` K; kept until it changes."""
+def packed(parameters: Parameters, name: str, group: int = 0, *, backward: bool = False) -> np.ndarray:
+    """The weight `name` (M, K), packed for products that give M numbers a row, or `backward` K; kept until it changes.
+
+    group: H, where the M rows are blocks of H, one for each gate, whose numbers of the same unit belong together.
+    """
 
     def pack(before: np.ndarray | None) -> np.ndarray:
         weight = parameters.arrays[name]
         matrix = weight if backward else weight.T
-        group = len(weight) // 4 if name.startswith("weight_") and not backward else 0
         size = _core.packed_size(*matrix.shape, group, weight.dtype == np.float64)
         array = before if before is not None and len(before) == size else aligned_empty(size, weight.dtype)
         _core.pack(array, matrix, group, threads_for(8 * weight.size))
@@ -52,15 +57,21 @@ def division(B: int, H: int, flops: float) -> tuple[int, bool]:
     return max(1, min(threads, B // LEAST_SEQUENCES)), False
 
 
+def has_kernels(cell: Cell) -> bool:
+    """Whether kernels run the cell's steps whole; the others multiply through BLAS between theirs."""
+    return cell.kind == "lstm" and not (cell.peephole or cell.coupled or cell.proj_size)
+
+
 class NativeEngine(CompiledEngine):
     """Products by the kernels of `csrc/`."""
 
     def affine(
-        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None,
+        group: int = 0,
     ) -> None:
         """See `CompiledEngine`."""
-        group = out.shape[1] // 4 if name.startswith("weight_") else 0
-        _core.product(out, rows, packed(parameters, name), bias, group, threads=threads_for(2 * out.size * rows.shape[1]))
+        weight = packed(parameters, name, group)
+        _core.product(out, rows, weight, bias, group, threads=threads_for(2 * out.size * rows.shape[1]))
 
     def back_affine(self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str) -> None:
         """See `CompiledEngine`."""
@@ -74,64 +85,80 @@ class NativeEngine(CompiledEngine):
         scratch = workspace.empty("scratch", (size,), out.dtype)
         _core.product_transposed(out, a, b, scratch, add, threads)
 
-    def _weights(self, stack: LSTM, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of layer k: W and U packed for the forward pass, and the bias (1, 4H)."""
-        store = stack.store
+    def _weights(self, stack: Recurrent, place: Place) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of a cell: W and U packed for the forward pass, and the bias (1, G*H)."""
+        store, H = stack.store, place.cell.hidden_size
 
         def make(_: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            return packed(store, f"weight_ih_l{k}"), packed(store, f"weight_hh_l{k}"), self.bias(stack, k)[None]
+            W, U = (packed(store, place.name(name), H) for name in ("weight_ih", "weight_hh"))
+            return W, U, input_bias(stack, place)[None]
 
-        return store.derived(("layer", k, _core.isa()), make)
+        return store.derived(("layer", place.index, _core.isa()), make)
 
-    def _layer_forward(
-        self, stack: LSTM, k: int, rows: np.ndarray | Tokens, h: np.ndarray, c: np.ndarray, packing: Packing, keep: bool,
-        workspace: Workspace, gates: np.ndarray | None,
+    def _cell_forward(
+        self, stack: Recurrent, place: Place, arrays: CellArrays, packing: Packing, keep: bool, workspace: Workspace
     ) -> None:
-        B, H = packing.B, h.shape[1]
+        cell = place.cell
+        if not has_kernels(cell) or arrays.mask is not None:
+            loops.forward(self, stack, place, arrays, packing, keep, workspace)
+            return
+        rows, B, H, G = arrays.rows, packing.B, cell.hidden_size, len(cell.gates)
         if isinstance(rows, Tokens):
-            x, tokens, W, bias = None, rows.places, None, rows.table
-            U = packed(stack.store, f"weight_hh_l{k}")
-            flops = 8 * packing.N * H * H
+            x, ids, W, bias = None, rows.places, None, rows.table
+            U = packed(stack.store, place.name("weight_hh"), H)
         else:
-            x, tokens, (W, U, bias) = rows, None, self._weights(stack, k)
-            flops = 8 * packing.N * H * (x.shape[1] + H)
+            x, ids, (W, U, bias) = rows, None, self._weights(stack, place)
+        flops = 2 * packing.N * G * H * (H if x is None else x.shape[1] + H)
         threads, divide_units = division(B, H, flops)
         block = max(BLOCK, B)
-        scratch = None if keep else workspace.empty("block", (threads * block * 4 * H,), h.dtype)
+        scratch = None if keep else workspace.empty("block", (threads * block * G * H,), stack.dtype)
         _native.forward(
-            h, c, gates, x, tokens, W, bias, U, packing.batch_sizes, keep,
-            workspace.empty("listed rows", (threads, block), ROW), scratch, *activations(stack), divide_units, threads,
+            arrays.h, arrays.c, arrays.gates, x, ids, W, bias, U, packing.batch_sizes, keep,
+            workspace.empty("listed rows", (threads, block), ROW), scratch, *loops.activations(place), divide_units, threads,
         )
 
-    def _layer_backward(
-        self, stack: LSTM, k: int, saved: _LayerSaved, dh: np.ndarray, dc: np.ndarray, dy: np.ndarray, packing: Packing
-    ) -> None:
-        H = dh.shape[1]
-        threads, divide_units = division(packing.B, H, 8 * packing.N * H * H)
-        U = packed(stack.store, f"weight_hh_l{k}", backward=True)
+    def _cell_backward(
+        self, stack: Recurrent, place: Place, arrays: CellArrays, dh: np.ndarray, dc: np.ndarray | None, dy: np.ndarray,
+        packing: Packing, workspace: Workspace,
+    ) -> np.ndarray | None:
+        cell, H = place.cell, place.cell.hidden_size
+        if not has_kernels(cell) or arrays.mask is not None:
+            return loops.backward(stack, place, arrays, dh, dc, dy, packing, workspace)
+        threads, divide_units = division(packing.B, H, 2 * packing.N * len(cell.gates) * H * H)
+        U = packed(stack.store, place.name("weight_hh"), backward=True)
         _native.backward(
-            saved.gates, dh, dc, saved.c, dy, U, packing.batch_sizes, *activations(stack), divide_units, threads
+            arrays.gates, dh, dc, arrays.c, dy, U, packing.batch_sizes, *loops.activations(place), divide_units, threads
         )
+        return None
 
-    def steps(self, stack: LSTM, B: int, table: np.ndarray | None) -> _native.Steps:
-        """The stack step by step, reading vectors, or tokens by their `table` (·, 4H); with the present parameters."""
-        store, layers = stack.store, range(stack.num_layers)
-        W = [None if k == 0 and table is not None else packed(store, f"weight_ih_l{k}") for k in layers]
-        bias = [table if W[k] is None else self.bias(stack, k)[None] for k in layers]
-        U = [packed(store, f"weight_hh_l{k}") for k in layers]
+    def steps(self, stack: Recurrent, B: int, table: np.ndarray | None) -> _native.Steps:
+        """The stack step by step, reading vectors, or tokens by their `table` (·, G*H); with the present parameters."""
+        weights = [self._weights(stack, place) for place in stack.places]
+        W = [None if k == 0 and table is not None else one[0] for k, one in enumerate(weights)]
+        bias = [table if W[k] is None else one[2] for k, one in enumerate(weights)]
+        U = [one[1] for one in weights]
         weight_bytes = sum(array.nbytes for array in (*W, *U) if array is not None)
         threads = get_threads() if weight_bytes >= DIVIDED_STEP_BYTES else 1
-        return _native.Steps(W, bias, U, B, stack.input_size, *activations(stack), threads)
+        return _native.Steps(W, bias, U, B, stack.input_size, *loops.activations(stack.places[0]), threads)
 
-    def stepper(self, stack: LSTM, B: int) -> NativeStepper:
+    @staticmethod
+    def has_steps(stack: Recurrent) -> bool:
+        """Whether the stack has `steps`: kernels run all its cells, of one size, one layer after another."""
+        cells = [place.cell for place in stack.places]
+        return (
+            all(map(has_kernels, cells)) and len({cell.hidden_size for cell in cells}) == 1
+            and not (stack.bidirectional or stack.skip)
+        )
+
+    def stepper(self, stack: Recurrent, B: int) -> NativeStepper | ForwardStepper:
         """See `fastlstm.engines`."""
-        return NativeStepper(self, stack, B)
+        return NativeStepper(self, stack, B) if self.has_steps(stack) else ForwardStepper(self, stack, B)
 
 
 class NativeStepper:
     """One step at a time for B sequences, with the parameters as they are at each step."""
 
-    def __init__(self, engine: NativeEngine, stack: LSTM, B: int) -> None:
+    def __init__(self, engine: NativeEngine, stack: Recurrent, B: int) -> None:
         self._engine, self._stack, self._B = engine, stack, B
         self._changes = stack.store.changes
         self._refresh(reads_tokens=False)
@@ -140,19 +167,19 @@ class NativeStepper:
         """Take the parameters as they are, for this kind of input."""
         engine, stack = self._engine, self._stack
         before = getattr(self, "_steps", None)
-        table = engine.table(stack) if reads_tokens else None
-        self._steps = engine.steps(stack, self._B, table)
+        read = tokens.table(engine, stack, stack.places[0]) if reads_tokens else None
+        self._steps = engine.steps(stack, self._B, read)
         self._version, self._reads_tokens = self._changes[0], reads_tokens
         if before is not None:
             self.state = before.state
 
     @property
-    def state(self) -> tuple[np.ndarray, np.ndarray]:
-        """(h, c), each (L, B, H), views until the next step; assign to continue from others."""
+    def state(self) -> States:
+        """Of every cell (B, H), views until the next step; assign to continue from others."""
         return self._steps.state
 
     @state.setter
-    def state(self, state: tuple[np.ndarray, np.ndarray]) -> None:
+    def state(self, state: States) -> None:
         for own, given in zip(self._steps.state, state, strict=True):
             own[...] = given
 

@@ -34,6 +34,7 @@ class Packing:
         self._previous = np.where(step == 0, rank, B + start[step - 1] + rank)
         last = np.maximum(lengths - 1, 0)
         self._last = np.where(lengths == 0, np.arange(B), B + (start[last] if T else 0) + np.arange(B))
+        self._mirror = start[lengths[rank] - 1 - step] + rank
 
     def pack(self, padded: np.ndarray) -> np.ndarray:
         """(T, B, ·) or (T, B) to packed rows; a view where nothing is padded."""
@@ -47,6 +48,13 @@ class Packing:
             padded = np.zeros((self.T * self.B, *rows.shape[1:]), rows.dtype)
             padded[self._source] = rows
         return padded.reshape(self.T, self.B, *rows.shape[1:])
+
+    def reverse(self, rows: np.ndarray) -> np.ndarray:
+        """A copy of packed rows with every sequence backwards."""
+        if not self.full:
+            return rows[self._mirror]
+        backwards = rows.reshape(self.T, self.B, *rows.shape[1:])[::-1]
+        return np.ascontiguousarray(backwards).reshape(rows.shape)
 
     def sort(self, states: np.ndarray) -> np.ndarray:
         """A copy of states (B, H) in packed order."""

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastlstm import reference
-from fastlstm.engines import Workspace
+from fastlstm.cells import Masks
+from fastlstm.engines import States, Workspace
+from fastlstm.engines.stepper import ForwardStepper
 from fastlstm.parameters import Parameters
 
 if TYPE_CHECKING:
-    from fastlstm.layers import LSTM
+    from fastlstm.recurrent import Recurrent
 
 
 def _double(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -22,7 +24,8 @@ class ReferenceEngine:
     """See `fastlstm.engines`; the operations are those of `CompiledEngine`."""
 
     def affine(
-        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None,
+        group: int = 0,
     ) -> None:
         """Compute out = rows weight' + bias."""
         rows, weight = _double(rows, parameters.arrays[name])
@@ -39,57 +42,46 @@ class ReferenceEngine:
         out[...] = a.T @ b + (out if add else 0)
 
     def forward(
-        self, stack: LSTM, x: np.ndarray, h0: np.ndarray, c0: np.ndarray, lengths: np.ndarray | None,
-        masks: list[np.ndarray] | None, keep: bool, workspace: Workspace | None = None,
-        embedding: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[reference.StackTape, np.ndarray]]:
+        self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
+        workspace: Workspace | None = None, embedding: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, States, tuple[reference.StackTape, np.ndarray]]:
         """See `fastlstm.engines`."""
         tokens = x
         if x.ndim == 2:
             x = (np.eye(stack.input_size) if embedding is None else embedding)[x]
-        parameters = {name: array.astype(np.float64) for name, array in stack.parameters.items()}
-        y, h, c, tape = reference.stack_forward(
-            parameters, *_double(x, h0, c0), lengths, masks, stack.activation, stack.recurrent_activation
+        states = tuple(_double(*part) for part in states)
+        y, states, tape = reference.stack_forward(
+            stack.layout, self._parameters(stack), x.astype(np.float64), states, lengths, masks, stack.held
         )
-        return y.astype(stack.dtype), h.astype(stack.dtype), c.astype(stack.dtype), (tape, tokens)
+        return y.astype(stack.dtype), self._single(stack, states), (tape, tokens)
 
     def backward(
-        self, stack: LSTM, saved: tuple[reference.StackTape, np.ndarray], dy: np.ndarray, dh: np.ndarray, dc: np.ndarray,
+        self, stack: Recurrent, saved: tuple[reference.StackTape, np.ndarray], dy: np.ndarray, dstates: States,
         gradients: dict[str, np.ndarray], want_dx: bool, d_embedding: np.ndarray | None = None,
-    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray | None, States]:
         """See `fastlstm.engines`."""
         tape, tokens = saved
-        parameters = {name: array.astype(np.float64) for name, array in stack.parameters.items()}
-        dx, dh0, dc0, found = reference.stack_backward(parameters, tape, *_double(dy, dh, dc))
+        dstates = tuple(_double(*part) for part in dstates)
+        dx, dstates, found = reference.stack_backward(
+            stack.layout, self._parameters(stack), tape, dy.astype(np.float64), dstates
+        )
         for name, gradient in found.items():
             gradients[name][...] = gradient
         if d_embedding is not None:
             np.add.at(d_embedding, tokens, dx)
-        return dx.astype(stack.dtype) if want_dx else None, dh0.astype(stack.dtype), dc0.astype(stack.dtype)
+        return dx.astype(stack.dtype) if want_dx else None, self._single(stack, dstates)
 
-    def stepper(self, stack: LSTM, B: int) -> ReferenceStepper:
+    @staticmethod
+    def _parameters(stack: Recurrent) -> dict[str, np.ndarray]:
+        return {name: array.astype(np.float64) for name, array in stack.store}
+
+    @staticmethod
+    def _single(stack: Recurrent, states: States) -> States:
+        return tuple([array.astype(stack.dtype) for array in part] for part in states)
+
+    def stepper(self, stack: Recurrent, B: int) -> ForwardStepper:
         """See `fastlstm.engines`."""
-        return ReferenceStepper(self, stack, B)
-
-
-class ReferenceStepper:
-    """One step at a time for B sequences."""
-
-    def __init__(self, engine: ReferenceEngine, stack: LSTM, B: int) -> None:
-        self._engine, self._stack = engine, stack
-        self.state = tuple(np.zeros((stack.num_layers, B, stack.hidden_size), stack.dtype) for _ in "hc")
-
-    def try_step(self, x: object, out: np.ndarray | None) -> None:
-        """See `NativeStepper`; this engine has no faster way for arrays that fit."""
-
-    def step(self, x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
-        """Advance by the checked input x (B, I) or (B,); returns the output (B, H), in `out` or fresh."""
-        y, h, c, _ = self._engine.forward(self._stack, x[None], *self.state, None, None, keep=False)
-        self.state = h, c
-        if out is None:
-            return y[0]
-        out[...] = y[0]
-        return out
+        return ForwardStepper(self, stack, B)
 
 
 ENGINE = ReferenceEngine()

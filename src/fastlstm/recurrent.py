@@ -1,0 +1,348 @@
+"""What LSTM, GRU and RNN have in common: parameters, running forwards and backwards, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastlstm import _check, init
+from fastlstm.cells import MERGES, Cell, Layout, Masks
+from fastlstm.engines import Shelf, States, current_engine, engine_called
+from fastlstm.parameters import Parameters
+from fastlstm.reference import ACTIVATIONS
+from fastlstm.stream import Stream
+
+# As callers see it: h, or (h, c); each (L*D, B, H), or a list of (D, B, H_k) where widths differ by layer.
+State = Any
+
+
+class Tape:
+    """What one `forward` kept for its `backward`; it serves once."""
+
+    def __init__(self, stack: Recurrent, engine: Any, saved: Any, x_shape: tuple[int, ...]) -> None:
+        self.stack, self.engine, self.x_shape = stack, engine, x_shape
+        self._version = stack.version
+        self._saved = saved
+
+    def take(self) -> Any:
+        """What the engine saved, the first time; an error afterwards."""
+        if self._saved is None:
+            raise RuntimeError("this tape has already served a backward pass; run forward again")
+        if self._version != self.stack.version:
+            raise RuntimeError("the parameters have changed since this tape's forward; run forward again")
+        saved, self._saved = self._saved, None
+        return saved
+
+
+class Recurrent:
+    """A stack of recurrent layers over time-major arrays; see `fastlstm.LSTM`, `fastlstm.GRU` and `fastlstm.RNN`.
+
+    cell: of every layer but for its sizes; its `input_size` is that of the stack.
+    options: the arguments the stack was made with, to copy it by.
+    """
+
+    def __init__(
+        self, cell: Cell, hidden_size: int | Sequence[int], num_layers: int, *, dropout: float,
+        recurrent_dropout: float, bidirectional: bool, merge: str, skip: bool, initializer: str, dtype: DTypeLike,
+        seed: int | None, options: dict[str, Any],
+    ) -> None:
+        self._options = options
+        widths = _widths(hidden_size, num_layers)
+        self.num_layers = len(widths)
+        self.hidden_size = widths[0] if isinstance(hidden_size, int) or len(set(widths)) == 1 else widths
+        self.input_size = _check.count("input_size", cell.input_size)
+        self.bias, self.bidirectional, self.skip = cell.bias, bool(bidirectional), bool(skip)
+        self.dropout = _check.number("dropout", dropout, 0, 1, open_ends=")")
+        self.recurrent_dropout = _check.number("recurrent_dropout", recurrent_dropout, 0, 1, open_ends=")")
+        self.merge = _check.choice("merge", merge, MERGES)
+        for name in ("activation", "recurrent_activation"):
+            _check.choice(name, getattr(cell, name), ACTIVATIONS)
+        self.activation, self.recurrent_activation = cell.activation, cell.recurrent_activation
+        self.initializer = _check.choice("initializer", initializer, init.INITIALIZERS)
+        self.dtype = _check.float_dtype(dtype)
+        self.layout = Layout.stacked(cell, widths, bidirectional=self.bidirectional, merge=self.merge, skip=self.skip)
+        self.places = list(self.layout.places())
+        gates = len(cell.gates)
+        _check.blas_dimensions(**{"input_size": self.input_size, f"{gates} * hidden_size": gates * max(widths)})
+        shapes = self.layout.shapes()
+        _check.memory("the parameters", sum(int(np.prod(shape, dtype=object)) for shape in shapes.values()), self.dtype)
+        self._rng = np.random.default_rng(seed)
+        self.shelf = Shelf()
+        self.held: dict[str, np.ndarray] = {}
+        self._parameters = Parameters(shapes, self.dtype)
+        init.stack(self._parameters, self.places, self.initializer, self._rng)
+
+    # ---- parameters ----------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Mapping[str, np.ndarray]:
+        """Read-only arrays by PyTorch's names, `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, …, their gates one after another.
+
+        Rows are those of i, f, g, o in the LSTM (f, g, o with coupled gates) and of r, z, n in the GRU; names of the reverse
+        direction end with `_reverse`.
+        """
+        return self._parameters.public
+
+    @property
+    def store(self) -> Parameters:
+        """The parameters as the library's own code takes them."""
+        return self._parameters
+
+    @property
+    def version(self) -> int:
+        """How often the parameters have changed: what caches compare."""
+        return self._parameters.version
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters by name."""
+        return {name: array.copy() for name, array in self._parameters}
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Copy all parameters from `state_dict`: exactly these names and shapes, or ValueError and nothing changes."""
+        self._parameters.load(state_dict)
+
+    def bind(self, parameters: Parameters) -> None:
+        """Keep the parameters in `parameters` from now on (a model's common vector), with their present values."""
+        parameters.load(self._parameters.arrays)
+        self._parameters = parameters
+
+    def __reduce__(self) -> tuple[Callable[..., Recurrent], tuple[()], dict[str, Any]]:
+        """Pickle and copy by the arguments, the parameters and the generator's state."""
+        made_with = {**self._options, "initializer": "uniform"}  # the parameters it draws are replaced
+        return partial(type(self), **made_with), (), {
+            "initializer": self.initializer, "parameters": self.state_dict(), "generator": self._rng,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The other half of `__reduce__`."""
+        self.initializer = self._options["initializer"] = state["initializer"]
+        self.load_state_dict(state["parameters"])
+        self._rng = state["generator"]
+
+    # ---- running -------------------------------------------------------------------------------------------------
+
+    def __call__(
+        self, x: ArrayLike, state: State | None = None, lengths: ArrayLike | None = None
+    ) -> tuple[np.ndarray, State]:
+        """Outputs of the stack and the final state; nothing is dropped.
+
+        Args:
+            x: (T, B, I) numbers, or (T, B) integer token ids in [0, I), which stand for one-hot vectors.
+            state: the initial state, (h0, c0) for the LSTM and h0 for GRU and RNN: each (L*D, B, H), D the directions, or
+                where widths differ by layer a list of (D, B, H_k); None is zeros.
+            lengths: (B,) integers in [0, T]: steps t >= lengths[b] are padding and are not looked at.
+
+        Returns:
+            y (T, B, D*H) of the last layer, zeros in the padding (all layers' outputs one after another with `skip`), and the
+            state after the last valid step; of the reverse direction, after the first one.
+
+        Raises:
+            ValueError, TypeError, IndexError: naming the argument, what was expected and what came.
+            MemoryError: y would not fit into this machine's memory.
+        """
+        x, states, lengths = self._check_input(x, state, lengths)
+        y, states, _ = self.engine.forward(self, x, states, lengths, None, keep=False)
+        return y, self.public_state(states)
+
+    def forward(
+        self, x: ArrayLike, state: State | None = None, lengths: ArrayLike | None = None, *,
+        dropout_seed: int | None = None,
+    ) -> tuple[np.ndarray, State, Tape]:
+        """As calling the stack, for training: drops outputs between layers and keeps what `backward` needs.
+
+        Args:
+            x, state, lengths: as in a call.
+            dropout_seed: of the dropout masks; None draws them from the stack's own generator.
+
+        Returns:
+            y, the final state and the tape, which serves one `backward`.
+
+        Raises:
+            ValueError: among others, where T or B is 0: there is nothing to learn from.
+        """
+        x, states, lengths = self._check_input(x, state, lengths)
+        x = x.copy()  # the engine keeps it: the caller may refill the array, and checked tokens must stay checked
+        for name, size in zip("TB", x.shape, strict=False):
+            if size == 0:
+                raise ValueError(f"x must not be empty in training, got {name} = 0")
+        engine = self.engine
+        masks = self.dropout_masks(*x.shape[:2], dropout_seed)
+        y, states, saved = engine.forward(self, x, states, lengths, masks, keep=True)
+        return y.copy(), self.public_state(states), Tape(self, engine, saved, x.shape)
+
+    def backward(
+        self, tape: Tape, dy: ArrayLike, dstate: State | None = None
+    ) -> tuple[np.ndarray | None, State, dict[str, np.ndarray]]:
+        """Back-propagation through time: gradients of a loss with respect to x, the initial state and every parameter.
+
+        Args:
+            tape: of one `forward`, with the parameters unchanged since.
+            dy: as y, gradient of the loss with respect to it; ignored in the padding.
+            dstate: as the state, with respect to the final state; None is zeros.
+
+        Returns:
+            dx (T, B, I), zeros in the padding (None for token input), the gradients of the initial state, and those of the
+            parameters by name.
+
+        Raises:
+            RuntimeError: the tape has already been used, or the parameters have changed since.
+            ValueError: the tape is another stack's, or an argument is wrong.
+        """
+        if tape.stack is not self:
+            raise ValueError("tape must come from this stack's own forward")
+        T, B = tape.x_shape[:2]
+        dy = _check.array("dy", dy, (T, B, self.layout.output_size), self.dtype)
+        dstates = self.checked_state("d", "", dstate, B)
+        gradients = {name: np.empty_like(array) for name, array in self._parameters}
+        want_dx = len(tape.x_shape) == 3
+        dx, dstates = tape.engine.backward(self, tape.take(), dy, dstates, gradients, want_dx)
+        return dx, self.public_state(dstates), gradients
+
+    @property
+    def engine(self) -> Any:
+        """The engine in use; gates held by hand are for the reference."""
+        return engine_called("reference") if self.held else current_engine()
+
+    def stream(self, batch_size: int = 1) -> Stream:
+        """A `Stream`: one step at a time, the state carried."""
+        B = _check.count("batch_size", batch_size)
+        if self.bidirectional:
+            raise ValueError("a bidirectional stack cannot be streamed: its reverse direction begins at the end")
+        self._check_size("batch_size", B)
+        return Stream(self, B)
+
+    @contextmanager
+    def hold(self, **gates: ArrayLike) -> Iterator[None]:
+        """Hold gates at values of your own, in all layers, inside a `with` block; for experiments.
+
+        A held gate has this value whatever its weights say, and passes no gradient to them. Computed by the reference
+        engine, some hundred times slower than the others. Streams made inside hold them too.
+
+        Args:
+            gates: a number, or (H,), for each of `input_gate`, `forget_gate`, `candidate`, `output_gate` (LSTM),
+                `reset_gate`, `update_gate`, `candidate` (GRU). Coupled gates have no input gate of their own.
+
+        >>> import numpy as np
+        >>> rnn = LSTM(3, 4, seed=0)
+        >>> with rnn.hold(forget_gate=1.0, input_gate=0.0):
+        ...     _, (h, c) = rnn(np.ones((1000, 1, 3)), (np.zeros((1, 1, 4)), np.full((1, 1, 4), 0.3)))
+        >>> c.tolist() == np.full((1, 1, 4), 0.3, np.float32).tolist()
+        True
+        """
+        names = [name for name in self.places[0].cell.gates.values() if name != "hidden_state"]
+        values = {}
+        for name, value in gates.items():
+            shape = np.shape(value)
+            _check.choice("the gate", name, names)
+            values[name] = _check.array(name, value, shape and (self.hidden_size,), np.dtype(np.float64))
+        before, self.held = self.held, {**self.held, **values}
+        try:
+            yield
+        finally:
+            self.held = before
+
+    # ---- dropout, states, checks ---------------------------------------------------------------------------------
+
+    def dropout_masks(self, T: int, B: int, seed: int | np.random.SeedSequence | None) -> Masks | None:
+        """Masks of 0, with probability `dropout` or `recurrent_dropout`, and else 1 / (1 - probability)."""
+        layout, outputs, recurrent = self.layout, [], []
+        between = [] if self.dropout == 0 else [(T, B, layout.layer_size(k)) for k in range(self.num_layers - 1)]
+        inside = [] if self.recurrent_dropout == 0 else [(B, place.cell.output_size) for place in self.places]
+        if not between and not inside:
+            return None
+        rng = self._rng if seed is None else np.random.default_rng(seed)
+        for shapes, masks, probability in (
+            (between, outputs, self.dropout), (inside, recurrent, self.recurrent_dropout),
+        ):
+            kept = self.dtype.type(1 / (1 - probability))
+            masks.extend((rng.random(shape, self.dtype) >= probability) * kept for shape in shapes)
+        return Masks(outputs, recurrent)
+
+    def zero_states(self, B: int) -> States:
+        """Zeros for B sequences, as engines take states."""
+        return tuple(
+            [np.zeros((B, place.cell.state_size(name)), self.dtype) for place in self.places] for name in self.layout.states
+        )
+
+    def public_state(self, states: States) -> State:
+        """States as callers see them, in memory of their own."""
+        return self._public([self._by_layer(part) for part in states])
+
+    @staticmethod
+    def _public(parts: list[Any]) -> State:
+        return tuple(parts) if len(parts) > 1 else parts[0]
+
+    def _by_layer(self, part: Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+        """(L*D, B, H), or a list of (D, B, H_k), from one (B, ·) for each cell."""
+        if len({array.shape for array in part}) <= 1:
+            return np.array(part)
+        D = len(self.layout.layers[0])
+        return [np.array(part[k : k + D]) for k in range(0, len(part), D)]
+
+    def checked_state(self, before: str, after: str, state: State | None, B: int) -> States:
+        """A caller's state, or zeros for None, as engines take it; messages name its parts with `before` and `after`."""
+        if state is None:
+            return self.zero_states(B)
+        names = self.layout.states
+        called = [f"{before}{name}{after}" for name in names]
+        if len(names) == 1:
+            state = (state,)
+        elif not isinstance(state, tuple | list) or len(state) != len(names):
+            size = f" of {len(state)}" if hasattr(state, "__len__") else ""
+            raise TypeError(f"the state must be a pair ({', '.join(called)}), got {type(state).__name__}{size}")
+        return tuple(self._cells(*one, B) for one in zip(names, called, state, strict=True))
+
+    def _cells(self, name: str, called: str, part: Any, B: int) -> Sequence[np.ndarray]:
+        """One (B, ·) for each cell of a part of the state."""
+        sizes, D = [place.cell.state_size(name) for place in self.places], len(self.layout.layers[0])
+        if len(set(sizes)) == 1:
+            return _check.array(called, part, (len(sizes), B, sizes[0]), self.dtype)
+        if not isinstance(part, tuple | list) or len(part) != self.num_layers:
+            size = f" of {len(part)}" if hasattr(part, "__len__") else ""
+            raise TypeError(f"{called} must be a list of {self.num_layers} arrays, got {type(part).__name__}{size}")
+        arrays = zip(count(), part, sizes[::D], strict=False)
+        return [one for k, array, size in arrays for one in _check.array(f"{called}[{k}]", array, (D, B, size), self.dtype)]
+
+    def _check_input(
+        self, x: ArrayLike, state: State | None, lengths: ArrayLike | None
+    ) -> tuple[np.ndarray, States, np.ndarray | None]:
+        x = _check.any_array("x", x)
+        if x.ndim > 1:
+            self._check_size("T * B", x.shape[0] * x.shape[1])
+        if x.ndim == 2 and x.dtype.kind in "iu":
+            if lengths is not None:
+                lengths = _check.lengths(lengths, *x.shape)
+            x = _check.tokens("x", x, 2, self.input_size, lengths)
+        else:
+            x = _check.array("x", x, ("T", "B", self.input_size), self.dtype)
+            if lengths is not None:
+                lengths = _check.lengths(lengths, *x.shape[:2])
+        return x, self.checked_state("", "0", state, x.shape[1]), lengths
+
+    def _check_size(self, name: str, rows: int) -> None:
+        """Refuse more rows than BLAS can address or outputs that memory cannot hold, before anything is made of them."""
+        _check.blas_dimensions(**{name: rows})
+        _check.memory(f"the output for {name} = {rows}", rows * self.layout.output_size, self.dtype)
+
+    def __repr__(self) -> str:
+        """The arguments that are not the defaults."""
+        given = {"num_layers": self.num_layers, **self._options}
+        shown = [f"{name}={value!r}" for name, value in given.items() if name not in ("seed", "initializer") and value]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """The hidden size of each layer."""
+    L = _check.count("num_layers", num_layers)
+    if isinstance(hidden_size, tuple | list):
+        widths = tuple(_check.count(f"hidden_size[{k}]", width) for k, width in enumerate(hidden_size))
+        if not widths or L not in (1, len(widths)):
+            raise ValueError(f"hidden_size must have one width for each of {L} layers, got {len(widths)}")
+        return widths
+    return (_check.count("hidden_size", hidden_size),) * L
