@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastlstm import reference
+from fastlstm.cells import Cell, Layout, Masks
 from fastlstm.engines import Workspace
 from fastlstm.parameters import Parameters
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 def _double(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(array.astype(np.float64) for array in arrays)
+
+
+def layout(stack: LSTM) -> Layout:
+    """What the layers of this stack are."""
+    cell = Cell(
+        "lstm", stack.input_size, stack.hidden_size, stack.bias, stack.activation, stack.recurrent_activation
+    )
+    return Layout.stacked(cell, (stack.hidden_size,) * stack.num_layers)
 
 
 class ReferenceEngine:
@@ -47,11 +56,11 @@ class ReferenceEngine:
         tokens = x
         if x.ndim == 2:
             x = (np.eye(stack.input_size) if embedding is None else embedding)[x]
-        parameters = {name: array.astype(np.float64) for name, array in stack.parameters.items()}
-        y, h, c, tape = reference.stack_forward(
-            parameters, *_double(x, h0, c0), lengths, masks, stack.activation, stack.recurrent_activation
+        y, state, tape = reference.stack_forward(
+            layout(stack), stack.parameters, x, (h0, c0), lengths, masks and Masks(masks, [])
         )
-        return y.astype(stack.dtype), h.astype(stack.dtype), c.astype(stack.dtype), (tape, tokens)
+        h, c = (np.array(arrays, stack.dtype) for arrays in state)
+        return y.astype(stack.dtype), h, c, (tape, tokens)
 
     def backward(
         self, stack: LSTM, saved: tuple[reference.StackTape, np.ndarray], dy: np.ndarray, dh: np.ndarray, dc: np.ndarray,
@@ -59,13 +68,13 @@ class ReferenceEngine:
     ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         """See `fastlstm.engines`."""
         tape, tokens = saved
-        parameters = {name: array.astype(np.float64) for name, array in stack.parameters.items()}
-        dx, dh0, dc0, found = reference.stack_backward(parameters, tape, *_double(dy, dh, dc))
+        dx, dstate, found = reference.stack_backward(layout(stack), stack.parameters, tape, dy, (dh, dc))
+        dh0, dc0 = (np.array(arrays, stack.dtype) for arrays in dstate)
         for name, gradient in found.items():
             gradients[name][...] = gradient
         if d_embedding is not None:
             np.add.at(d_embedding, tokens, dx)
-        return dx.astype(stack.dtype) if want_dx else None, dh0.astype(stack.dtype), dc0.astype(stack.dtype)
+        return dx.astype(stack.dtype) if want_dx else None, dh0, dc0
 
     def stepper(self, stack: LSTM, B: int) -> ReferenceStepper:
         """See `fastlstm.engines`."""
