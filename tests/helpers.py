@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlstm import LSTM, reference
+from fastlstm.cells import Masks
+from fastlstm.engines.reference import layout
 
 RAGGED = (4, 0, 6, 1)  # lengths of T = 6: unsorted, one empty, one full
 
@@ -41,13 +43,11 @@ def run(case, dropout_seed=None):
 def run_reference(case, dropout_seed=None):
     """As `run`, by `fastlstm.reference` in float64, with the same masks (None: the stack must not drop)."""
     rnn = case.rnn
-    parameters = {name: p.astype(np.float64) for name, p in rnn.parameters.items()}
-    x, h0, c0, dy, dh, dc = (a.astype(np.float64) for a in (case.x, *case.state, case.dy, *case.dstate))
-    masks = None if dropout_seed is None else rnn.dropout_masks(*x.shape[:2], dropout_seed)
-    y, h, c, tape = reference.stack_forward(
-        parameters, x, h0, c0, case.lengths, masks, rnn.activation, rnn.recurrent_activation
-    )
-    dx, dh0, dc0, gradients = reference.stack_backward(parameters, tape, dy, dh, dc)
+    masks = None if dropout_seed is None else Masks(rnn.dropout_masks(*case.x.shape[:2], dropout_seed), [])
+    stack = layout(rnn), rnn.parameters
+    y, state, tape = reference.stack_forward(*stack, case.x, case.state, case.lengths, masks)
+    dx, dstate, gradients = reference.stack_backward(*stack, tape, case.dy, case.dstate)
+    (h, c), (dh0, dc0) = map(np.array, state), map(np.array, dstate)
     return {"y": y, "h": h, "c": c, "dx": dx, "dh0": dh0, "dc0": dc0, **gradients}
 
 

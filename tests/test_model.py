@@ -15,6 +15,7 @@ import pytest
 
 import fastlstm
 from fastlstm import Cosine, Exponential, Model, reference
+from fastlstm.cells import Cell, Layout
 from fastlstm.engines import native
 
 TEXT = "".join(f"{a}{b}{(a * b) % 7}\n" for a in range(30) for b in range(9))
@@ -58,9 +59,9 @@ def test_evaluate_equals_an_independent_computation():
     held_out, p = TEXT[cut:], model.parameters
     ids = model.vocabulary.encode(held_out)
     zeros = np.zeros((2, 1, 8))
-    y, *_ = reference.stack_forward(
-        {name.removeprefix("lstm."): a for name, a in p.items()}, p["embedding.weight"][ids[:-1, None]], zeros, zeros
-    )
+    parameters = {name.removeprefix("lstm."): a for name, a in p.items()}
+    layout = Layout.stacked(Cell("lstm", 3, 8), (8, 8))
+    y, *_ = reference.stack_forward(layout, parameters, p["embedding.weight"][ids[:-1, None]], (zeros, zeros))
     logits = y[:, 0] @ p["output.weight"].T + p["output.bias"]
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     nats = -np.log(probabilities[np.arange(len(ids) - 1), ids[1:]]).mean()

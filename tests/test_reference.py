@@ -4,27 +4,27 @@ import numpy as np
 import pytest
 
 from fastlstm import reference
+from fastlstm.cells import Masks
+from fastlstm.engines.reference import layout
 from helpers import assert_close, assert_gradients, random_case, run_reference, run_torch
 
 
 def check_by_differences(case, dropout_seed=None):
     rnn = case.rnn
-    parameters = {name: p.copy() for name, p in rnn.parameters.items()}
-    masks = None if dropout_seed is None else rnn.dropout_masks(*case.x.shape[:2], dropout_seed)
-    variables = {"x": case.x, "h0": case.state[0], "c0": case.state[1], **parameters}
+    stack = layout(rnn), {name: p.copy() for name, p in rnn.parameters.items()}
+    masks = None if dropout_seed is None else Masks(rnn.dropout_masks(*case.x.shape[:2], dropout_seed), [])
+    variables = {"x": case.x, "h0": case.state[0], "c0": case.state[1], **stack[1]}
 
     def forward():
-        return reference.stack_forward(
-            parameters, case.x, *case.state, case.lengths, masks, rnn.activation, rnn.recurrent_activation
-        )
+        return reference.stack_forward(*stack, case.x, case.state, case.lengths, masks)
 
     def loss():
-        y, h, c, _ = forward()
+        y, (h, c), _ = forward()
         return np.sum(y * case.dy) + np.sum(h * case.dstate[0]) + np.sum(c * case.dstate[1])
 
-    dx, dh0, dc0, gradients = reference.stack_backward(parameters, forward()[-1], case.dy, *case.dstate)
-    assert gradients.keys() == parameters.keys()
-    assert_gradients(loss, variables, {"x": dx, "h0": dh0, "c0": dc0, **gradients})
+    dx, (dh0, dc0), gradients = reference.stack_backward(*stack, forward()[-1], case.dy, case.dstate)
+    assert gradients.keys() == stack[1].keys()
+    assert_gradients(loss, variables, {"x": dx, "h0": np.array(dh0), "c0": np.array(dc0), **gradients})
 
 
 @pytest.mark.parametrize("lengths", [None, (2, 0, 4)])

@@ -9,6 +9,7 @@ are the same number in float and double.
 import numpy as np
 
 from fastlstm import reference
+from fastlstm.cells import Cell
 
 STEPS = [  # rows, H, activation, recurrent activation
     (3, 21, "tanh", "sigmoid"),
@@ -51,13 +52,13 @@ def steps() -> list[str]:
     """With U = 0 and W = 1 a layer of one step is the kernels alone."""
     cases = []
     for rows, H, activation, recurrent in STEPS:
-        kinds = reference.ACTIVATIONS[activation], reference.ACTIVATIONS[recurrent]
-        W, U, zeros = np.eye(4 * H), np.zeros((4 * H, H)), np.zeros((rows, H))
+        cell = reference.LSTM(Cell("lstm", 4 * H, H, False, activation, recurrent))
+        p, zeros = {"weight_ih": np.eye(4 * H), "weight_hh": np.zeros((4 * H, H))}, np.zeros((rows, H))
         a, c_prev, dh, dy, dc = inputs(rows, 4 * H), *inputs(4, rows, H, size=2)
-        running = np.ones((1, rows, 1), bool)
-        y, _, c, tape = reference.layer_forward(W, U, np.zeros(4 * H), a[None], zeros, c_prev, running, *kinds)
-        d_gates, _, dc_prev, *_ = reference.layer_backward(W, U, tape, dy[None], dh, dc, *kinds)
-        gates = np.concatenate(tape.gates[0], axis=1)
+        (y, c), tape = cell.step(p, a, (zeros, c_prev), zeros)
+        gradients = {name: np.zeros(weight.shape) for name, weight in p.items()}
+        d_gates, (_, dc_prev), _ = cell.step_back(p, tape, (dh + dy, dc), gradients)
+        gates = np.concatenate([getattr(tape, gate) for gate in cell.cell.gates.values()], axis=1)
         names = write(a, c_prev, gates, c, y, dh, dy, dc, d_gates, dc_prev)
         cases.append(f"{{{rows}, {H}, {kind(activation)}, {kind(recurrent)}, {names}}}")
     return cases
