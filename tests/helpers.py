@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlstm import LSTM, reference
-from fastlstm.cells import Masks
-from fastlstm.engines.reference import layout
+from fastlstm.recurrent import Recurrent, State
 
 RAGGED = (4, 0, 6, 1)  # lengths of T = 6: unsorted, one empty, one full
 
@@ -14,41 +13,59 @@ RAGGED = (4, 0, 6, 1)  # lengths of T = 6: unsorted, one empty, one full
 class Case(NamedTuple):
     """A stack with random parameters, its input, a nonzero state, and the gradients of a loss at its outputs."""
 
-    rnn: LSTM
+    rnn: Recurrent
     x: np.ndarray
-    state: tuple[np.ndarray, np.ndarray]
+    state: State
     lengths: np.ndarray | None
     dy: np.ndarray
-    dstate: tuple[np.ndarray, np.ndarray]
+    dstate: State
 
 
-def random_case(T=6, B=4, I=3, H=5, L=1, *, lengths=None, dtype="float64", seed=0, **options):
+def random_case(T=6, B=4, I=3, H=5, L=1, *, stack=LSTM, lengths=None, dtype="float64", seed=0, **options):
     rng = np.random.default_rng(seed)
-    rnn = LSTM(I, H, L, dtype=dtype, seed=seed, **options)
-    bound = H**-0.5
+    rnn = stack(I, H, L, dtype=dtype, seed=seed, **options)
+    bound = np.max(H) ** -0.5
     rnn.load_state_dict({name: rng.uniform(-bound, bound, p.shape) for name, p in rnn.parameters.items()})
-    x, h, c, dy, dh, dc = (
-        rng.standard_normal(shape).astype(dtype) for shape in [(T, B, I), *[(L, B, H)] * 2, (T, B, H), *[(L, B, H)] * 2]
+
+    def normal(shape):
+        return rng.standard_normal(shape).astype(dtype)
+
+    def state():
+        return rnn.public_state(tuple([normal(part.shape) for part in parts] for parts in rnn.zero_states(B)))
+
+    x, initial = normal((T, B, I)), state()
+    return Case(
+        rnn, x, initial, None if lengths is None else np.array(lengths), normal((T, B, rnn.layout.output_size)), state()
     )
-    return Case(rnn, x, (h, c), None if lengths is None else np.array(lengths), dy, (dh, dc))
+
+
+def named(rnn, before, after, state):
+    """The arrays of a state by name, such as dh0; with the layer's number where widths differ."""
+    names, parts = rnn.layout.states, state if len(rnn.layout.states) > 1 else (state,)
+    found = {}
+    for name, part in zip(names, parts, strict=True):
+        layers = enumerate(part) if isinstance(part, list) else [("", part)]
+        found |= {f"{before}{name}{after}{k}": array for k, array in layers}
+    return found
 
 
 def run(case, dropout_seed=None):
     """All results of forward and backward, by name."""
-    y, (h, c), tape = case.rnn.forward(case.x, case.state, case.lengths, dropout_seed=dropout_seed)
-    dx, (dh0, dc0), gradients = case.rnn.backward(tape, case.dy, case.dstate)
-    return {"y": y, "h": h, "c": c, "dx": dx, "dh0": dh0, "dc0": dc0, **gradients}
+    rnn = case.rnn
+    y, state, tape = rnn.forward(case.x, case.state, case.lengths, dropout_seed=dropout_seed)
+    dx, dstate, gradients = rnn.backward(tape, case.dy, case.dstate)
+    return {"y": y, "dx": dx, **named(rnn, "", "", state), **named(rnn, "d", "0", dstate), **gradients}
 
 
 def run_reference(case, dropout_seed=None):
     """As `run`, by `fastlstm.reference` in float64, with the same masks (None: the stack must not drop)."""
-    rnn = case.rnn
-    masks = None if dropout_seed is None else Masks(rnn.dropout_masks(*case.x.shape[:2], dropout_seed), [])
-    stack = layout(rnn), rnn.parameters
-    y, state, tape = reference.stack_forward(*stack, case.x, case.state, case.lengths, masks)
-    dx, dstate, gradients = reference.stack_backward(*stack, tape, case.dy, case.dstate)
-    (h, c), (dh0, dc0) = map(np.array, state), map(np.array, dstate)
-    return {"y": y, "h": h, "c": c, "dx": dx, "dh0": dh0, "dc0": dc0, **gradients}
+    rnn, (T, B) = case.rnn, case.x.shape[:2]
+    masks = None if dropout_seed is None else rnn.dropout_masks(T, B, dropout_seed)
+    state, dstate = (rnn.checked_state("", "", part, B) for part in (case.state, case.dstate))
+    y, state, tape = reference.stack_forward(rnn.layout, rnn.parameters, case.x, state, case.lengths, masks)
+    dx, dstate, gradients = reference.stack_backward(rnn.layout, rnn.parameters, tape, case.dy, dstate)
+    state, dstate = map(rnn.public_state, (state, dstate))
+    return {"y": y, "dx": dx, **named(rnn, "", "", state), **named(rnn, "d", "0", dstate), **gradients}
 
 
 def run_torch(torch, case):

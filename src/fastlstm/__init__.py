@@ -4,14 +4,16 @@ from typing import Any
 
 from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
-from fastlstm.layers import LSTM
+from fastlstm.layers import GRU, LSTM, RNN
 from fastlstm.model import Model
 from fastlstm.schedules import Cosine, Exponential, Plateau, Step
 from fastlstm.threads import available_cpus, get_threads, set_threads
 
 __version__ = "0.1.0"
 __all__ = [
+    "GRU",
     "LSTM",
+    "RNN",
     "CheckpointError",
     "Cosine",
     "Exponential",
