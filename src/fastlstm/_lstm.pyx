@@ -18,14 +18,12 @@ cdef void step_rows(real *gates, real *h, real *c, const real *h_prev, const rea
     cdef fl_forward_step step
     multiply(gates, h_prev, weight_hh, rows, 4 * H, H, False, True, <real>1)
     memset(&step, 0, sizeof(step))
-    step.gates, step.from_, step.c, step.h, step.c_prev = gates, gates, c, h, c_prev
-    step.rows, step.H, step.activation, step.recurrent = rows, H, activation, recurrent
+    step.gates, step.c, step.h, step.c_prev = gates, c, h, c_prev
+    step.rows, step.H, step.cell.activation, step.cell.recurrent = rows, H, activation, recurrent
     if real is float:
-        step.end = row.f32.panel_count(4 * H, H)
-        row.f32.lstm_forward(&step)
+        row.f32.cell_forward(&step)
     else:
-        step.end = row.f64.panel_count(4 * H, H)
-        row.f64.lstm_forward(&step)
+        row.f64.cell_forward(&step)
 
 
 cdef void step_rows_back(real *gates, real *dh, real *dc, const real *c, const real *c_prev, const real *dy,
@@ -33,13 +31,11 @@ cdef void step_rows_back(real *gates, real *dh, real *dc, const real *c, const r
     cdef fl_backward_step step
     memset(&step, 0, sizeof(step))
     step.gates, step.dh, step.dc, step.c, step.c_prev, step.dy = gates, dh, dc, c, c_prev, dy
-    step.rows, step.H, step.activation, step.recurrent = rows, H, activation, recurrent
+    step.rows, step.H, step.cell.activation, step.cell.recurrent = rows, H, activation, recurrent
     if real is float:
-        step.end = row.f32.panel_count(H, 0)
-        row.f32.lstm_backward(&step)
+        row.f32.cell_backward(&step)
     else:
-        step.end = row.f64.panel_count(H, 0)
-        row.f64.lstm_backward(&step)
+        row.f64.cell_backward(&step)
     multiply(dh, gates, weight_hh, rows, H, 4 * H, False, False, <real>0)
 
 
