@@ -34,37 +34,75 @@ typedef struct {
     int add;
 } fl_product;
 
-/* One LSTM step forward, for all rows and the units of the panels [begin, end) (see `pack`; all: `panel_count`).
- *     a = from + x W' + h_prev U';  i, f, o = recurrent(a), g = activation(a);  c = f c_prev + i g;  h = o activation(c) */
+/* What a cell does with its pre-activations a, in blocks of H each; s = the recurrent activation, phi = the activation.
+ *     FL_LSTM  i f g o   i, f, o = s(a), g = phi(a);  c = f c_prev + i g;  h = o phi(c)
+ *                        with peepholes: a_i + w_i c_prev, a_f + w_f c_prev, a_o + w_o c
+ *                        coupled: f g o   i = 1 - f
+ *     FL_GRU   r z n     r, z = s(a + u), n = phi(a + r u);  h = (1 - z) n + z h_prev;  u = U h_prev + a bias of its own
+ *     FL_RNN   one       h = phi(a)
+ * and parts of them, for cells that have a product in between; without products of their own:
+ *     FL_LSTM_STATE      up to c; a_o is left alone               FL_LSTM_OUTPUT   from a_o and c on; no peepholes in either
+ *     FL_GRU_RESET       r, z = s(a);  h = r h_prev               FL_GRU_UPDATE    n = phi(a);  h = (1 - z) n + z h_prev */
+enum { FL_LSTM, FL_GRU, FL_RNN, FL_LSTM_STATE, FL_LSTM_OUTPUT, FL_GRU_RESET, FL_GRU_UPDATE };
+
 typedef struct {
-    void *gates;                /* (rows, 4H)  out: the activated gates, blocks i f g o */
-    void *c, *h;                /* (rows, H)   out; c may be c_prev, h is not h_prev where U is given */
-    const void *from;           /* in: row r (4H,) is from + 4H r, or from + 4H tokens[r]; may be gates,
-                                   and is where there is neither W nor U */
+    int kind, coupled;          /* coupled: LSTMs only */
+    int activation, recurrent;  /* FL_ activations */
+    const void *peepholes;      /* (3, H) w_i w_f w_o, or coupled (2, H) w_f w_o; NULL: none */
+} fl_cell;
+
+/* Its blocks of pre-activations: the G below. */
+static inline int64_t fl_blocks(const fl_cell *cell)
+{
+    switch (cell->kind) {
+    case FL_RNN: return 1;
+    case FL_GRU:
+    case FL_GRU_RESET:
+    case FL_GRU_UPDATE: return 3;
+    default: return cell->coupled ? 3 : 4;
+    }
+}
+
+/* One step forward, for all rows and the units of the panels [begin, end) (see `pack`; all: `panel_count`).
+ *     a = from + x W' + h_prev U', then what the cell does
+ * Without W and U it is that alone, for all units: `gates` hold a; from, tokens, begin, end are not read. */
+typedef struct {
+    fl_cell cell;
+    void *gates;                /* (rows, GH)  out: the activated gates */
+    void *recurrent;            /* (rows, 3H)  FL_GRU: u */
+    void *c, *h;                /* (rows, H)   out; c, LSTMs only, may be c_prev; h is not h_prev where U is given */
+    const void *from;           /* in: row r (GH,) is from + GH r, or from + GH tokens[r]; may be gates */
     const int32_t *tokens;      /* (rows,)     in, or NULL */
-    int shared;                 /* `from` is one row (4H,) for all, such as a bias */
-    const void *x, *W;          /* (rows, I), W packed from (I, 4H) with group H; W NULL: no such term */
-    const void *h_prev, *U;     /* (rows, H), U packed from (H, 4H) with group H; U NULL: no such term */
-    const void *c_prev;         /* (rows, H)   in */
+    int shared;                 /* `from` is one row (GH,) for all, such as a bias */
+    const void *x, *W;          /* (rows, I), W packed from (I, GH) with group H; W NULL: no such term */
+    const void *h_prev, *U;     /* (rows, H), U packed from (H, GH) with group H; U NULL: no such term */
+    const void *c_prev;         /* (rows, H)   in: the state before the step: c, or the GRUs' h */
     int64_t rows, I, H, begin, end;
     int descending;             /* the last panel first: the weights that the step before left in the cache */
-    int activation, recurrent;  /* FL_ activations */
 } fl_forward_step;
 
-/* One LSTM step backward, for all rows and the units of the panels [begin, end) of U as packed here.
+/* One step backward, for all rows and the units of the panels [begin, end) of U as packed here.
  *     dh = next U, then the gradients of this step's pre-activations and of c_prev, from dh + dy and dc
- * With gates NULL, dh is all there is to do. */
+ * With gates NULL, dh is all there is to do. Without U the gradients are, from dh as it stands, for all units.
+ *     FL_LSTM          dc: in, from the next step; out, of c_prev
+ *     FL_GRU           gates: out, of a; recurrent: in, u's block n; out, of u; dh: out, z (dh + dy), what goes to h_prev
+ *                      past u
+ *     FL_LSTM_OUTPUT   gates: out, o's block;  dc: in, from the next step; out, of c
+ *     FL_LSTM_STATE    gates: out, the other blocks;  dc: in, of c; out, of c_prev;  dh, dy are not read
+ *     FL_GRU_UPDATE    gates: out, z and n;  dh: out, z (dh + dy)
+ *     FL_GRU_RESET     gates: out, r's block;  dc: in, of r h_prev;  dh: out, plus dc r;  dy is not read */
 typedef struct {
-    void *gates;                /* (rows, 4H)  in: activated gates; out: gradients of the pre-activations */
+    fl_cell cell;
+    void *gates;                /* (rows, GH)  in: activated gates; out: gradients of the pre-activations */
+    void *recurrent;            /* (rows, 3H)  FL_GRU */
     void *dh;                   /* (rows, H)   gradient of h from the next step: out; in where next is NULL */
-    void *dc;                   /* (rows, H)   in: gradient of c from the next step; out: gradient of c_prev */
-    const void *c, *c_prev;     /* (rows, H)   in: the states after and before the step */
+    void *dc;                   /* (rows, H)   LSTMs: gradient of c */
+    const void *c, *c_prev;     /* (rows, H)   in: the states after and before the step; GRUs: c_prev is h before it */
     const void *dy;             /* (rows, H)   in: gradient of h from above, or NULL */
-    const void *next, *U;       /* (rows, 4H)  in: gradients of the next step's pre-activations, or NULL; U packed
-                                   from (4H, H) with group 0 */
+    const void *next, *U;       /* (rows, GH)  in: gradients of the next step's pre-activations, or NULL; U packed
+                                   from (GH, H) with group 0 */
     int64_t rows, H, begin, end;
     int descending;
-    int activation, recurrent;
 } fl_backward_step;
 
 #define REAL float
@@ -141,7 +179,7 @@ typedef struct {
     int real64;                   /* REAL is double, else float */
     int64_t T, B, N, I, H;
     const int64_t *batch_sizes;   /* (T,), not increasing */
-    int activation, recurrent;
+    fl_cell cell;
     int divide_units;             /* threads divide the units of every step and meet after it; else the sequences */
     int keep;                     /* forward, for a later backward: c has all states; else only the latest */
     const void *U;                /* packed from (H, 4H), group H; backward: from (4H, H), group 0 */
@@ -169,7 +207,7 @@ typedef struct {
     const fl_row *row;
     int real64;
     int64_t L, B, I, H;
-    int activation, recurrent;
+    fl_cell cell;
     const void *const *W;         /* (L,) packed from (I or H, 4H), group H; W[0] NULL: reads tokens */
     const void *const *bias;      /* (L,) each (4H,); without W[0], bias[0] (·, 4H) has a row for every token */
     const void *const *U;         /* (L,) packed from (H, 4H), group H */

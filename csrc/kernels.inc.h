@@ -16,7 +16,11 @@
 #include "math.inc.h"
 
 #include "product.inc.h"
+#include "cell.inc.h"
 #include "lstm.inc.h"
+#include "gru.inc.h"
+#include "rnn.inc.h"
+#include "step.inc.h"
 #include "optim.inc.h"
 #include "softmax.inc.h"
 #include "tokens.inc.h"
@@ -28,8 +32,8 @@ const FL_JOIN3(fl, kernels, REAL_NAME) NAME(fl_kernels) = {
     .pack = NAME(pack),
     .product = NAME(product),
     .product_transposed = NAME(product_transposed),
-    .lstm_forward = NAME(lstm_forward),
-    .lstm_backward = NAME(lstm_backward),
+    .cell_forward = NAME(cell_forward),
+    .cell_backward = NAME(cell_backward),
     .softmax_cross_entropy = NAME(softmax_cross_entropy),
     .sgd = NAME(sgd),
     .rmsprop = NAME(rmsprop),

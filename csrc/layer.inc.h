@@ -18,8 +18,7 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
     REAL *all_h = l->h, *all_c = l->c, *gates = l->gates, *scratch = l->scratch;
     if (!gates && !l->divide_units) /* else each thread has its columns of the same scratch */
         scratch += index * l->block * wide;
-    fl_forward_step step = {.H = H, .U = l->U, .begin = s.begin, .end = s.end, .activation = l->activation,
-                            .recurrent = l->recurrent};
+    fl_forward_step step = {.cell = l->cell, .H = H, .U = l->U, .begin = s.begin, .end = s.end};
     int64_t ahead = 0, used = 0; /* steps projected, and rows of theirs gone through */
     for (int64_t t = 0, start = 0, before = 0; t < l->T; start += l->batch_sizes[t++]) {
         int64_t current = l->B + start;
@@ -42,7 +41,7 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
         step.c = all_c + ((l->keep ? current : 0) + s.first) * H;
         step.c_prev = all_c + ((l->keep ? before : 0) + s.first) * H;
         step.descending = t & 1;
-        kernels->lstm_forward(&step);
+        kernels->cell_forward(&step);
         used += l->tokens ? 0 : step.rows;
         before = current;
         if (l->divide_units)
@@ -58,8 +57,7 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
     fl_share s = share_of(l, kernels->panel_count(H, 0), index, count);
     REAL *gates = l->gates, *dh = l->dh, *dc = l->dc, *c = l->c;
     const REAL *dy = l->dy;
-    fl_backward_step step = {.U = l->U, .H = H, .begin = s.begin, .end = s.end, .activation = l->activation,
-                             .recurrent = l->recurrent};
+    fl_backward_step step = {.cell = l->cell, .U = l->U, .H = H, .begin = s.begin, .end = s.end};
     for (int64_t t = l->T - 1; t >= -1; t--) { /* at -1 only dh is left to do */
         int64_t rows = t < 0 ? next : running(l, t, &s), after = start;
         start -= t < 0 ? 0 : l->batch_sizes[t];
@@ -77,7 +75,7 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
             step.c = c + (l->B + start + first) * H;
             step.c_prev = c + (before + first) * H;
             if (step.rows > 0)
-                kernels->lstm_backward(&step);
+                kernels->cell_backward(&step);
         }
         next = rows;
         if (l->divide_units)

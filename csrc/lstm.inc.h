@@ -1,151 +1,85 @@
-/* Gate arithmetic of the LSTM (Hochreiter & Schmidhuber 1997, forget gate of Gers et al. 2000), forward and backward.
- * Each panel's gates follow its products, while they are in the cache. */
+/* Gate arithmetic of the LSTM (Hochreiter & Schmidhuber 1997, forget gate of Gers et al. 2000, peepholes of Gers &
+ * Schmidhuber 2000), forward and backward. */
 
-/* `count` units from unit j of one row. */
-FL_INLINE void NAME(lstm_forward_part)(REAL *gates, REAL *c, REAL *h, const REAL *c_prev, int64_t H, int64_t j,
-                                       int64_t count, int activation, int recurrent)
+/* Blocks i f g o, of which a coupled cell has no i; its peepholes w_i w_f w_o likewise. */
+#define LSTM_BLOCKS                                                                                     \
+    const int kind = cell.kind, phi = cell.activation, sigma = cell.recurrent;                          \
+    const int64_t before_f = cell.coupled ? 0 : at->H;                                                  \
+    REAL *i_at = at->gates + j, *f_at = i_at + before_f, *g_at = f_at + at->H, *o_at = g_at + at->H;    \
+    const REAL *w = cell.peepholes, *w_i = w ? w + j : NULL, *w_f = w ? w_i + before_f : NULL,          \
+               *w_o = w ? w_f + at->H : NULL;
+
+FL_INLINE void NAME(lstm_forward_part)(const NAME(forward_row) *at, int64_t j, int64_t count, const fl_cell cell)
 {
-    vec i = NAME(activation)(recurrent, NAME(load_part)(gates + j, count, 0));
-    vec f = NAME(activation)(recurrent, NAME(load_part)(gates + H + j, count, 0));
-    vec g = NAME(activation)(activation, NAME(load_part)(gates + 2 * H + j, count, 0));
-    vec o = NAME(activation)(recurrent, NAME(load_part)(gates + 3 * H + j, count, 0));
-    vec state = vfma(f, NAME(load_part)(c_prev + j, count, 0), i * g);
-    NAME(store_part)(gates + j, i, count);
-    NAME(store_part)(gates + H + j, f, count);
-    NAME(store_part)(gates + 2 * H + j, g, count);
-    NAME(store_part)(gates + 3 * H + j, o, count);
-    NAME(store_part)(c + j, state, count);
-    NAME(store_part)(h + j, o * NAME(activation)(activation, state), count);
-}
-
-FL_INLINE void NAME(lstm_backward_part)(REAL *gates, REAL *dc, const REAL *c, const REAL *c_prev, const REAL *dh,
-                                        const REAL *dy, int64_t H, int64_t j, int64_t count, int activation,
-                                        int recurrent)
-{
-    vec i = NAME(load_part)(gates + j, count, 0);
-    vec f = NAME(load_part)(gates + H + j, count, 0);
-    vec g = NAME(load_part)(gates + 2 * H + j, count, 0);
-    vec o = NAME(load_part)(gates + 3 * H + j, count, 0);
-    vec squashed = NAME(activation)(activation, NAME(load_part)(c + j, count, 0));
-    vec out = NAME(load_part)(dh + j, count, 0);
-    if (dy)
-        out = out + NAME(load_part)(dy + j, count, 0);
-    vec state = vfma(out * o, NAME(activation_slope)(activation, squashed), NAME(load_part)(dc + j, count, 0));
-    vec d_i = state * g * NAME(activation_slope)(recurrent, i);
-    vec d_f = state * NAME(load_part)(c_prev + j, count, 0) * NAME(activation_slope)(recurrent, f);
-    vec d_g = state * i * NAME(activation_slope)(activation, g);
-    vec d_o = out * squashed * NAME(activation_slope)(recurrent, o);
-    NAME(store_part)(gates + j, d_i, count);
-    NAME(store_part)(gates + H + j, d_f, count);
-    NAME(store_part)(gates + 2 * H + j, d_g, count);
-    NAME(store_part)(gates + 3 * H + j, d_o, count);
-    NAME(store_part)(dc + j, state * f, count);
-}
-
-/* The panel that step s comes to as its k-th. */
-#define PANEL_IN_TURN(k, s) ((s)->descending ? (s)->end - 1 - (k) : (s)->begin + (k))
-
-/* Panels whose products are made before the gates of the first: as many as the L1 cache holds the results of, since the
- * gates of one alone would wait for each other's results. */
-FL_INLINE int64_t NAME(panel_group)(int64_t rows)
-{
-    enum { BYTES = 16384 };
-    int64_t group = BYTES / (rows * PANEL * (int64_t)sizeof(REAL));
-    return group > 1 ? group : 1;
-}
-
-FL_INLINE void NAME(lstm_forward_panels)(const fl_forward_step *s, int64_t first, int64_t count, int activation,
-                                         int recurrent)
-{
-    int64_t H = s->H, wide = 4 * H;
-    REAL *gates = s->gates, *c = s->c, *h = s->h;
-    const REAL *c_prev = s->c_prev, *from = s->from, *W = s->W, *U = s->U, *x = s->x, *h_prev = s->h_prev;
-    NAME(rows) inputs, states;
-    inputs.count = states.count = count;
-    inputs.starts = states.starts = 1;
-    inputs.packed = states.packed = 0;
-    inputs.far = states.far = 0;
-    for (int64_t r = 0; r < count && (W || U); r++) {
-        int64_t row = first + r;
-        inputs.c[r] = states.c[r] = gates + row * wide;
-        inputs.from[r] = states.from[r] = from + (s->shared ? 0 : s->tokens ? s->tokens[row] : row) * wide;
-        inputs.a[r] = x ? x + row * s->I : NULL;
-        states.a[r] = h_prev ? h_prev + row * H : NULL;
-    }
-    int64_t panels = s->end - s->begin, group = NAME(panel_group)(count);
-    for (int64_t k0 = 0; k0 < panels; k0 += group) {
-        int64_t k1 = AT_MOST(k0 + group, panels);
-        for (int64_t k = k0; k < k1 && (W || U); k++) {
-            int64_t p = PANEL_IN_TURN(k, s);
-            NAME(columns) at = NAME(panel_columns)(p, wide, H);
-            if (W)
-                NAME(deep_panel_product)(&inputs, 0, W + p * s->I * PANEL, s->I, &at);
-            if (U)
-                NAME(deep_panel_product)(&states, W != NULL, U + p * H * PANEL, H, &at);
+    LSTM_BLOCKS
+    vec state = vset(0);
+    if (kind == FL_LSTM_OUTPUT)
+        state = LOAD(at->c + j);
+    else {
+        vec before = LOAD(at->c_prev + j), f = LOAD(f_at), g = NAME(activation)(phi, LOAD(g_at)), i;
+        if (w)
+            f = vfma(LOAD(w_f), before, f);
+        f = NAME(activation)(sigma, f);
+        if (cell.coupled)
+            i = vset(1) - f;
+        else {
+            i = LOAD(i_at);
+            if (w)
+                i = vfma(LOAD(w_i), before, i);
+            i = NAME(activation)(sigma, i);
+            STORE(i_at, i);
         }
-        for (int64_t k = k0; k < k1; k++) {
-            NAME(columns) at = NAME(panel_columns)(PANEL_IN_TURN(k, s), wide, H);
-            for (int64_t r = first; r < first + count; r++) {
-#define GATES(lanes)                                                                                                \
-    NAME(lstm_forward_part)(gates + r * wide, c + r * H, h + r * H, c_prev + r * H, H, at.first, lanes, activation, \
-                            recurrent)
-                if (at.lanes == LANES)
-                    GATES(LANES);
-                else
-                    GATES(at.lanes);
-#undef GATES
-            }
-        }
+        state = vfma(f, before, i * g);
+        STORE(f_at, f);
+        STORE(g_at, g);
+        STORE(at->c + j, state);
     }
+    if (kind == FL_LSTM_STATE)
+        return;
+    vec o = LOAD(o_at);
+    if (w)
+        o = vfma(LOAD(w_o), state, o);
+    o = NAME(activation)(sigma, o);
+    STORE(o_at, o);
+    STORE(at->h + j, o * NAME(activation)(phi, state));
 }
 
-FL_INLINE void NAME(lstm_backward_panels)(const fl_backward_step *s, int64_t first, int64_t count, int activation,
-                                          int recurrent)
+FL_INLINE void NAME(lstm_backward_part)(const NAME(backward_row) *at, int64_t j, int64_t count, const fl_cell cell)
 {
-    int64_t H = s->H, wide = 4 * H;
-    REAL *gates = s->gates, *dc = s->dc, *dh = s->dh;
-    const REAL *c = s->c, *c_prev = s->c_prev, *dy = s->dy, *next = s->next, *U = s->U;
-    NAME(rows) rows;
-    rows.count = count;
-    rows.starts = rows.packed = rows.far = 0;
-    for (int64_t r = 0; r < count && next; r++) {
-        rows.c[r] = dh + (first + r) * H;
-        rows.a[r] = next + (first + r) * wide;
+    LSTM_BLOCKS
+    vec state = LOAD(at->dc + j); /* the gradient of c */
+    if (kind != FL_LSTM_STATE) {
+        vec o = LOAD(o_at), squashed = NAME(activation)(phi, LOAD(at->c + j)), out = LOAD(at->dh + j);
+        if (at->dy)
+            out = out + LOAD(at->dy + j);
+        vec d_o = out * squashed * NAME(activation_slope)(sigma, o);
+        state = vfma(out * o, NAME(activation_slope)(phi, squashed), state);
+        if (w)
+            state = vfma(d_o, LOAD(w_o), state);
+        STORE(o_at, d_o);
     }
-    int64_t panels = s->end - s->begin, group = NAME(panel_group)(count);
-    for (int64_t k0 = 0; k0 < panels; k0 += group) {
-        int64_t k1 = AT_MOST(k0 + group, panels);
-        for (int64_t k = k0; k < k1 && next; k++) {
-            int64_t p = PANEL_IN_TURN(k, s);
-            NAME(columns) at = NAME(panel_columns)(p, H, 0);
-            NAME(deep_panel_product)(&rows, 0, U + p * wide * PANEL, wide, &at);
+    if (kind != FL_LSTM_OUTPUT) {
+        vec before = LOAD(at->c_prev + j), f = LOAD(f_at), g = LOAD(g_at), i = vset(1) - f, forgotten = before - g;
+        if (!cell.coupled) {
+            i = LOAD(i_at);
+            forgotten = before;
         }
-        for (int64_t k = k0; k < k1 && gates; k++) {
-            NAME(columns) at = NAME(panel_columns)(PANEL_IN_TURN(k, s), H, 0);
-            for (int64_t r = first; r < first + count; r++) {
-                int64_t wide_at = r * wide + at.first, row_at = r * H + at.first;
-#define BODY(j, lanes)                                                                                     \
-    NAME(lstm_backward_part)(gates + wide_at, dc + row_at, c + row_at, c_prev + row_at, dh + row_at,      \
-                             dy ? dy + row_at : NULL, H, j, lanes, activation, recurrent)
-                FOR_EACH_VEC((at.vecs - 1) * LANES + at.last, BODY);
-#undef BODY
-            }
+        vec d_f = state * forgotten * NAME(activation_slope)(sigma, f), d_before = state * f;
+        STORE(f_at, d_f);
+        STORE(g_at, state * i * NAME(activation_slope)(phi, g));
+        if (w)
+            d_before = vfma(d_f, LOAD(w_f), d_before);
+        if (!cell.coupled) {
+            vec d_i = state * g * NAME(activation_slope)(sigma, i);
+            STORE(i_at, d_i);
+            if (w)
+                d_before = vfma(d_i, LOAD(w_i), d_before);
         }
+        state = d_before;
     }
+    STORE(at->dc + j, state);
 }
+#undef LSTM_BLOCKS
 
-/* The usual activations are named as constants, so that the compiler makes a branch-free copy for them. */
-#define LSTM_KERNEL(direction)                                                                        \
-    static void NAME(lstm_##direction)(const fl_##direction##_step *s)                                \
-    {                                                                                                 \
-        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {                          \
-            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK));                                \
-            if (s->activation == FL_TANH && s->recurrent == FL_SIGMOID)                               \
-                NAME(lstm_##direction##_panels)(s, first, count, FL_TANH, FL_SIGMOID);                \
-            else                                                                                      \
-                NAME(lstm_##direction##_panels)(s, first, count, s->activation, s->recurrent);        \
-        }                                                                                             \
-    }
-LSTM_KERNEL(forward)
-LSTM_KERNEL(backward)
-#undef LSTM_KERNEL
+CELL(lstm, forward, FL_LSTM)
+CELL(lstm, backward, FL_LSTM)

@@ -8,12 +8,11 @@ static void TYPED(stack_part)(const fl_stack *s, int64_t index, int64_t count)
     REAL *before = all_h + (s->turn & 1) * s->L * state, *after = all_h + (~s->turn & 1) * s->L * state;
     for (int64_t k = 0; k < s->L; k++, before += state, after += state, c += state) {
         fl_forward_step step = {
-            .gates = s->gates, .c = c, .h = after, .from = s->bias[k], .tokens = k ? NULL : s->tokens,
+            .cell = s->cell, .gates = s->gates, .c = c, .h = after, .from = s->bias[k], .tokens = k ? NULL : s->tokens,
             .shared = k || !s->tokens, .x = k ? after - state : s->x, .W = s->W[k], .h_prev = before, .U = s->U[k],
             .c_prev = c, .rows = s->B, .I = k ? s->H : s->I, .H = s->H, .begin = panels * index / count,
-            .end = panels * (index + 1) / count, .descending = s->turn & 1, .activation = s->activation,
-            .recurrent = s->recurrent};
-        kernels->lstm_forward(&step);
+            .end = panels * (index + 1) / count, .descending = s->turn & 1};
+        kernels->cell_forward(&step);
         if (count > 1)
             fl_barrier_wait(s->barrier, count);
     }

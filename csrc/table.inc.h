@@ -17,8 +17,8 @@ typedef struct {
     void (*product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end, int64_t M,
                                int64_t K, int64_t N, int add);
 
-    void (*lstm_forward)(const fl_forward_step *step);
-    void (*lstm_backward)(const fl_backward_step *step);
+    void (*cell_forward)(const fl_forward_step *step);
+    void (*cell_backward)(const fl_backward_step *step);
 
     /* Row-wise softmax cross-entropy.  losses[r] = log(sum_v exp(logits[r, v])) - logits[r, targets[r]]
      * losses  (rows,)     out, double, in nats

@@ -26,32 +26,40 @@ cdef extern from "fastlstm.h" nogil:
         int64_t M, K, N, group, begin, end
         int add
 
+    enum:
+        FL_LSTM, FL_GRU, FL_RNN, FL_LSTM_STATE, FL_LSTM_OUTPUT, FL_GRU_RESET, FL_GRU_UPDATE
+
+    ctypedef struct fl_cell:
+        int kind, coupled, activation, recurrent
+        const void *peepholes
+
     ctypedef struct fl_forward_step:
+        fl_cell cell
         void *gates
+        void *recurrent
         void *c
         void *h
-        const void *from_ "from"
         const void *c_prev
-        int64_t rows, H, begin, end
-        int activation, recurrent
+        int64_t rows, H
 
     ctypedef struct fl_backward_step:
+        fl_cell cell
         void *gates
+        void *recurrent
         void *dh
         void *dc
         const void *c
         const void *c_prev
         const void *dy
-        int64_t rows, H, begin, end
-        int activation, recurrent
+        int64_t rows, H
 
     ctypedef struct fl_kernels_f32:
         int64_t (*panel_count)(int64_t, int64_t) noexcept nogil
         int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*scratch_size)(int64_t, int64_t) noexcept nogil
         void (*product)(const fl_product *) noexcept nogil
-        void (*lstm_forward)(const fl_forward_step *) noexcept nogil
-        void (*lstm_backward)(const fl_backward_step *) noexcept nogil
+        void (*cell_forward)(const fl_forward_step *) noexcept nogil
+        void (*cell_backward)(const fl_backward_step *) noexcept nogil
         void (*activate)(float *, const float *, int, int64_t) noexcept nogil
 
     ctypedef struct fl_kernels_f64:
@@ -59,8 +67,8 @@ cdef extern from "fastlstm.h" nogil:
         int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*scratch_size)(int64_t, int64_t) noexcept nogil
         void (*product)(const fl_product *) noexcept nogil
-        void (*lstm_forward)(const fl_forward_step *) noexcept nogil
-        void (*lstm_backward)(const fl_backward_step *) noexcept nogil
+        void (*cell_forward)(const fl_forward_step *) noexcept nogil
+        void (*cell_backward)(const fl_backward_step *) noexcept nogil
         void (*activate)(double *, const double *, int, int64_t) noexcept nogil
 
     ctypedef struct fl_row:
@@ -71,7 +79,8 @@ cdef extern from "fastlstm.h" nogil:
 
     ctypedef struct fl_layer:
         const fl_row *row
-        int real64, activation, recurrent, divide_units, keep
+        fl_cell cell
+        int real64, divide_units, keep
         int64_t T, B, N, I, H, block
         const int64_t *batch_sizes
         const void *U
@@ -90,7 +99,8 @@ cdef extern from "fastlstm.h" nogil:
 
     ctypedef struct fl_stack:
         const fl_row *row
-        int real64, activation, recurrent
+        fl_cell cell
+        int real64
         int64_t L, B, I, H, turn
         const void **W
         const void **bias

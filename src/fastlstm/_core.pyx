@@ -358,6 +358,55 @@ def activate(real[::1] y, const real[::1] x, int kind) -> None:
         row.f64.activate(&y[0], &x[0], kind, n)
 
 
+CELLS = {
+    "lstm": FL_LSTM, "gru": FL_GRU, "rnn": FL_RNN, "lstm_state": FL_LSTM_STATE, "lstm_output": FL_LSTM_OUTPUT,
+    "gru_reset": FL_GRU_RESET, "gru_update": FL_GRU_UPDATE,
+}
+
+
+cdef fl_cell _cell(str kind, bint coupled, int activation, int recurrent, const void *peepholes):
+    cdef fl_cell cell
+    cell.kind, cell.coupled, cell.activation, cell.recurrent, cell.peepholes = CELLS[kind], coupled, activation, recurrent, peepholes
+    return cell
+
+
+def cell_forward(str kind, int activation, int recurrent_activation, real[:, ::1] gates, real[:, ::1] recurrent, real[:, ::1] c,
+                 real[:, ::1] h, const real[:, ::1] c_prev, const real[:, ::1] peepholes=None, bint coupled=False) -> None:
+    """What a cell of CELLS does after its products (see fastlstm.h), in place; None for what it has not."""
+    cdef fl_forward_step step
+    memset(&step, 0, sizeof(step))
+    step.cell = _cell(kind, coupled, activation, recurrent_activation, NULL if peepholes is None else &peepholes[0, 0])
+    step.gates, step.rows, step.H = &gates[0, 0], h.shape[0], h.shape[1]
+    step.h = &h[0, 0]
+    step.recurrent = NULL if recurrent is None else &recurrent[0, 0]
+    step.c = NULL if c is None else &c[0, 0]
+    step.c_prev = NULL if c_prev is None else &c_prev[0, 0]
+    if real is float:
+        row.f32.cell_forward(&step)
+    else:
+        row.f64.cell_forward(&step)
+
+
+def cell_backward(str kind, int activation, int recurrent_activation, real[:, ::1] gates, real[:, ::1] recurrent,
+                  real[:, ::1] dh, real[:, ::1] dc, const real[:, ::1] c, const real[:, ::1] c_prev, const real[:, ::1] dy,
+                  const real[:, ::1] peepholes=None, bint coupled=False) -> None:
+    """`cell_forward` backwards, in place."""
+    cdef fl_backward_step step
+    memset(&step, 0, sizeof(step))
+    step.cell = _cell(kind, coupled, activation, recurrent_activation, NULL if peepholes is None else &peepholes[0, 0])
+    step.gates, step.rows, step.H = &gates[0, 0], dh.shape[0], dh.shape[1]
+    step.dh = &dh[0, 0]
+    step.recurrent = NULL if recurrent is None else &recurrent[0, 0]
+    step.dc = NULL if dc is None else &dc[0, 0]
+    step.c = NULL if c is None else &c[0, 0]
+    step.c_prev = NULL if c_prev is None else &c_prev[0, 0]
+    step.dy = NULL if dy is None else &dy[0, 0]
+    if real is float:
+        row.f32.cell_backward(&step)
+    else:
+        row.f64.cell_backward(&step)
+
+
 cdef void _add_one(void *context, int64_t index, int64_t count) noexcept nogil:
     (<int64_t *>context)[index] += 1
 

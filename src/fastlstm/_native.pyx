@@ -30,7 +30,7 @@ def forward(real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, const real[:, ::
     if batch_sizes.shape[0] == 0 or batch_sizes[0] == 0:
         return
     memset(&layer, 0, sizeof(layer))
-    layer.real64, layer.activation, layer.recurrent = real is not float, activation, recurrent
+    layer.real64, layer.cell.activation, layer.cell.recurrent = real is not float, activation, recurrent
     layer.T, layer.H, layer.batch_sizes, layer.divide_units = batch_sizes.shape[0], h.shape[1], &batch_sizes[0], divide_units
     layer.B = h.shape[0] - (x.shape[0] if tokens is None else tokens.shape[0])
     layer.h, layer.c, layer.bias, layer.U, layer.keep = &h[0, 0], &c[0, 0], &bias[0, 0], &U[0], keep
@@ -60,7 +60,7 @@ def backward(real[:, ::1] gates, real[:, ::1] dh, real[:, ::1] dc, const real[:,
     if gates.shape[0] == 0:
         return
     memset(&layer, 0, sizeof(layer))
-    layer.real64, layer.activation, layer.recurrent = real is not float, activation, recurrent
+    layer.real64, layer.cell.activation, layer.cell.recurrent = real is not float, activation, recurrent
     layer.T, layer.H, layer.batch_sizes, layer.divide_units = batch_sizes.shape[0], c.shape[1], &batch_sizes[0], divide_units
     layer.N, layer.B = gates.shape[0], c.shape[0] - gates.shape[0]
     layer.gates, layer.dh, layer.dc, layer.U = &gates[0, 0], &dh[0, 0], &dc[0, 0], &U[0]
@@ -95,7 +95,8 @@ cdef class Steps:
         self.h, self.c = np.zeros((2, L, B, H), self.dtype), np.zeros((L, B, H), self.dtype)
         self.arrays = W, bias, U, pointers, gates
         memset(&self.stack, 0, sizeof(self.stack))
-        self.stack.real64, self.stack.activation, self.stack.recurrent = self.dtype == np.float64, activation, recurrent
+        self.stack.real64 = self.dtype == np.float64
+        self.stack.cell.activation, self.stack.cell.recurrent = activation, recurrent
         self.stack.L, self.stack.B, self.stack.I, self.stack.H = L, B, I, H
         self.stack.W, self.stack.bias = <const void **>&places[0, 0], <const void **>&places[1, 0]
         self.stack.U = <const void **>&places[2, 0]

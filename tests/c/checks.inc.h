@@ -94,10 +94,11 @@ static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int6
                             .tokens = from == NAME(TOKENS) ? tokens : NULL, .shared = from == NAME(SHARED), .x = x,
                             .W = I ? W_packed : NULL, .h_prev = h_prev, .U = with_u ? U_packed : NULL,
                             .c_prev = in_place ? c : c_prev, .rows = rows, .I = I, .H = H, .begin = panels / 2,
-                            .end = panels, .descending = descending, .activation = phi, .recurrent = sigma};
-    kernels->lstm_forward(&step);
+                            .end = panels, .descending = descending, .cell = {.activation = phi, .recurrent = sigma}};
+    kernels->cell_forward(&step);
     step.begin = 0, step.end = panels / 2;
-    kernels->lstm_forward(&step);
+    if (I || with_u) /* else the first call did all units */
+        kernels->cell_forward(&step);
 
     REAL *next = NAME(random)(wide), *U_back = NAME(random_matrix)(4 * H, H);
     REAL *U_back_packed = NAME(packed)(kernels, U_back, 4 * H, H, 0);
@@ -106,10 +107,10 @@ static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int6
     panels = kernels->panel_count(H, 0);
     fl_backward_step back = {.gates = d_gates, .dh = d_h, .dc = d_c_prev, .c = c, .c_prev = c_prev, .dy = dy,
                              .next = with_u ? next : NULL, .U = U_back_packed, .rows = rows, .H = H, .begin = panels / 2,
-                             .end = panels, .descending = descending, .activation = phi, .recurrent = sigma};
-    kernels->lstm_backward(&back);
+                             .end = panels, .descending = descending, .cell = {.activation = phi, .recurrent = sigma}};
+    kernels->cell_backward(&back);
     back.begin = 0, back.end = panels / 2;
-    kernels->lstm_backward(&back);
+    kernels->cell_backward(&back);
     const double bound = I || with_u ? 8 * BOUND : BOUND;
     for (int64_t row = 0; row < rows; row++) {
         for (int64_t j = 0; j < H; j++) {
@@ -142,7 +143,7 @@ static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int6
     if (with_u) { /* dh alone, to the same bits */
         REAL *alone = NAME(random)(narrow);
         fl_backward_step last = {.dh = alone, .next = next, .U = U_back_packed, .rows = rows, .H = H, .end = panels};
-        kernels->lstm_backward(&last);
+        kernels->cell_backward(&last);
         check("lstm_backward, dh alone", memcmp(alone, d_h, narrow * sizeof *alone), 0, 0);
         free(alone);
     }
@@ -285,14 +286,12 @@ static void NAME(check_golden)(const NAME(fl_kernels) *kernels)
         REAL *c = NAME(random)((size_t)n), *h = NAME(random)((size_t)n), *dc = NAME(from_golden)(g.dc, n);
         REAL *dh = NAME(from_golden)(g.dh, n), *dy = NAME(from_golden)(g.dy, n);
         fl_forward_step step = {.gates = gates, .c = c, .h = h, .from = gates, .c_prev = c_prev, .rows = g.rows, .H = g.H,
-                                .end = kernels->panel_count(4 * g.H, g.H), .activation = g.activation,
-                                .recurrent = g.recurrent};
-        kernels->lstm_forward(&step);
+                                .cell = {.activation = g.activation, .recurrent = g.recurrent}};
+        kernels->cell_forward(&step);
         REAL *d_gates = NAME(copy)(gates, (size_t)(4 * n));
         fl_backward_step back = {.gates = d_gates, .dh = dh, .dc = dc, .c = c, .c_prev = c_prev, .dy = dy, .rows = g.rows,
-                                 .H = g.H, .end = kernels->panel_count(g.H, 0), .activation = g.activation,
-                                 .recurrent = g.recurrent};
-        kernels->lstm_backward(&back);
+                                 .H = g.H, .cell = step.cell};
+        kernels->cell_backward(&back);
         NAME(check_array)("golden lstm_forward, gates", gates, g.gates, 4 * n, BOUND);
         NAME(check_array)("golden lstm_forward, c", c, g.c, n, BOUND);
         NAME(check_array)("golden lstm_forward, h", h, g.h, n, BOUND);

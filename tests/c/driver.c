@@ -1,8 +1,8 @@
 /* Runs every kernel of every row of the table without Python, for run.sh to build under sanitizers.
  *
  * Every array lies in a malloc'd block of exactly its size, so that AddressSanitizer sees any access beyond it. Results
- * are checked against plain loops in double with libm, and some against golden.h; lstm_backward in double also against
- * central differences of lstm_forward. checks.inc.h holds the checks, once for float and once for double. */
+ * are checked against plain loops in double with libm, and some against golden.h; cell_backward in double also against
+ * central differences of cell_forward. checks.inc.h holds the checks, once for float and once for double. */
 #include "checking.h"
 #include "golden.h"
 
@@ -27,7 +27,7 @@ static const int kinds[][2] = {{FL_TANH, FL_SIGMOID}, {FL_SOFTSIGN, FL_HARD_SIGM
 #define NAME(x) x##_f64
 #include "checks.inc.h"
 
-/* dL/d(gates before) and dL/d(c_prev) of L = sum(dh h + dc c), by central differences of lstm_forward. */
+/* dL/d(gates before) and dL/d(c_prev) of L = sum(dh h + dc c), by central differences of cell_forward. */
 static void check_differences(const fl_kernels_f64 *kernels, int64_t rows, int64_t H, int activation, int recurrent)
 {
     size_t wide = (size_t)(rows * 4 * H), narrow = (size_t)(rows * H);
@@ -35,11 +35,11 @@ static void check_differences(const fl_kernels_f64 *kernels, int64_t rows, int64
     double *gates = copy_f64(before, wide), *c = random_f64(narrow), *h = random_f64(narrow);
     double *d_c_prev = copy_f64(dc, narrow), epsilon = 1e-5;
     fl_forward_step step = {.gates = gates, .c = c, .h = h, .from = gates, .c_prev = c_prev, .rows = rows, .H = H,
-                            .end = kernels->panel_count(4 * H, H), .activation = activation, .recurrent = recurrent};
+                            .cell = {.activation = activation, .recurrent = recurrent}};
     fl_backward_step back = {.gates = gates, .dh = dh, .dc = d_c_prev, .c = c, .c_prev = c_prev, .rows = rows, .H = H,
-                             .end = kernels->panel_count(H, 0), .activation = activation, .recurrent = recurrent};
-    kernels->lstm_forward(&step);
-    kernels->lstm_backward(&back);
+                             .cell = step.cell};
+    kernels->cell_forward(&step);
+    kernels->cell_backward(&back);
     double *work = random_f64(wide);
     step.gates = work, step.from = work;
     for (size_t k = 0; k < wide + narrow; k++) {
@@ -47,7 +47,7 @@ static void check_differences(const fl_kernels_f64 *kernels, int64_t rows, int64
         for (int side = 0; side < 2; side++) {
             *variable = kept + (side ? -epsilon : epsilon);
             memcpy(work, before, wide * sizeof *work);
-            kernels->lstm_forward(&step);
+            kernels->cell_forward(&step);
             sides[side] = 0;
             for (size_t j = 0; j < narrow; j++)
                 sides[side] += dh[j] * h[j] + dc[j] * c[j];

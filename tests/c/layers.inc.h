@@ -111,7 +111,7 @@ static void NAME(check_layer)(const fl_row *row, const layer_case *l, int64_t th
     memcpy(c, initial + B * H, (size_t)(B * H) * sizeof *c);
     int64_t *rows = exactly((size_t)(threads * block) * sizeof *rows);
     fl_layer layer = {.row = row, .real64 = IS_DOUBLE, .T = l->T, .B = B, .N = N, .I = I, .H = H, .batch_sizes = batch_sizes,
-                      .activation = l->activation, .recurrent = l->recurrent, .divide_units = divide_units, .keep = keep,
+                      .cell = {.activation = l->activation, .recurrent = l->recurrent}, .divide_units = divide_units, .keep = keep,
                       .U = U_packed, .gates = keep ? gates : NULL, .h = h, .c = c, .x = I ? x : NULL,
                       .W = I ? W_packed : NULL, .bias = bias, .tokens = I ? NULL : tokens, .block = block, .rows = rows,
                       .scratch = keep ? NULL : scratch};
@@ -135,7 +135,7 @@ static void NAME(check_layer)(const fl_row *row, const layer_case *l, int64_t th
         double *d_gates = NAME(widened)(gates, N * wide);
         NAME(plain_backward)(l, d_gates, want_dh, want_dc, c, dy, U_back, N);
         fl_layer back = {.row = row, .real64 = IS_DOUBLE, .T = l->T, .B = B, .N = N, .H = H, .batch_sizes = batch_sizes,
-                         .activation = l->activation, .recurrent = l->recurrent, .divide_units = divide_units,
+                         .cell = {.activation = l->activation, .recurrent = l->recurrent}, .divide_units = divide_units,
                          .U = U_back_packed, .gates = gates, .c = c, .dh = dh, .dc = dc, .dy = dy};
         fl_layer_backward(&back, threads);
         NAME(check_equal)("fl_layer_backward, gates", gates, d_gates, N * wide, 4 * BOUND);
@@ -169,8 +169,8 @@ static void NAME(check_stack)(const fl_row *row, int64_t B, int64_t I, int64_t H
         U_packed[k] = NAME(packed)(kernels, U[k], H, wide, H);
         want_h[k] = NAME(widened)(h + (LAYERS + k) * state, state), want_c[k] = NAME(widened)(c + k * state, state);
     }
-    fl_stack stack = {.row = row, .real64 = IS_DOUBLE, .L = LAYERS, .B = B, .I = I, .H = H, .activation = FL_TANH,
-                      .recurrent = FL_SIGMOID, .W = W_packed, .bias = biases, .U = U_packed, .gates = scratch, .h = h, .c = c,
+    fl_stack stack = {.row = row, .real64 = IS_DOUBLE, .L = LAYERS, .B = B, .I = I, .H = H, .cell.recurrent = FL_SIGMOID,
+                      .W = W_packed, .bias = biases, .U = U_packed, .gates = scratch, .h = h, .c = c,
                       .turn = turn, .x = x, .tokens = I ? NULL : tokens};
     layer_case step = {.T = 1, .B = B, .H = H, .batch_sizes = {B}, .activation = FL_TANH, .recurrent = FL_SIGMOID};
     for (int64_t t = 0; t < STEPS; t++) {

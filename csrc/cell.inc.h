@@ -1,0 +1,67 @@
+/* What the bodies of all cells share: the arithmetic of a step, element by element, after its products. A cell's `part` is
+ * that of one row for up to LANES units. */
+#undef LOAD
+#undef STORE
+#undef CELL
+#define LOAD(p) NAME(load_part)(p, count, 0)
+#define STORE(p, x) NAME(store_part)(p, x, count)
+
+/* Where one row of a step is; NULL where the step has no such array. */
+typedef struct {
+    REAL *gates, *recurrent, *c, *h;
+    const REAL *c_prev;
+    int64_t H;
+} NAME(forward_row);
+
+typedef struct {
+    REAL *gates, *recurrent, *dh, *dc;
+    const REAL *c, *c_prev, *dy;
+    int64_t H;
+} NAME(backward_row);
+
+#define ROW(array, size) (s->array ? (REAL *)s->array + r * (size) : NULL)
+
+FL_INLINE NAME(forward_row) NAME(forward_row_of)(const fl_forward_step *s, int64_t r, int64_t wide)
+{
+    return (NAME(forward_row)){ROW(gates, wide), ROW(recurrent, wide), ROW(c, s->H), ROW(h, s->H), ROW(c_prev, s->H), s->H};
+}
+
+FL_INLINE NAME(backward_row) NAME(backward_row_of)(const fl_backward_step *s, int64_t r, int64_t wide)
+{
+    return (NAME(backward_row)){ROW(gates, wide), ROW(recurrent, wide), ROW(dh, s->H), ROW(dc, s->H),
+                                ROW(c, s->H),     ROW(c_prev, s->H),    ROW(dy, s->H), s->H};
+}
+#undef ROW
+
+/* Whether the compiler has a branch-free copy of a cell's body for these settings. */
+FL_INLINE int NAME(is_usual)(const fl_cell *cell)
+{
+    return cell->kind <= FL_RNN && !cell->coupled && !cell->peepholes && cell->activation == FL_TANH &&
+           (cell->recurrent == FL_SIGMOID || cell->kind == FL_RNN);
+}
+
+/* Defines the body of a cell out of its part: `rows` rows from `row`, `units` units from `unit`. The usual settings are
+ * named as constants for that copy. */
+#define CELL(name, direction, KIND)                                                                                     \
+    FL_INLINE void NAME(name##_##direction##_parts)(const fl_##direction##_step *s, int64_t row, int64_t rows,          \
+                                                    int64_t unit, int64_t units, const fl_cell cell)                    \
+    {                                                                                                                   \
+        const int64_t wide = fl_blocks(&cell) * s->H, whole = unit + units - units % LANES, end = unit + units;         \
+        for (int64_t r = row; r < row + rows; r++) {                                                                    \
+            const NAME(direction##_row) at = NAME(direction##_row_of)(s, r, wide);                                      \
+            for (int64_t j = unit; j < whole; j += LANES)                                                               \
+                NAME(name##_##direction##_part)(&at, j, LANES, cell);                                                   \
+            if (whole < end)                                                                                            \
+                NAME(name##_##direction##_part)(&at, whole, end - whole, cell);                                         \
+        }                                                                                                               \
+    }                                                                                                                   \
+                                                                                                                        \
+    static void NAME(name##_##direction)(const fl_##direction##_step *s, int64_t row, int64_t rows, int64_t unit,       \
+                                         int64_t units)                                                                 \
+    {                                                                                                                   \
+        const fl_cell usual = {.kind = KIND, .activation = FL_TANH, .recurrent = FL_SIGMOID};                           \
+        if (NAME(is_usual)(&s->cell))                                                                                   \
+            NAME(name##_##direction##_parts)(s, row, rows, unit, units, usual);                                         \
+        else                                                                                                            \
+            NAME(name##_##direction##_parts)(s, row, rows, unit, units, s->cell);                                       \
+    }
