@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastlstm import _check
-from fastlstm.layers import State
+from fastlstm.engines import States
 from fastlstm.optim import OPTIMIZERS
 from fastlstm.schedules import Schedule, from_json
 
@@ -85,7 +85,7 @@ class Position:
     fingerprint: int = 0       # of the training text
     best_loss: float | None = None  # of all epochs, on the held-out text if there is one
     history: list[dict[str, Any]] = field(default_factory=list)
-    state: State | None = None  # carried from window to window; None is zero
+    state: States | None = None  # carried from window to window; None is zero
     best_weights: np.ndarray | None = None  # the vector of parameters at best_loss, where it is to be restored
 
     def to_json(self) -> dict[str, Any]:

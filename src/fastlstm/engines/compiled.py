@@ -195,7 +195,7 @@ class CompiledEngine(ABC):
             if k:
                 below = layout.layer_size(k - 1)
                 if layout.skip:
-                    d_x = _sum(d_x, d_input[:, below:])
+                    d_x = _sum(d_x, d_input[:, below:].copy())  # its memory is used again
                     d_input = d_input[:, :below]
                 if saved.masks[k] is not None:
                     d_input *= saved.masks[k]

@@ -44,7 +44,7 @@ def packed(parameters: Parameters, name: str, group: int = 0, *, backward: bool 
         _core.pack(array, matrix, group, threads_for(8 * weight.size))
         return array
 
-    return parameters.derived((name, backward, _core.isa()), pack)
+    return parameters.derived((name, group, backward, _core.isa()), pack)
 
 
 def division(B: int, H: int, flops: float) -> tuple[int, bool]:
@@ -70,6 +70,7 @@ class NativeEngine(CompiledEngine):
         group: int = 0,
     ) -> None:
         """See `CompiledEngine`."""
+        group = group if 4 * group == out.shape[1] else 0
         weight = packed(parameters, name, group)
         _core.product(out, rows, weight, bias, group, threads=threads_for(2 * out.size * rows.shape[1]))
 
