@@ -101,7 +101,7 @@ def test_forward_equals_the_formulas(isa, cases):
 
 
 def differences(case, name, loss):
-    """dloss / d(the array `name`), each unit and row being independent of the others: all at once, block by block."""
+    """Dloss / d(the array `name`), each unit and row being independent of the others: all at once, block by block."""
     start, epsilon, H = getattr(case, name).astype(np.float64), 1e-5, case.before.shape[1]
     result = np.zeros_like(start)
     for first in range(0, start.shape[1], H):

@@ -9,8 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from fastlstm import _core, _lstm, reference
-from fastlstm.cells import Cell
+from fastlstm import _core, reference
 from fastlstm.engines import aligned_empty
 from helpers import assert_gradients
 
@@ -101,38 +100,6 @@ def test_activation_of_an_element_depends_on_nothing_else(isa, dtype, name):
         _core.activate(y, x[:n], KINDS[name])
         np.testing.assert_array_equal(y, alone[:n])
         assert (guard == 12345).all()
-
-
-# ---- LSTM steps --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kinds", [("tanh", "sigmoid"), ("softsign", "hard_sigmoid"), ("relu", "linear")])
-def test_lstm_step_equals_reference(isa, dtype, kinds):
-    """With U = 0 the time loops are the kernels alone."""
-    bound, B = 16 * np.finfo(dtype).eps, 3
-    codes, sizes = [KINDS[name] for name in kinds], np.array([B])
-    for H in SIZES:
-        a, c0, dh, dc, dy = random_arrays(dtype, (B, 4 * H), *[(B, H)] * 4, seed=H)
-        U = np.zeros((4 * H, H), dtype)
-        cell = reference.LSTM(Cell("lstm", 4 * H, H, False, *kinds))
-        p = {"weight_ih": np.eye(4 * H), "weight_hh": U}
-        gradients = {name: np.zeros(weight.shape) for name, weight in p.items()}
-        (y, c1), tape = cell.step(p, a.astype(float), (c0, c0), np.zeros((B, H)))
-        want = np.concatenate([getattr(tape, gate) for gate in cell.cell.gates.values()], axis=1)
-        da, (_, dc0), _ = cell.step_back(p, tape, (dy.astype(float) + dh, dc.astype(float)), gradients)
-
-        (gates, guard), h, c = guarded(a), np.zeros((2 * B, H), dtype), np.concatenate([c0, c0])
-        _lstm.forward(gates, h, c, U, sizes, True, *codes)
-        np.testing.assert_allclose(gates, want, rtol=0, atol=bound)
-        np.testing.assert_allclose(h[B:], y, rtol=bound, atol=bound)
-        np.testing.assert_allclose(c[B:], c1, rtol=bound, atol=bound)
-        dc, dc_guard = guarded(dc)
-        _lstm.backward(gates, dh, dc, c, dy, U, sizes, *codes)
-        np.testing.assert_allclose(gates, da, rtol=4 * bound, atol=4 * bound)
-        np.testing.assert_allclose(dc, dc0, rtol=4 * bound, atol=4 * bound)
-        assert not dh.any()
-        assert (guard == 12345).all()
-        assert (dc_guard == 12345).all()
 
 
 # ---- products ----------------------------------------------------------------------------------------------------
