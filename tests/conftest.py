@@ -49,6 +49,12 @@ def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed")
 
 
+@pytest.fixture(scope="session")
+def onnxruntime():
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    return pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+
+
 @pytest.fixture
 def corpus(tmp_path):
     """A file of text."""

@@ -1,54 +1,10 @@
-"""The reference against finite differences, PyTorch and hand computation."""
+"""The reference's activations, losses and optimisers, against finite differences, PyTorch and hand computation."""
 
 import numpy as np
 import pytest
 
 from fastlstm import reference
-from fastlstm.cells import Masks
-from fastlstm.engines.reference import layout
-from helpers import assert_close, assert_gradients, random_case, run_reference, run_torch
-
-
-def check_by_differences(case, dropout_seed=None):
-    rnn = case.rnn
-    stack = layout(rnn), {name: p.copy() for name, p in rnn.parameters.items()}
-    masks = None if dropout_seed is None else Masks(rnn.dropout_masks(*case.x.shape[:2], dropout_seed), [])
-    variables = {"x": case.x, "h0": case.state[0], "c0": case.state[1], **stack[1]}
-
-    def forward():
-        return reference.stack_forward(*stack, case.x, case.state, case.lengths, masks)
-
-    def loss():
-        y, (h, c), _ = forward()
-        return np.sum(y * case.dy) + np.sum(h * case.dstate[0]) + np.sum(c * case.dstate[1])
-
-    dx, (dh0, dc0), gradients = reference.stack_backward(*stack, forward()[-1], case.dy, case.dstate)
-    assert gradients.keys() == stack[1].keys()
-    assert_gradients(loss, variables, {"x": dx, "h0": np.array(dh0), "c0": np.array(dc0), **gradients})
-
-
-@pytest.mark.parametrize("lengths", [None, (2, 0, 4)])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("L", "dropout_seed"), [(1, None), (2, None), (2, 7), (3, None), (3, 7)])
-def test_gradients_equal_central_differences(L, dropout_seed, bias, lengths):
-    check_by_differences(random_case(4, 3, 2, 3, L, bias=bias, dropout=0.4, lengths=lengths), dropout_seed)
-
-
-def test_gradients_of_one_step_equal_central_differences():
-    check_by_differences(random_case(1, 2, 2, 3, 2))
-
-
-@pytest.mark.parametrize("activation", reference.ACTIVATIONS)
-@pytest.mark.parametrize("recurrent_activation", ["sigmoid", "hard_sigmoid"])
-def test_gradients_of_other_activations_equal_central_differences(activation, recurrent_activation):
-    check_by_differences(random_case(3, 2, 2, 2, activation=activation, recurrent_activation=recurrent_activation))
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("L", [1, 2, 3])
-def test_stack_equals_torch(torch, L, bias):
-    case = random_case(7, 3, 4, 6, L, bias=bias)
-    assert_close(run_reference(case), run_torch(torch, case), 1e-12)
+from helpers import assert_gradients
 
 
 @pytest.mark.parametrize("name", reference.ACTIVATIONS)

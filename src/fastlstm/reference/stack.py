@@ -152,9 +152,11 @@ def stack_backward(
                 [arrays[place.index] for arrays in initial], tape.running, _order(len(dy), place.direction),
                 tape.masks.recurrent[place.index], _local(place, gradients),
             )
-        if k:
-            d_below, d_x = np.split(d_read, [sizes[k - 1]], axis=2)
-            d_outputs[k - 1] = d_outputs[k - 1] + d_below * tape.masks.outputs[k - 1]
-        if k == 0 or layout.skip:
-            dx += d_x if k else d_read
+        if k == 0:
+            dx += d_read
+            break
+        d_below, d_x = np.split(d_read, [sizes[k - 1]], axis=2)
+        d_outputs[k - 1] = d_outputs[k - 1] + d_below * tape.masks.outputs[k - 1]
+        if layout.skip:
+            dx += d_x
     return dx, initial, gradients
