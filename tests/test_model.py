@@ -554,7 +554,7 @@ def test_options_of_the_network_reach_it_and_its_file(tmp_path):
 
 
 def test_tied_weights_need_vectors_as_wide_as_the_state():
-    with pytest.raises(ValueError, match="tied weights need embedding = hidden_size = 8, got 4"):
+    with pytest.raises(ValueError, match="tied weights need embedding = 8, the width of the output, got 4"):
         Model(hidden_size=8, embedding=4, tied=True)
 
 

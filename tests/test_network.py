@@ -13,7 +13,9 @@ SCALE = 0.7  # of the loss the gradients are taken of
 
 def make(embedding=None, num_layers=2, dropout=0.0, dtype="float64", tied=False, V=V):
     rng = np.random.default_rng(3)
-    network = LanguageNetwork(V, H, num_layers, embedding, tied, dropout, "uniform", dtype, rng)
+    network = LanguageNetwork(
+        V, rng, hidden_size=H, num_layers=num_layers, embedding=embedding, tied=tied, dropout=dropout, dtype=dtype
+    )
     tokens = rng.integers(0, V, (T + 1, B)).astype(np.int32)
     state = tuple(0.3 * rng.standard_normal((num_layers, B, H)).astype(dtype) for _ in range(2))
     return network, tokens[:-1].copy(), tokens[1:].copy(), state
@@ -139,7 +141,7 @@ def test_writing_follows_the_parameters():
 
 @pytest.mark.parametrize("texts", [1, 3])
 def test_writing_is_the_same_to_the_bit_with_any_number_of_threads(isa, divided, texts):
-    network = LanguageNetwork(70, 65, 2, None, False, 0.0, "uniform", "float32", np.random.default_rng(0))
+    network = LanguageNetwork(70, np.random.default_rng(0), hidden_size=65)
     symbols, states = np.zeros((3, texts, 200), np.int32), []
     for threads in (1, 2, 3):
         with held_threads(threads):

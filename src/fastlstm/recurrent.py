@@ -53,7 +53,8 @@ class Recurrent:
         seed: int | None, options: dict[str, Any],
     ) -> None:
         self._options = options
-        widths = _widths(hidden_size, num_layers)
+        self.dtype = _check.float_dtype(dtype)
+        widths = _widths(hidden_size, num_layers, self.dtype)
         self.num_layers = len(widths)
         self.hidden_size = widths[0] if isinstance(hidden_size, int) or len(set(widths)) == 1 else widths
         self.input_size = _check.count("input_size", cell.input_size)
@@ -65,7 +66,6 @@ class Recurrent:
             _check.choice(name, getattr(cell, name), ACTIVATIONS)
         self.activation, self.recurrent_activation = cell.activation, cell.recurrent_activation
         self.initializer = _check.choice("initializer", initializer, init.INITIALIZERS)
-        self.dtype = _check.float_dtype(dtype)
         self.layout = Layout.stacked(cell, widths, bidirectional=self.bidirectional, merge=self.merge, skip=self.skip)
         self.places = list(self.layout.places())
         gates = len(cell.gates)
@@ -337,7 +337,7 @@ class Recurrent:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def _widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+def _widths(hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype) -> tuple[int, ...]:
     """The hidden size of each layer."""
     L = _check.count("num_layers", num_layers)
     if isinstance(hidden_size, tuple | list):
@@ -345,4 +345,6 @@ def _widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...
         if not widths or L not in (1, len(widths)):
             raise ValueError(f"hidden_size must have one width for each of {L} layers, got {len(widths)}")
         return widths
-    return (_check.count("hidden_size", hidden_size),) * L
+    H = _check.count("hidden_size", hidden_size)
+    _check.memory("the parameters", L, dtype)  # before there is anything for each layer
+    return (H,) * L

@@ -126,7 +126,7 @@ class CompiledEngine(ABC):
             outputs.append(self._layer_output(stack, k, found, packing, workspace, callers))
             layer_masks.append(mask)
         final = [packing.final(arrays.h) for arrays in found], [
-            packing.final(arrays.c) if keep else packing.unsort(arrays.c) for arrays in found if arrays.c is not None
+            packing.final(arrays.c) if keep else packing.unsort(arrays.c).copy() for arrays in found if arrays.c is not None
         ]
         saved = Saved(packing, found, layer_masks, workspace, own_workspace, embedding, ids) if keep else None
         if own_workspace and not keep:
