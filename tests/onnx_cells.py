@@ -26,7 +26,8 @@ def run_onnx(onnxruntime, case):
     tensors["lengths"] = np.array([T] * B if case.lengths is None else case.lengths, np.int32)
     outputs = ["y", *case.layout.states]
     inputs = [name if name in tensors else "" for name in ("x", "W", "R", "bias", "lengths", "h0", "c0", "P")]
-    node = helper.make_node(cell.kind.upper(), inputs[: 8 if cell.kind == "lstm" else 6], outputs, **_attributes(cell, D))
+    inputs = inputs if cell.kind == "lstm" else inputs[:6]
+    node = helper.make_node(cell.kind.upper(), inputs, outputs, **_attributes(cell, D))
     graph = helper.make_graph(
         [node], "cell", [], [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [numpy_helper.from_array(a, name) for name, a in tensors.items()],
@@ -43,7 +44,8 @@ def _attributes(cell, D):
     activations = {"lstm": [sigma, phi, phi], "gru": [sigma, phi], "rnn": [phi]}[cell.kind] * D
     alphas = {"HardSigmoid": (1 / 6, 0.5), "Affine": (1.0, 0.0)}
     found = {
-        "hidden_size": cell.hidden_size, "direction": "bidirectional" if D == 2 else "forward", "activations": activations,
+        "hidden_size": cell.hidden_size, "direction": "bidirectional" if D == 2 else "forward",
+        "activations": activations,
         "activation_alpha": [alphas[a][0] for a in activations if a in alphas],
         "activation_beta": [alphas[a][1] for a in activations if a in alphas],
     }
@@ -57,14 +59,15 @@ def _attributes(cell, D):
 def _blocks(case, name):
     """A parameter of every direction, (D, ·), its blocks in ONNX's order.
 
-    Where gates are coupled ONNX Runtime computes f = 1 - i: as σ(-a) = 1 - σ(a), its i is that of -a_f; it ignores its f.
+    Where gates are coupled ONNX Runtime computes f = 1 - i: as σ(-a) = 1 - σ(a), its i is that of -a_f. The weights of
+    its f, which it ignores, are NaN.
     """
     stacked = []
     for place in case.layout.places():
         parameter = case.parameters[place.name(name)]
         gates = dict(zip(place.cell.gates, np.split(parameter, len(place.cell.gates)), strict=True))
         if place.cell.coupled:
-            gates["i"] = -gates["f"]
+            gates |= {"i": -gates["f"], "f": np.full_like(gates["f"], np.nan)}
         stacked.append(np.concatenate([gates[gate] for gate in ORDERS[place.cell.kind]]))
     return np.stack(stacked)
 
@@ -74,6 +77,9 @@ def _peepholes(case):
     stacked = []
     for place in case.layout.places():
         f, o = (case.parameters[place.name(f"weight_c{gate}")] for gate in "fo")
-        i = -f if place.cell.coupled else case.parameters[place.name("weight_ci")]
+        if place.cell.coupled:
+            i, f = -f, np.full_like(f, np.nan)
+        else:
+            i = case.parameters[place.name("weight_ci")]
         stacked.append(np.concatenate([i, o, f]))
     return np.stack(stacked)

@@ -23,8 +23,8 @@ class Problem(NamedTuple):
 
 
 def problem(
-    kind, T=4, B=3, I=2, widths=(3,), *, lengths=None, dropout=False, seed=0, bidirectional=False, merge="concat", skip=False,
-    **options,
+    kind, T=4, B=3, I=2, widths=(3,), *, lengths=None, dropout=False, seed=0, bidirectional=False, merge="concat",
+    skip=False, **options,
 ):
     """`options` are the cell's; with `dropout` there are masks of both kinds."""
     rng = np.random.default_rng(seed)
@@ -55,7 +55,8 @@ def forward(case, held=None):
 
 def named(case, prefix, state):
     """The arrays of a state by names that say whose they are: dh0, dh1, …"""
-    return {f"{prefix}{s}{k}": a for s, arrays in zip(case.layout.states, state, strict=True) for k, a in enumerate(arrays)}
+    states = zip(case.layout.states, state, strict=True)
+    return {f"{prefix}{name}{k}": a for name, arrays in states for k, a in enumerate(arrays)}
 
 
 def run(case, held=None):

@@ -1,4 +1,4 @@
-"""The LSTM's variants against hand computation: peepholes, coupled gates, held gates; and how many weights cells have."""
+"""The LSTM's variants against hand computation: peepholes, coupled and held gates; and numbers of weights."""
 
 from math import prod
 
@@ -134,7 +134,8 @@ def test_held_update_gate_keeps_or_replaces_the_state():
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "name"), [("lstm", {"coupled": True}, "input_gate"), ("gru", {}, "forget_gate"), ("lstm", {}, "i")]
+    ("kind", "options", "name"),
+    [("lstm", {"coupled": True}, "input_gate"), ("gru", {}, "forget_gate"), ("lstm", {}, "i")],
 )
 def test_gate_that_a_cell_does_not_have_cannot_be_held(kind, options, name):
     with pytest.raises(ValueError, match=rf"^a held gate must be one of '\w+', .*, got '{name}'"):

@@ -196,7 +196,8 @@ def test_final_state_is_that_of_the_last_step_of_each_direction(cell):
 @every_cell
 def test_arguments_are_not_written_to(cell):
     case = stack(cell, bidirectional=True, dropout=True)
-    given = {"x": case.x, "dy": case.dy, **named(case, "", case.state), **named(case, "d", case.dstate), **case.parameters}
+    states = named(case, "", case.state) | named(case, "d", case.dstate)
+    given = {"x": case.x, "dy": case.dy, **states, **case.parameters}
     copies = {name: a.copy() for name, a in given.items()}
     run(case)
     assert_equal(given, copies)

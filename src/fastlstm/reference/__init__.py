@@ -1,7 +1,7 @@
 """Every cell in float64 NumPy, forward and backward, written to be read: what every engine must compute.
 
-Dimensions: T steps, B sequences, I inputs, H hidden units, V symbols. Arrays are time-major. Parameter names and the order of
-gates are PyTorch's. A new cell is a class beside those of `lstm`, `gru` and `rnn`. Nothing here is fast.
+Dimensions: T steps, B sequences, I inputs, H hidden units, V symbols. Arrays are time-major. Parameter names and the
+order of gates are PyTorch's. A new cell is a class beside those of `lstm`, `gru` and `rnn`. Nothing here is fast.
 """
 
 from fastlstm.reference.activations import ACTIVATIONS, Activation, Array, sigmoid

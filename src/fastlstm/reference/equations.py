@@ -46,7 +46,9 @@ class Equations(ABC):
             _check.choice("a held gate", name, cell.gates.values())
 
     @abstractmethod
-    def step(self, p: Mapping[str, Array], x: Array, state: Sequence[Array], fed: Array) -> tuple[tuple[Array, ...], Any]:
+    def step(
+        self, p: Mapping[str, Array], x: Array, state: Sequence[Array], fed: Array
+    ) -> tuple[tuple[Array, ...], Any]:
         """The state after a step and its tape.
 
         p: the parameters by their names in `Cell.shapes`.
@@ -58,9 +60,9 @@ class Equations(ABC):
     def step_back(
         self, p: Mapping[str, Array], tape: Any, dstate: Sequence[Array], gradients: dict[str, Array]
     ) -> tuple[Array, tuple[Array, ...], Array]:
-        """Gradients at x, at the state before and at `fed`, from those at the state after; adds the parameters' to `gradients`.
+        """Gradients at x, at the state before and at `fed`, from those at the state after.
 
-        What goes through `fed` is not in the gradient at the state before.
+        Adds the parameters' to `gradients`. What goes through `fed` is not in the gradient at the state before.
         """
 
     @property

@@ -30,7 +30,8 @@ class GRU(Equations):
         n = φ(W_n x_t + b_in + U_n (r ∘ h_{t-1}) + b_hn)      without, as published
         h_t = (1 - z) ∘ n + z ∘ h_{t-1}
 
-    W is `weight_ih` (3H, I), U is `weight_hh` (3H, H). Recurrent dropout is in all that U multiplies, not in z ∘ h_{t-1}.
+    W is `weight_ih` (3H, I), U is `weight_hh` (3H, H). Recurrent dropout is in all that U multiplies, not in
+    z ∘ h_{t-1}.
     """
 
     quantities = ("reset_gate", "update_gate", "candidate", "hidden_state")

@@ -25,7 +25,7 @@ class LSTMTape(NamedTuple):
 
 
 class LSTM(Equations):
-    """The LSTM (Hochreiter & Schmidhuber 1997) with forget gate (Gers, Schmidhuber & Cummins 2000), as in `torch.nn.LSTM`:
+    """The LSTM (Hochreiter & Schmidhuber 1997) with forget gate (Gers, Schmidhuber & Cummins 2000), as `torch.nn.LSTM`:
 
         i, f, g, o = σ(a_i), σ(a_f), φ(a_g), σ(a_o)    with    a = W x_t + b_ih + U h_{t-1} + b_hh
         c_t = f ∘ c_{t-1} + i ∘ g
@@ -33,9 +33,9 @@ class LSTM(Equations):
 
     W is `weight_ih` (4H, I), U is `weight_hh` (4H, H), their blocks in the order i, f, g, o. Its variants:
 
-        peephole (Gers & Schmidhuber 2000):     a_i += P_i c_{t-1},  a_f += P_f c_{t-1},  a_o += P_o c_t
-        coupled (Greff et al. 2017, "CIFG"):    i = 1 - f, without weights of its own: the blocks are f, g, o
-        projected (Sak, Senior & Beaufays 2014):  h_t = R (o ∘ φ(c_t))
+        peephole (Gers & Schmidhuber 2000):         a_i += P_i c_{t-1},  a_f += P_f c_{t-1},  a_o += P_o c_t
+        coupled (Greff et al. 2017, "CIFG"):        i = 1 - f, without weights of its own: the blocks are f, g, o
+        projected (Sak, Senior & Beaufays 2014):    h_t = R (o ∘ φ(c_t))
 
     P is `weight_ci`, `weight_cf`, `weight_co`, (H,) for a diagonal matrix or (H, H); R is `weight_hr` (proj_size, H).
     """

@@ -45,7 +45,7 @@ def _order(T: int, direction: int) -> range:
 
 
 def _local(place: Place, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays of one cell, by the names without its place."""
+    """The arrays of one cell, by the names without its place: themselves where they are float64."""
     return {name: np.asarray(arrays[place.name(name)], np.float64) for name in place.cell.shapes()}
 
 
@@ -63,8 +63,8 @@ def _cell_forward(
 ) -> tuple[Array, list[Any]]:
     """One cell over all steps: its outputs and tapes, `state` becoming the final one.
 
-    Each step is taken by the sequences that have it: another keeps its state, and its output is 0. So backwards a sequence
-    starts at its own last step.
+    Each step is taken by the sequences that have it: another keeps its state, and its output is 0. So backwards a
+    sequence starts at its own last step.
     """
     y, tapes = np.zeros((*running.shape, cell.cell.output_size)), [None] * len(x)
     for t in order:
@@ -78,8 +78,8 @@ def _cell_forward(
 
 
 def _cell_backward(
-    cell: Equations, p: Mapping[str, Array], tapes: list[Any], dy: Array, dstate: list[Array], running: Array, order: range,
-    mask: Array, gradients: dict[str, Array],
+    cell: Equations, p: Mapping[str, Array], tapes: list[Any], dy: Array, dstate: list[Array], running: Array,
+    order: range, mask: Array, gradients: dict[str, Array],
 ) -> Array:
     """The gradient at x, `dstate` becoming that at the initial state; adds the parameters' to `gradients`."""
     dx = np.zeros((*running.shape, cell.cell.input_size))
@@ -148,9 +148,9 @@ def stack_backward(
         d_read = 0.0
         for place in (place for place in places if place.layer == k):
             d_read = d_read + _cell_backward(
-                tape.cells[place.index], _local(place, parameters), tape.steps[place.index], directions[place.direction],
-                [arrays[place.index] for arrays in initial], tape.running, _order(len(dy), place.direction),
-                tape.masks.recurrent[place.index], _local(place, gradients),
+                tape.cells[place.index], _local(place, parameters), tape.steps[place.index],
+                directions[place.direction], [arrays[place.index] for arrays in initial], tape.running,
+                _order(len(dy), place.direction), tape.masks.recurrent[place.index], _local(place, gradients),
             )
         if k == 0:
             dx += d_read
