@@ -99,8 +99,8 @@ class NativeEngine(CompiledEngine):
         block = max(BLOCK, B)
         scratch = None if keep else workspace.empty("block", (threads * block * 4 * H,), h.dtype)
         _native.forward(
-            h, c, gates, x, tokens, W, bias, U, packing.batch_sizes, keep,
-            workspace.empty("listed rows", (threads, block), ROW), scratch, *activations(stack), divide_units, threads,
+            _core.Cell("lstm", *activations(stack)), h, c, gates, None, x, tokens, W, bias, U, None, packing.batch_sizes, keep,
+            workspace.empty("listed rows", (threads, block), ROW), scratch, divide_units, threads,
         )
 
     def _layer_backward(
@@ -110,7 +110,8 @@ class NativeEngine(CompiledEngine):
         threads, divide_units = division(packing.B, H, 8 * packing.N * H * H)
         U = packed(stack.store, f"weight_hh_l{k}", backward=True)
         _native.backward(
-            saved.gates, dh, dc, saved.c, dy, U, packing.batch_sizes, *activations(stack), divide_units, threads
+            _core.Cell("lstm", *activations(stack)), saved.gates, None, dh, dc, saved.h, saved.c, dy, U, packing.batch_sizes,
+            divide_units, threads,
         )
 
     def steps(self, stack: LSTM, B: int, table: np.ndarray | None) -> _native.Steps:
@@ -121,7 +122,8 @@ class NativeEngine(CompiledEngine):
         U = [packed(store, f"weight_hh_l{k}") for k in layers]
         weight_bytes = sum(array.nbytes for array in (*W, *U) if array is not None)
         threads = get_threads() if weight_bytes >= DIVIDED_STEP_BYTES else 1
-        return _native.Steps(W, bias, U, B, stack.input_size, *activations(stack), threads)
+        cells = [_core.Cell("lstm", *activations(stack)) for _ in layers]
+        return _native.Steps(cells, W, bias, U, [None for _ in layers], B, stack.input_size, stack.hidden_size, threads)
 
     def stepper(self, stack: LSTM, B: int) -> NativeStepper:
         """See `fastlstm.engines`."""
