@@ -3,13 +3,14 @@
 #undef LOAD
 #undef STORE
 #undef CELL
+#undef FROM_ROW
 #define LOAD(p) NAME(load_part)(p, count, 0)
 #define STORE(p, x) NAME(store_part)(p, x, count)
 
 /* Where one row of a step is; NULL where the step has no such array. */
 typedef struct {
     REAL *gates, *recurrent, *c, *h;
-    const REAL *c_prev;
+    const REAL *c_prev, *from; /* from: the input's part of the pre-activations, where it is kept apart */
     int64_t H;
 } NAME(forward_row);
 
@@ -19,11 +20,15 @@ typedef struct {
     int64_t H;
 } NAME(backward_row);
 
+/* Which row of `from` row r of a forward step starts from. */
+#define FROM_ROW(s, r) ((s)->shared ? 0 : (s)->tokens ? (s)->tokens[r] : (r))
 #define ROW(array, size) (s->array ? (REAL *)s->array + r * (size) : NULL)
 
 FL_INLINE NAME(forward_row) NAME(forward_row_of)(const fl_forward_step *s, int64_t r, int64_t wide)
 {
-    return (NAME(forward_row)){ROW(gates, wide), ROW(recurrent, wide), ROW(c, s->H), ROW(h, s->H), ROW(c_prev, s->H), s->H};
+    const REAL *from = s->U && !s->W ? (const REAL *)s->from + FROM_ROW(s, r) * wide : ROW(gates, wide);
+    return (NAME(forward_row)){ROW(gates, wide), ROW(recurrent, wide), ROW(c, s->H), ROW(h, s->H), ROW(c_prev, s->H),
+                               from, s->H};
 }
 
 FL_INLINE NAME(backward_row) NAME(backward_row_of)(const fl_backward_step *s, int64_t r, int64_t wide)

@@ -1,18 +1,18 @@
 /* What several threads compute together: layers over all steps, stacks step by step, and single kernels. */
 #include "fastlstm.h"
 
-/* What one thread does of a layer: all units of some sequences, or some panels of units of all sequences. */
+/* What one thread does of a layer: all units of some sequences, or some strips of units of all sequences. */
 typedef struct {
     int64_t first, last; /* sequences */
-    int64_t begin, end;  /* panels */
+    int64_t begin, end;  /* strips */
 } fl_share;
 
-static fl_share share_of(const fl_layer *l, int64_t panels, int64_t index, int64_t count)
+static fl_share share_of(const fl_layer *l, int64_t strips, int64_t index, int64_t count)
 {
-    fl_share share = {0, l->B, 0, panels};
+    fl_share share = {0, l->B, 0, strips};
     if (l->divide_units) {
-        share.begin = panels * index / count;
-        share.end = panels * (index + 1) / count;
+        share.begin = strips * index / count;
+        share.end = strips * (index + 1) / count;
     } else {
         share.first = l->B * index / count;
         share.last = l->B * (index + 1) / count;
@@ -77,4 +77,10 @@ void fl_stack_step(fl_stack *stack, int64_t threads)
     stack->barrier = &barrier;
     fl_run_together(stack_task, stack, threads);
     stack->turn++;
+}
+
+void *fl_stack_output(const fl_stack *s)
+{
+    int64_t layer = (s->turn & 1) * s->L + s->L - 1, size = s->real64 ? sizeof(double) : sizeof(float);
+    return (char *)s->h + layer * s->B * s->H * size;
 }

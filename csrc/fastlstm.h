@@ -25,7 +25,7 @@ typedef struct {
 
 /* In these structures `void` stands for the REAL of the kernels that they are given to. */
 
-/* C (M, N) = A (M, K) B, plus C itself where `add`, or else plus the bias; the columns of the panels [begin, end) of B. */
+/* C (M, N) = A (M, K) B, plus C itself where `add`, or else plus the bias; the columns of the strips [begin, end) of B. */
 typedef struct {
     void *C;                          /* (M, N)  out */
     const void *A, *packed, *bias;    /* (M, K), B packed from (K, N), (N,) or NULL; K >= 1 */
@@ -63,13 +63,13 @@ static inline int64_t fl_blocks(const fl_cell *cell)
     }
 }
 
-/* One step forward, for all rows and the units of the panels [begin, end) (see `pack`; all: `panel_count`).
- *     a = from + x W' + h_prev U', then what the cell does
+/* One step forward, for all rows and the units of the strips [begin, end) (see `pack`; all: `strip_count`).
+ *     a = from + x W' + h_prev U', then what the cell does; FL_GRU: a = from + x W', u = recurrent_bias + h_prev U'
  * Without W and U it is that alone, for all units: `gates` hold a; from, tokens, begin, end are not read. */
 typedef struct {
     fl_cell cell;
     void *gates;                /* (rows, GH)  out: the activated gates */
-    void *recurrent;            /* (rows, 3H)  FL_GRU: u */
+    void *recurrent;            /* (rows, 3H)  FL_GRU: u; in where U is NULL, else out */
     void *c, *h;                /* (rows, H)   out; c, LSTMs only, may be c_prev; h is not h_prev where U is given */
     const void *from;           /* in: row r (GH,) is from + GH r, or from + GH tokens[r]; may be gates */
     const int32_t *tokens;      /* (rows,)     in, or NULL */
@@ -77,12 +77,13 @@ typedef struct {
     const void *x, *W;          /* (rows, I), W packed from (I, GH) with group H; W NULL: no such term */
     const void *h_prev, *U;     /* (rows, H), U packed from (H, GH) with group H; U NULL: no such term */
     const void *c_prev;         /* (rows, H)   in: the state before the step: c, or the GRUs' h */
+    const void *recurrent_bias; /* (3H,)       FL_GRU, or NULL */
     int64_t rows, I, H, begin, end;
-    int descending;             /* the last panel first: the weights that the step before left in the cache */
+    int descending;             /* the last strip first: the weights that the step before left in the cache */
 } fl_forward_step;
 
-/* One step backward, for all rows and the units of the panels [begin, end) of U as packed here.
- *     dh = next U, then the gradients of this step's pre-activations and of c_prev, from dh + dy and dc
+/* One step backward, for all rows and the units of the strips [begin, end) of U as packed here.
+ *     dh = next U (FL_GRU: dh + next U), then the gradients of this step's pre-activations and of c_prev, from dh + dy and dc
  * With gates NULL, dh is all there is to do. Without U the gradients are, from dh as it stands, for all units.
  *     FL_LSTM          dc: in, from the next step; out, of c_prev
  *     FL_GRU           gates: out, of a; recurrent: in, u's block n; out, of u; dh: out, z (dh + dy), what goes to h_prev
@@ -95,12 +96,12 @@ typedef struct {
     fl_cell cell;
     void *gates;                /* (rows, GH)  in: activated gates; out: gradients of the pre-activations */
     void *recurrent;            /* (rows, 3H)  FL_GRU */
-    void *dh;                   /* (rows, H)   gradient of h from the next step: out; in where next is NULL */
+    void *dh;                   /* (rows, H)   gradient of h from the next step: out; in where next is NULL, and FL_GRU */
     void *dc;                   /* (rows, H)   LSTMs: gradient of c */
     const void *c, *c_prev;     /* (rows, H)   in: the states after and before the step; GRUs: c_prev is h before it */
     const void *dy;             /* (rows, H)   in: gradient of h from above, or NULL */
-    const void *next, *U;       /* (rows, GH)  in: gradients of the next step's pre-activations, or NULL; U packed
-                                   from (GH, H) with group 0 */
+    const void *next, *U;       /* (rows, GH)  in: gradients of the next step's pre-activations, FL_GRU: of its u, or NULL;
+                                   U packed from (GH, H) with group 0 */
     int64_t rows, H, begin, end;
     int descending;
 } fl_backward_step;
@@ -182,19 +183,22 @@ typedef struct {
     fl_cell cell;
     int divide_units;             /* threads divide the units of every step and meet after it; else the sequences */
     int keep;                     /* forward, for a later backward: c has all states; else only the latest */
-    const void *U;                /* packed from (H, 4H), group H; backward: from (4H, H), group 0 */
-    void *gates;                  /* (N, 4H)  forward: out, activated, or NULL where not kept; backward: in, the activated
+    const void *U;                /* packed from (H, GH), group H; backward: from (GH, H), group 0 */
+    void *gates;                  /* (N, GH)  forward: out, activated, or NULL where not kept; backward: in, the activated
                                      gates; out, the gradients of the pre-activations */
-    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others */
-    void *c;                      /* (B + N, H) likewise; without `keep` (B, H): in, the initial; out, the final states */
+    void *recurrent;              /* FL_GRU, (N, 3H), without `keep` (B, 3H) of scratch: forward: out, u; backward: in, u's
+                                     block n; out, the gradients of u */
+    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, FL_GRU */
+    void *c;                      /* LSTMs, (B + N, H) likewise; without `keep` (B, H): in, the initial; out, the final states */
     /* forward only: */
-    const void *x, *W, *bias;     /* (N, I), packed from (I, 4H) with group H, (4H,) */
-    const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, 4H) then has a row for every token */
+    const void *x, *W, *bias;     /* (N, I), packed from (I, GH) with group H, (GH,) */
+    const void *recurrent_bias;   /* (3H,) FL_GRU, or NULL */
+    const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, GH) then has a row for every token */
     int64_t block;                /* rows of x multiplied at a time by one thread, at least B */
     int64_t *rows;                /* scratch (threads, block) */
-    void *scratch;                /* (threads, block, 4H) where gates are not kept */
+    void *scratch;                /* (threads, block, GH) where gates are not kept */
     /* backward only: */
-    void *dh, *dc;                /* (B, H)  in: gradients of the final states; out: of the initial ones */
+    void *dh, *dc;                /* (B, H)  in: gradients of the final states; out: of the initial ones; dc: LSTMs */
     const void *dy;               /* (N, H)  in: gradient of each h from above */
     fl_barrier *barrier;          /* set by the functions */
 } fl_layer;
@@ -207,13 +211,14 @@ typedef struct {
     const fl_row *row;
     int real64;
     int64_t L, B, I, H;
-    fl_cell cell;
-    const void *const *W;         /* (L,) packed from (I or H, 4H), group H; W[0] NULL: reads tokens */
-    const void *const *bias;      /* (L,) each (4H,); without W[0], bias[0] (·, 4H) has a row for every token */
-    const void *const *U;         /* (L,) packed from (H, 4H), group H */
-    void *gates;                  /* scratch (B, 4H) */
+    const fl_cell *cells;         /* (L,) alike but for the peepholes */
+    const void *const *W;         /* (L,) packed from (I or H, GH), group H; W[0] NULL: reads tokens */
+    const void *const *bias;      /* (L,) each (GH,); without W[0], bias[0] (·, GH) has a row for every token */
+    const void *const *U;         /* (L,) packed from (H, GH), group H */
+    const void *const *recurrent_bias; /* (L,) each (3H,) or NULL: FL_GRU */
+    void *gates, *recurrent;      /* scratch (B, GH), and FL_GRU (B, 3H) */
     void *h;                      /* (2, L, B, H)  in and out */
-    void *c;                      /* (L, B, H)     in and out */
+    void *c;                      /* (L, B, H)     in and out: LSTMs */
     int64_t turn;                 /* counts the steps; at any number first */
     const void *x;                /* (B, I)  the input of the step to come, or */
     const int32_t *tokens;        /* (B,) */
@@ -225,6 +230,9 @@ void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count);
 
 /* One whole step. */
 void fl_stack_step(fl_stack *stack, int64_t threads);
+
+/* Where the last layer's output (B, H) of the step before `turn` is. */
+void *fl_stack_output(const fl_stack *stack);
 
 enum { FL_SGD, FL_RMSPROP, FL_ADAM };
 

@@ -3,11 +3,11 @@
 FL_INLINE void NAME(gru_forward_part)(const NAME(forward_row) *at, int64_t j, int64_t count, const fl_cell cell)
 {
     const int kind = cell.kind, phi = cell.activation, sigma = cell.recurrent;
-    const REAL *u = at->recurrent;
+    const REAL *a = at->from + j, *u = at->recurrent;
     REAL *r_at = at->gates + j, *z_at = r_at + at->H, *n_at = z_at + at->H;
-    vec before = LOAD(at->c_prev + j), z = LOAD(z_at), n = LOAD(n_at);
+    vec before = LOAD(at->c_prev + j), z = LOAD(a + at->H), n = LOAD(a + 2 * at->H);
     if (kind != FL_GRU_UPDATE) {
-        vec r = LOAD(r_at);
+        vec r = LOAD(a);
         if (kind == FL_GRU) {
             r = r + LOAD(u + j);
             z = z + LOAD(u + at->H + j);

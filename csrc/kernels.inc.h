@@ -26,7 +26,7 @@
 #include "tokens.inc.h"
 
 const FL_JOIN3(fl, kernels, REAL_NAME) NAME(fl_kernels) = {
-    .panel_count = NAME(panel_count),
+    .strip_count = NAME(strip_count),
     .packed_size = NAME(packed_size),
     .scratch_size = NAME(scratch_size),
     .pack = NAME(pack),

@@ -1,11 +1,11 @@
-/* The time loops of one LSTM layer, for one REAL. */
+/* The time loops of one recurrent layer, for one REAL. */
 
 /* The input's part of the pre-activations of M rows of the layer, which `rows` lists; into those rows of the layer's gates,
  * or one after another into the scratch. */
 static void TYPED(project)(const fl_layer *l, const fl_share *s, REAL *gates, const int64_t *rows, int64_t M)
 {
     fl_product product = {.C = gates, .A = l->x, .packed = l->W, .bias = l->bias, .C_rows = l->gates ? rows : NULL,
-                          .A_rows = rows, .M = M, .K = l->I, .N = 4 * l->H, .group = l->H, .begin = s->begin, .end = s->end};
+                          .A_rows = rows, .M = M, .K = l->I, .N = fl_blocks(&l->cell) * l->H, .group = l->H, .begin = s->begin, .end = s->end};
     TYPED(kernels)(l->row)->product(&product);
 }
 
@@ -13,12 +13,13 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
 {
     const fl_layer *l = context;
     const TYPED(fl_kernels) *kernels = TYPED(kernels)(l->row);
-    int64_t H = l->H, wide = 4 * H, *rows = l->rows + index * l->block;
-    fl_share s = share_of(l, kernels->panel_count(wide, H), index, count);
-    REAL *all_h = l->h, *all_c = l->c, *gates = l->gates, *scratch = l->scratch;
+    int64_t H = l->H, wide = fl_blocks(&l->cell) * H, *rows = l->rows + index * l->block;
+    fl_share s = share_of(l, kernels->strip_count(wide, H), index, count);
+    REAL *all_h = l->h, *all_c = l->c, *gates = l->gates, *scratch = l->scratch, *recurrent = l->recurrent;
     if (!gates && !l->divide_units) /* else each thread has its columns of the same scratch */
         scratch += index * l->block * wide;
-    fl_forward_step step = {.cell = l->cell, .H = H, .U = l->U, .begin = s.begin, .end = s.end};
+    fl_forward_step step = {.cell = l->cell, .H = H, .U = l->U, .recurrent_bias = l->recurrent_bias, .begin = s.begin,
+                            .end = s.end};
     int64_t ahead = 0, used = 0; /* steps projected, and rows of theirs gone through */
     for (int64_t t = 0, start = 0, before = 0; t < l->T; start += l->batch_sizes[t++]) {
         int64_t current = l->B + start;
@@ -38,8 +39,13 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
         step.tokens = l->tokens ? l->tokens + start + s.first : NULL;
         step.h = all_h + (current + s.first) * H;
         step.h_prev = all_h + (before + s.first) * H;
-        step.c = all_c + ((l->keep ? current : 0) + s.first) * H;
-        step.c_prev = all_c + ((l->keep ? before : 0) + s.first) * H;
+        step.c_prev = step.h_prev;
+        if (all_c) {
+            step.c = all_c + ((l->keep ? current : 0) + s.first) * H;
+            step.c_prev = all_c + ((l->keep ? before : 0) + s.first) * H;
+        }
+        if (recurrent)
+            step.recurrent = recurrent + ((l->keep ? start : 0) + s.first) * wide;
         step.descending = t & 1;
         kernels->cell_forward(&step);
         used += l->tokens ? 0 : step.rows;
@@ -53,10 +59,10 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
 {
     const fl_layer *l = context;
     const TYPED(fl_kernels) *kernels = TYPED(kernels)(l->row);
-    int64_t H = l->H, wide = 4 * H, start = l->N, next = 0;
-    fl_share s = share_of(l, kernels->panel_count(H, 0), index, count);
-    REAL *gates = l->gates, *dh = l->dh, *dc = l->dc, *c = l->c;
-    const REAL *dy = l->dy;
+    int64_t H = l->H, wide = fl_blocks(&l->cell) * H, start = l->N, next = 0;
+    fl_share s = share_of(l, kernels->strip_count(H, 0), index, count);
+    REAL *gates = l->gates, *recurrent = l->recurrent, *dh = l->dh, *dc = l->dc, *c = l->c ? l->c : l->h;
+    const REAL *dy = l->dy, *products = recurrent ? recurrent : gates; /* the gradients of what U's product is a part of */
     fl_backward_step step = {.cell = l->cell, .U = l->U, .H = H, .begin = s.begin, .end = s.end};
     for (int64_t t = l->T - 1; t >= -1; t--) { /* at -1 only dh is left to do */
         int64_t rows = t < 0 ? next : running(l, t, &s), after = start;
@@ -67,13 +73,16 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
         for (int ends = 0; ends < 2; ends++) {
             int64_t first = s.first + (ends ? next : 0);
             step.rows = ends ? rows - next : next;
-            step.next = ends ? NULL : gates + (after + first) * wide;
+            step.next = ends ? NULL : products + (after + first) * wide;
             step.gates = t < 0 ? NULL : gates + (start + first) * wide;
+            step.recurrent = recurrent ? recurrent + (start + first) * wide : NULL;
             step.dh = dh + first * H;
-            step.dc = dc + first * H;
+            step.dc = dc ? dc + first * H : NULL;
             step.dy = dy + (start + first) * H;
-            step.c = c + (l->B + start + first) * H;
-            step.c_prev = c + (before + first) * H;
+            if (c) {
+                step.c = c + (l->B + start + first) * H;
+                step.c_prev = c + (before + first) * H;
+            }
             if (step.rows > 0)
                 kernels->cell_backward(&step);
         }

@@ -1,97 +1,115 @@
 /* Products of row-major matrices with packed ones: one register tile serves them all.
  *
- * A packed matrix B (K, N) is a row of panels. Panel p holds for every k one after another the VECS vectors that the tile
- * multiplies at once, so that it is read strictly forward. Its vector v is
- *     group == 0   columns p PANEL + v LANES, ...       neighbours: any matrix
- *     group == H   columns v H + p LANES, ...           the four gates of the same LANES units: N = 4 H
- * and columns beyond the matrix (or beyond the gate) are zeros.
+ * The columns of a matrix B (K, N) are taken in vectors of LANES. Weights of G gates, N = G H (`group` H), have for each block
+ * of LANES units one vector of every gate: block 0 gates 0 ... G - 1, block 1 ...; any other matrix (`group` 0) counts as
+ * one gate. The vectors are cut into panels of VECS, which hold for every k one after another the vectors that the tile
+ * multiplies at once, so that they are read strictly forward. Columns beyond the gate and vectors beyond the last are zeros.
+ * A strip is the least run of panels that holds whole blocks: what can be computed by itself.
  *
  * The tile keeps `rows` x `vecs` accumulators in registers: at each k it loads the panel's vectors once for all its rows
  * (Goto & van de Geijn 2008). */
 #undef PANEL
 #define PANEL (VECS * LANES)
+#undef STRIP_PANELS
+#undef STRIP_BLOCKS
+#define STRIP_PANELS(G) ((G) >> __builtin_ctz((unsigned)(G) | VECS))
+#define STRIP_BLOCKS(G) (VECS >> __builtin_ctz((unsigned)(G) | VECS))
+#define AT_MOST(x, most) ((x) < (int64_t)(most) ? (x) : (int64_t)(most))
 
-/* Which columns of C a panel stands for. */
+/* A walk through a strip, and the panel it has come to. */
 typedef struct {
-    int64_t first, stride; /* column of vector 0, and from one vector to the next */
-    int64_t vecs;          /* vectors that hold any column */
-    int64_t lanes, last;   /* columns of each vector, and of the last one */
-} NAME(columns);
+    int64_t H, G;                /* columns of a gate, and gates */
+    int64_t block, gate, left;   /* of the next vector, and how many vectors are left */
+    int64_t number;              /* of the panel */
+    int64_t vecs;                /* its vectors */
+    int64_t first[VECS];         /* the first column of each */
+    int64_t lanes[VECS];         /* its columns: less than LANES only in the last ones */
+} NAME(panel);
 
-FL_INLINE NAME(columns) NAME(panel_columns)(int64_t p, int64_t N, int64_t group)
+/* Before the first panel of a strip. */
+FL_INLINE NAME(panel) NAME(strip)(int64_t strip, int64_t H, int64_t G)
 {
-    NAME(columns) found = {p * PANEL, LANES, VECS, LANES, LANES};
-    if (group) {
-        int64_t units = group - p * LANES;
-        found.first = p * LANES;
-        found.stride = group;
-        found.lanes = found.last = units < LANES ? units : LANES;
-    } else if (N - found.first < PANEL) {
-        found.vecs = (N - found.first + LANES - 1) / LANES;
-        found.last = N - found.first - (found.vecs - 1) * LANES;
-    }
-    return found;
+    NAME(panel) at;
+    at.H = H;
+    at.G = G;
+    at.block = strip * STRIP_BLOCKS(G);
+    at.gate = 0;
+    at.left = AT_MOST((H + LANES - 1) / LANES - at.block, STRIP_BLOCKS(G)) * G;
+    at.number = strip * STRIP_PANELS(G) - 1;
+    return at;
 }
 
-static int64_t NAME(panel_count)(int64_t N, int64_t group)
+/* Goes on to the strip's next panel; 0 where there is none. */
+FL_INLINE int NAME(next_panel)(NAME(panel) *at)
 {
-    return group ? (group + LANES - 1) / LANES : (N + PANEL - 1) / PANEL;
+    if (!at->left)
+        return 0;
+    at->number++;
+    at->vecs = AT_MOST(at->left, VECS);
+    at->left -= at->vecs;
+    for (int64_t v = 0; v < at->vecs; v++) {
+        at->first[v] = at->gate * at->H + at->block * LANES;
+        at->lanes[v] = AT_MOST(at->H - at->block * LANES, LANES);
+        if (++at->gate == at->G) {
+            at->gate = 0;
+            at->block++;
+        }
+    }
+    return 1;
+}
+
+static int64_t NAME(strip_count)(int64_t N, int64_t group)
+{
+    int64_t H = group ? group : N, G = group ? N / group : 1, unit = STRIP_BLOCKS(G) * LANES;
+    return (H + unit - 1) / unit;
 }
 
 static int64_t NAME(packed_size)(int64_t K, int64_t N, int64_t group)
 {
-    return NAME(panel_count)(N, group) * K * PANEL;
+    int64_t H = group ? group : N, G = group ? N / group : 1, vectors = (H + LANES - 1) / LANES * G;
+    return (vectors + VECS - 1) / VECS * K * PANEL;
 }
 
-/* Fills the panels [begin, end) of B (K, N), whose number [k, n] is at B[k k_stride + n n_stride]. */
-static void NAME(pack_panels)(REAL *packed, const REAL *B, int64_t k_stride, int64_t n_stride, int64_t K, int64_t N,
-                                 int64_t group, int64_t begin, int64_t end)
+/* Fills one panel with B (K, ·), whose number [k, n] is at B[k k_stride + n n_stride]. */
+static void NAME(pack_panel)(REAL *panel, const REAL *B, int64_t k_stride, int64_t n_stride, int64_t K, const NAME(panel) *at)
 {
-    for (int64_t p = begin; p < end; p++) {
-        NAME(columns) at = NAME(panel_columns)(p, N, group);
-        REAL *panel = packed + p * K * PANEL;
-        int64_t lanes[VECS];
-        for (int64_t v = 0; v < VECS; v++)
-            lanes[v] = v + 1 < at.vecs ? at.lanes : v < at.vecs ? at.last : 0;
-        const REAL *from = B + at.first * n_stride;
-        if (n_stride == 1) {
-            for (int64_t k = 0; k < K; k++)
-                for (int64_t v = 0; v < VECS; v++)
-                    vstore(panel + k * PANEL + v * LANES,
-                           NAME(load_part)(from + k * k_stride + v * at.stride, lanes[v], 0));
-            continue;
-        }
-        enum { BLOCK = 64 }; /* of k: the lines that all columns of the panel write to stay in the L1 cache */
-        for (int64_t k0 = 0; k0 < K; k0 += BLOCK)
+    if (n_stride == 1) {
+        for (int64_t k = 0; k < K; k++, panel += PANEL, B += k_stride)
             for (int64_t v = 0; v < VECS; v++)
-                for (int64_t lane = 0; lane < LANES; lane++)
-                    for (int64_t k = k0; k < (k0 + BLOCK < K ? k0 + BLOCK : K); k++)
-                        panel[k * PANEL + v * LANES + lane] =
-                            lane < lanes[v] ? from[k * k_stride + (v * at.stride + lane) * n_stride] : 0;
+                vstore(panel + v * LANES, v < at->vecs ? NAME(load_part)(B + at->first[v], at->lanes[v], 0) : vset(0));
+        return;
     }
+    enum { BLOCK = 64 }; /* of k: the lines that all columns of the panel write to stay in the L1 cache */
+    for (int64_t k0 = 0; k0 < K; k0 += BLOCK)
+        for (int64_t v = 0; v < VECS; v++)
+            for (int64_t lane = 0; lane < LANES; lane++)
+                for (int64_t k = k0; k < AT_MOST(k0 + BLOCK, K); k++)
+                    panel[k * PANEL + v * LANES + lane] =
+                        v < at->vecs && lane < at->lanes[v] ? B[k * k_stride + (at->first[v] + lane) * n_stride] : 0;
 }
 
 static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride,
                        int64_t group, int64_t part, int64_t parts)
 {
-    int64_t count = NAME(panel_count)(N, group);
-    NAME(pack_panels)(packed, B, k_stride, n_stride, K, N, group, count * part / parts, count * (part + 1) / parts);
+    int64_t count = NAME(strip_count)(N, group), H = group ? group : N, G = group ? N / group : 1;
+    for (int64_t strip = count * part / parts; strip < count * (part + 1) / parts; strip++)
+        for (NAME(panel) at = NAME(strip)(strip, H, G); NAME(next_panel)(&at);)
+            NAME(pack_panel)(packed + at.number * K * PANEL, B, k_stride, n_stride, K, &at);
 }
 
 /* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from NULL: 0. One
  * row alone would wait for its own sums, so it takes turns with several sets of them. */
 FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0,
-                               const REAL *panel, int64_t K, const NAME(columns) *at, const int64_t lanes,
-                               const int64_t last, const int64_t a_stride, const int rows, const int vecs)
+                               const REAL *panel, int64_t K, const NAME(panel) *at, const int whole,
+                               const int64_t a_stride, const int rows, const int vecs)
 {
     enum { MOST_PHASES = 4 };
     const int phases = rows == 1 ? MOST_PHASES : 1;
-    const int64_t first = at->first, stride = at->stride;
     vec sums[TILE_ROWS < MOST_PHASES ? MOST_PHASES : TILE_ROWS][VECS];
-#define LANES_OF(v) ((v) + 1 < vecs ? lanes : last)
+#define LANES_OF(v) (whole ? LANES : at->lanes[v])
     for (int r = 0; r < rows * phases; r++)
         for (int v = 0; v < vecs; v++)
-            sums[r][v] = from && r < rows ? NAME(load_part)(from[r] + first + v * stride, LANES_OF(v), 0) : vset(0);
+            sums[r][v] = from && r < rows ? NAME(load_part)(from[r] + at->first[v], LANES_OF(v), 0) : vset(0);
     const REAL *x[TILE_ROWS];
     for (int r = 0; r < rows; r++)
         x[r] = a[r] + k0 * a_stride;
@@ -141,7 +159,7 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
             vec sum = sums[r][v];
             for (int phase = 1; phase < phases; phase++)
                 sum = sum + sums[phase][v];
-            NAME(store_part)(c[r] + first + v * stride, sum, LANES_OF(v));
+            NAME(store_part)(c[r] + at->first[v], sum, LANES_OF(v));
         }
     }
 #undef LANES_OF
@@ -149,21 +167,25 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
 
 /* The tile of any size; `packed` says that a's rows are interleaved as pack_rows does. */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
-                       int64_t K, const NAME(columns) *at, int packed, int64_t rows)
+                       int64_t K, const NAME(panel) *at, int packed, int64_t rows)
 {
-    const int64_t whole = at->lanes == LANES && at->last == LANES, step = packed ? TILE_ROWS : 1;
-#define BODY(lanes, last, a_stride, r, v) \
-    NAME(tile_body)(c, from, a, k0, panel, K, at, lanes, last, a_stride, r, v)
+    const int whole = at->lanes[at->vecs - 1] == LANES;
+    const int64_t step = packed ? TILE_ROWS : 1;
+#define BODY(whole, a_stride, r, v) NAME(tile_body)(c, from, a, k0, panel, K, at, whole, a_stride, r, v)
 #define CASE(r, v)                                           \
     case (r) * 8 + (v):                                      \
         if (!whole)                                          \
-            BODY(at->lanes, at->last, step, r, v);           \
+            BODY(0, step, r, v);                             \
         else if (packed)                                     \
-            BODY(LANES, LANES, TILE_ROWS, r, v);             \
+            BODY(1, TILE_ROWS, r, v);                        \
         else                                                 \
-            BODY(LANES, LANES, 1, r, v);                     \
+            BODY(1, 1, r, v);                                \
         return;
+#if VECS > 2
 #define CASES(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4)
+#else
+#define CASES(r) CASE(r, 1) CASE(r, 2)
+#endif
     switch (rows * 8 + at->vecs) {
         CASES(1)
         CASES(2)
@@ -184,12 +206,10 @@ static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *cons
 enum {
     NAME(ROW_BLOCK) = 32 * TILE_ROWS,       /* rows whose part of A stays in the L2 cache while the panels pass */
     NAME(K_BLOCK) = 2048 / sizeof(REAL),    /* of a panel, to stay there as well */
-    NAME(COLUMN_BLOCK) = 16 * PANEL,        /* columns packed at a time by product_transposed */
+    NAME(COLUMN_BLOCK) = 64 * LANES,        /* columns packed at a time by product_transposed */
     NAME(TRANSPOSED_ROWS) = 16 * TILE_ROWS, /* and rows */
     NAME(FAR) = (1 << 20) / sizeof(REAL),
 };
-
-#define AT_MOST(x, most) ((x) < (int64_t)(most) ? (x) : (int64_t)(most))
 
 /* How many of the `left` rows the next tile takes: TILE_ROWS, but 8 are 4 and 4 rather than 6 and 2, and 7 are 4 and 3: thin
  * tiles read a panel for few rows, and one row alone is summed in another order. */
@@ -212,7 +232,7 @@ typedef struct {
 
 /* One panel's columns of the result, over the inner dimension k0 <= k < k0 + K; `panel` is at k0. */
 static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *panel, int64_t k0, int64_t K,
-                                const NAME(columns) *at)
+                                const NAME(panel) *at)
 {
     const REAL *const *from = add ? (const REAL *const *)rows->c : rows->starts ? rows->from : NULL;
     for (int64_t r = 0, count; r < rows->count; r += count) {
@@ -220,14 +240,14 @@ static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *pan
         if (rows->far)
             for (int64_t next = r; next < r + count; next++)
                 for (int64_t v = 0; v < at->vecs; v++)
-                    __builtin_prefetch(rows->c[next] + at->first + v * at->stride, 1);
+                    __builtin_prefetch(rows->c[next] + at->first[v], 1);
         NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, rows->packed, count);
     }
 }
 
 /* As panel_product over the whole inner dimension, in blocks. */
 static void NAME(deep_panel_product)(const NAME(rows) *rows, int add, const REAL *panel, int64_t K,
-                                     const NAME(columns) *at)
+                                     const NAME(panel) *at)
 {
     for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK))
         NAME(panel_product)(rows, add || k0, panel + k0 * PANEL, k0, AT_MOST(K - k0, NAME(K_BLOCK)), at);
@@ -236,6 +256,7 @@ static void NAME(deep_panel_product)(const NAME(rows) *rows, int add, const REAL
 static void NAME(product)(const fl_product *q)
 {
     const REAL *panels = q->packed, *A = q->A, *bias = q->bias;
+    const int64_t H = q->group ? q->group : q->N, G = q->group ? q->N / q->group : 1;
     REAL *C = q->C;
     NAME(rows) rows;
     rows.starts = bias != NULL;
@@ -248,10 +269,9 @@ static void NAME(product)(const fl_product *q)
             rows.a[r] = A + (q->A_rows ? q->A_rows[m0 + r] : m0 + r) * q->K;
             rows.from[r] = bias;
         }
-        for (int64_t p = q->begin; p < q->end; p++) {
-            NAME(columns) at = NAME(panel_columns)(p, q->N, q->group);
-            NAME(deep_panel_product)(&rows, q->add, panels + p * q->K * PANEL, q->K, &at);
-        }
+        for (int64_t strip = q->begin; strip < q->end; strip++)
+            for (NAME(panel) at = NAME(strip)(strip, H, G); NAME(next_panel)(&at);)
+                NAME(deep_panel_product)(&rows, q->add, panels + at.number * q->K * PANEL, q->K, &at);
     }
 }
 
@@ -275,7 +295,7 @@ static void NAME(pack_rows)(NAME(rows) *rows, REAL *packed, const REAL *A, int64
 /* Of product_transposed's scratch, what its packed B takes. */
 static int64_t NAME(packed_block)(int64_t K, int64_t N)
 {
-    return AT_MOST(K, NAME(K_BLOCK)) * AT_MOST(NAME(panel_count)(N, 0) * PANEL, NAME(COLUMN_BLOCK));
+    return AT_MOST(K, NAME(K_BLOCK)) * AT_MOST(NAME(strip_count)(N, 0) * PANEL, NAME(COLUMN_BLOCK));
 }
 
 static int64_t NAME(scratch_size)(int64_t K, int64_t N)
@@ -292,17 +312,18 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
     rows.packed = 1;
     rows.far = M * N >= NAME(FAR);
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
-        int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(panel_count)(width, 0);
+        int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(strip_count)(width, 0);
         for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
             int64_t depth = AT_MOST(K - k0, NAME(K_BLOCK));
-            NAME(pack_panels)(scratch, B + k0 * N + n0, N, 1, depth, width, 0, 0, panels);
+            NAME(pack)(scratch, B + k0 * N + n0, depth, width, N, 1, 0, 0, 1);
             for (int64_t m0 = begin; m0 < end; m0 += NAME(TRANSPOSED_ROWS)) {
                 rows.count = AT_MOST(end - m0, NAME(TRANSPOSED_ROWS));
                 NAME(pack_rows)(&rows, packed_rows, A + k0 * M, M, depth, m0);
                 for (int64_t r = 0; r < rows.count; r++)
                     rows.c[r] = C + (m0 + r) * N + n0;
                 for (int64_t p = 0; p < panels; p++) {
-                    NAME(columns) at = NAME(panel_columns)(p, width, 0);
+                    NAME(panel) at = NAME(strip)(p, width, 1);
+                    NAME(next_panel)(&at);
                     NAME(panel_product)(&rows, add || k0, scratch + p * depth * PANEL, 0, depth, &at);
                 }
             }

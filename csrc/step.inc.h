@@ -1,4 +1,4 @@
-/* A cell's step: products panel by panel, each panel's gates while they are in the cache, forward and backward. */
+/* A cell's step: products strip by strip, each strip's gates while they are in the cache, forward and backward. */
 
 /* The arithmetic of one cell for `rows` rows from `row`, `units` units from `unit`. */
 #define UNITS(direction)                                                                                                \
@@ -17,56 +17,60 @@ UNITS(forward)
 UNITS(backward)
 #undef UNITS
 
-/* The panel that step s comes to as its k-th. */
-#define PANEL_IN_TURN(k, s) ((s)->descending ? (s)->end - 1 - (k) : (s)->begin + (k))
+/* The strip that step s comes to as its k-th. */
+#define STRIP_IN_TURN(k, s) ((s)->descending ? (s)->end - 1 - (k) : (s)->begin + (k))
 
-/* The first unit of the panels that step s comes to as its k0-th, k0 + 1st, ... before the k1-th, each of `size` units. */
-#define FIRST_UNIT(k0, k1, s, size) (((s)->descending ? (s)->end - (k1) : (s)->begin + (k0)) * (size))
+/* The first strip of those that step s comes to as its k0-th, k0 + 1st, ... before the k1-th. */
+#define FIRST_STRIP(k0, k1, s) ((s)->descending ? (s)->end - (k1) : (s)->begin + (k0))
 
-/* Panels whose products are made before the gates of the first: as many as the L1 cache holds the results of, since the
- * gates of one alone would wait for each other's results. */
-FL_INLINE int64_t NAME(panel_group)(int64_t rows)
+/* Strips whose products are made before the gates of the first: as many as the L1 cache holds the results of, since the
+ * gates of one alone would wait for each other's results. `panels` of each have results. */
+FL_INLINE int64_t NAME(strip_group)(int64_t rows, int64_t panels)
 {
     enum { BYTES = 16384 };
-    int64_t group = BYTES / (rows * PANEL * (int64_t)sizeof(REAL));
+    int64_t group = BYTES / (rows * panels * PANEL * (int64_t)sizeof(REAL));
     return group > 1 ? group : 1;
 }
 
 static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t count)
 {
-    int64_t H = s->H, wide = fl_blocks(&s->cell) * H;
-    REAL *gates = s->gates;
+    const int64_t H = s->H, G = fl_blocks(&s->cell), wide = G * H, size = STRIP_BLOCKS(G) * LANES;
+    const int apart = s->cell.kind == FL_GRU; /* the products with W and U */
+    REAL *gates = s->gates, *sums = apart ? s->recurrent : s->gates;
     const REAL *from = s->from, *W = s->W, *U = s->U, *x = s->x, *h_prev = s->h_prev;
     NAME(rows) inputs, states;
     inputs.count = states.count = count;
-    inputs.starts = states.starts = 1;
+    inputs.starts = 1;
+    states.starts = !apart || s->recurrent_bias;
     inputs.packed = states.packed = 0;
     inputs.far = states.far = 0;
     for (int64_t r = 0; r < count; r++) {
         int64_t row = first + r;
-        inputs.c[r] = states.c[r] = gates + row * wide;
-        inputs.from[r] = states.from[r] = from + (s->shared ? 0 : s->tokens ? s->tokens[row] : row) * wide;
+        inputs.c[r] = gates + row * wide;
+        states.c[r] = sums + row * wide;
+        inputs.from[r] = from + FROM_ROW(s, row) * wide;
+        states.from[r] = apart ? s->recurrent_bias : inputs.from[r];
         inputs.a[r] = x ? x + row * s->I : NULL;
         states.a[r] = h_prev ? h_prev + row * H : NULL;
     }
-    int64_t panels = s->end - s->begin, group = NAME(panel_group)(count);
-    for (int64_t k0 = 0; k0 < panels; k0 += group) {
-        int64_t k1 = AT_MOST(k0 + group, panels), unit = FIRST_UNIT(k0, k1, s, LANES);
+    int64_t strips = s->end - s->begin, group = NAME(strip_group)(count, STRIP_PANELS(G) * (apart ? 2 : 1));
+    for (int64_t k0 = 0; k0 < strips; k0 += group) {
+        int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * size;
         for (int64_t k = k0; k < k1; k++) {
-            int64_t p = PANEL_IN_TURN(k, s);
-            NAME(columns) at = NAME(panel_columns)(p, wide, H);
-            if (W)
-                NAME(deep_panel_product)(&inputs, 0, W + p * s->I * PANEL, s->I, &at);
-            if (U)
-                NAME(deep_panel_product)(&states, W != NULL, U + p * H * PANEL, H, &at);
+            for (NAME(panel) at = NAME(strip)(STRIP_IN_TURN(k, s), H, G); NAME(next_panel)(&at);) {
+                if (W)
+                    NAME(deep_panel_product)(&inputs, 0, W + at.number * s->I * PANEL, s->I, &at);
+                if (U)
+                    NAME(deep_panel_product)(&states, W && !apart, U + at.number * H * PANEL, H, &at);
+            }
         }
-        NAME(forward_units)(s, first, count, unit, AT_MOST((k1 - k0) * LANES, H - unit));
+        NAME(forward_units)(s, first, count, unit, AT_MOST((k1 - k0) * size, H - unit));
     }
 }
 
 static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_t count)
 {
-    int64_t H = s->H, wide = fl_blocks(&s->cell) * H;
+    const int64_t H = s->H, wide = fl_blocks(&s->cell) * H;
     REAL *dh = s->dh;
     const REAL *next = s->next, *U = s->U;
     NAME(rows) rows;
@@ -76,14 +80,12 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
         rows.c[r] = dh + (first + r) * H;
         rows.a[r] = next + (first + r) * wide;
     }
-    int64_t panels = s->end - s->begin, group = NAME(panel_group)(count);
-    for (int64_t k0 = 0; k0 < panels; k0 += group) {
-        int64_t k1 = AT_MOST(k0 + group, panels), unit = FIRST_UNIT(k0, k1, s, PANEL);
-        for (int64_t k = k0; k < k1 && next; k++) {
-            int64_t p = PANEL_IN_TURN(k, s);
-            NAME(columns) at = NAME(panel_columns)(p, H, 0);
-            NAME(deep_panel_product)(&rows, 0, U + p * wide * PANEL, wide, &at);
-        }
+    int64_t strips = s->end - s->begin, group = NAME(strip_group)(count, 1);
+    for (int64_t k0 = 0; k0 < strips; k0 += group) {
+        int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * PANEL;
+        for (int64_t k = k0; k < k1 && next; k++)
+            for (NAME(panel) at = NAME(strip)(STRIP_IN_TURN(k, s), H, 1); NAME(next_panel)(&at);)
+                NAME(deep_panel_product)(&rows, s->cell.kind == FL_GRU, U + at.number * wide * PANEL, wide, &at);
         if (s->gates)
             NAME(backward_units)(s, first, count, unit, AT_MOST((k1 - k0) * PANEL, H - unit));
     }

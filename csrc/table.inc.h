@@ -1,14 +1,14 @@
 /* The kernels of one instruction set for one REAL type. fastlstm.h includes this once for float and once for double. */
 
 typedef struct {
-    /* Packed matrices: the numbers of B (K, N) in the order that products read them, in panels of columns.
-     * group: 0 for any matrix; H for weights of four gates (N = 4H), of which a panel has the same units
-     * panel_count  panels of B;  packed_size  REALs of `packed`, whose address should be a multiple of 64 bytes
-     * pack    fills the panels of part `part` of `parts`; B[k, n] is at B[k k_stride + n n_stride]
+    /* Packed matrices: the numbers of B (K, N) in the order that products read them, in strips of columns.
+     * group: 0 for any matrix; H for weights of G gates (N = GH), of which a strip has all gates of the same units
+     * strip_count  strips of B;  packed_size  REALs of `packed`, whose address should be a multiple of 64 bytes
+     * pack    fills the strips of part `part` of `parts`; B[k, n] is at B[k k_stride + n n_stride]
      * product_transposed  rows [begin, end) of C (M, N) = A' B, plus C itself where `add`, for A (K, M) and B (K, N), both
      *         plain; scratch (scratch_size(K, N),)
      * A number of C is always summed in the same order, but in another where its row is multiplied alone. */
-    int64_t (*panel_count)(int64_t N, int64_t group);
+    int64_t (*strip_count)(int64_t N, int64_t group);
     int64_t (*packed_size)(int64_t K, int64_t N, int64_t group);
     int64_t (*scratch_size)(int64_t K, int64_t N);
     void (*pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride, int64_t group,

@@ -56,7 +56,7 @@ class Case:
             self.gates[:, H : 2 * H] = TRUTHS[names[1]](self.gates[:, H : 2 * H].astype(np.float64))
         if not kind.startswith("lstm"):
             self.c = None
-        self.codes = [KINDS[name] for name in names]
+        self.cell = _core.Cell(kind, *[KINDS[name] for name in names], coupled, self.w)
 
     def truth(self, **given):
         """The formulas' results for `given` arrays in place of the case's."""
@@ -75,7 +75,7 @@ class Case:
         (gates, guard), (h, h_guard) = guarded(self.gates), guarded(np.full_like(self.before, np.nan))
         c = None if self.c is None else guarded(self.c if self.kind == "lstm_output" else np.full_like(self.c, np.nan))
         recurrent = None if self.recurrent is None else self.recurrent.copy()
-        _core.cell_forward(self.kind, *self.codes, gates, recurrent, c and c[0], h, self.before, self.w, self.coupled)
+        _core.cell_forward(self.cell, gates, recurrent, c and c[0], h, self.before)
         assert (guard == 12345).all()
         assert (h_guard == 12345).all()
         assert c is None or (c[1] == 12345).all()
@@ -100,8 +100,17 @@ def test_forward_equals_the_formulas(isa, cases):
                 np.testing.assert_allclose(got, want, rtol=bound(case.dtype), atol=bound(case.dtype))
 
 
-def differences(case, name, loss):
-    """Dloss / d(the array `name`), each unit and row being independent of the others: all at once, block by block."""
+def loss(case, **given):
+    """What `cell_backward` gives the gradients of, unit by unit, the arrays `given` in place of the case's."""
+    _, c, h = case.truth(**given)
+    if case.kind == "gru_reset":
+        return case.dc * h + case.dh * given.get("before", 0)
+    above = 0 if h is None else (case.dh.astype(np.float64) + case.dy) * h
+    return above if c is None else above + case.dc * c
+
+
+def differences(case, name):
+    """The derivatives of `loss` by the array `name`, all at once and block by block: units and rows are independent."""
     start, epsilon, H = getattr(case, name).astype(np.float64), 1e-5, case.before.shape[1]
     result = np.zeros_like(start)
     for first in range(0, start.shape[1], H):
@@ -109,7 +118,7 @@ def differences(case, name, loss):
         for sign in (1, -1):
             moved = start.copy()
             moved[:, first : first + H] += sign * epsilon
-            sides.append(loss(**{name: moved}))
+            sides.append(loss(case, **{name: moved}))
         result[:, first : first + H] = (sides[0] - sides[1]) / (2 * epsilon)
     return result
 
@@ -123,30 +132,17 @@ def test_backward_equals_central_differences(isa, cases):
         dc = case.dc.copy() if kind.startswith("lstm") or kind == "gru_reset" else None
         if kind == "gru":
             recurrent[:, : 2 * H] = np.nan  # only block n is read
-        _core.cell_backward(kind, *case.codes, d_gates, recurrent, dh, dc, c, case.before, case.dy, case.w, case.coupled)
+        _core.cell_backward(case.cell, d_gates, recurrent, dh, dc, c, case.before, case.dy)
         assert (guard == 12345).all()
-
-        def loss(**given):
-            _, c, h = case.truth(**given)
-            out = case.dh.astype(np.float64) + case.dy
-            return {
-                "lstm": lambda: out * h + case.dc * c,
-                "lstm_state": lambda: case.dc * c,
-                "lstm_output": lambda: out * h + case.dc * c,
-                "gru_reset": lambda: case.dc * h + case.dh * given.get("before", 0),
-            }.get(kind, lambda: out * h)()
-
         limits = {"rtol": 4 * bound(case.dtype), "atol": 4 * bound(case.dtype) + 1e-8}
-        want = differences(case, "gates", loss)
-        changed = np.repeat([name in BLOCKS.get(kind, "ifgo") for name in case.blocks], H)
+        want = differences(case, "gates")
         if kind == "gru_update":  # z was activated before
-            slope = reference.ACTIVATIONS[case.names[1]].slope
-            want[:, H : 2 * H] *= slope(gates[:, H : 2 * H].astype(np.float64))
+            want[:, H : 2 * H] *= reference.ACTIVATIONS[case.names[1]].slope(gates[:, H : 2 * H].astype(np.float64))
+        changed = np.repeat([name in BLOCKS.get(kind, "ifgo") for name in case.blocks], H)
         np.testing.assert_allclose(d_gates[:, changed], want[:, changed], **limits)
         np.testing.assert_array_equal(d_gates[:, ~changed], gates[:, ~changed])
         if kind == "gru":
-            np.testing.assert_allclose(recurrent, differences(case, "recurrent", loss), **limits)
+            np.testing.assert_allclose(recurrent, differences(case, "recurrent"), **limits)
         if kind != "rnn":
             state = dh if kind.startswith("gru") else dc
-            by = "c" if kind == "lstm_output" else "before"
-            np.testing.assert_allclose(state, differences(case, by, loss), **limits)
+            np.testing.assert_allclose(state, differences(case, "c" if kind == "lstm_output" else "before"), **limits)

@@ -54,7 +54,7 @@ cdef extern from "fastlstm.h" nogil:
         int64_t rows, H
 
     ctypedef struct fl_kernels_f32:
-        int64_t (*panel_count)(int64_t, int64_t) noexcept nogil
+        int64_t (*strip_count)(int64_t, int64_t) noexcept nogil
         int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*scratch_size)(int64_t, int64_t) noexcept nogil
         void (*product)(const fl_product *) noexcept nogil
@@ -63,7 +63,7 @@ cdef extern from "fastlstm.h" nogil:
         void (*activate)(float *, const float *, int, int64_t) noexcept nogil
 
     ctypedef struct fl_kernels_f64:
-        int64_t (*panel_count)(int64_t, int64_t) noexcept nogil
+        int64_t (*strip_count)(int64_t, int64_t) noexcept nogil
         int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*scratch_size)(int64_t, int64_t) noexcept nogil
         void (*product)(const fl_product *) noexcept nogil
@@ -85,11 +85,13 @@ cdef extern from "fastlstm.h" nogil:
         const int64_t *batch_sizes
         const void *U
         void *gates
+        void *recurrent
         void *h
         void *c
         const void *x
         const void *W
         const void *bias
+        const void *recurrent_bias
         const int32_t *tokens
         int64_t *rows
         void *scratch
@@ -99,13 +101,15 @@ cdef extern from "fastlstm.h" nogil:
 
     ctypedef struct fl_stack:
         const fl_row *row
-        fl_cell cell
+        const fl_cell *cells
         int real64
         int64_t L, B, I, H, turn
         const void **W
         const void **bias
         const void **U
+        const void **recurrent_bias
         void *gates
+        void *recurrent
         void *h
         void *c
         const void *x
@@ -124,13 +128,19 @@ cdef void multiply(real *C, int64_t ld_c, const real *A, int64_t ld_a, const rea
 cdef unsigned int flush_denormals() noexcept nogil
 cdef void restore_denormals(unsigned int mode) noexcept nogil
 
+# What a cell does, for the structures above.
+cdef class Cell:
+    cdef fl_cell cell
+    cdef readonly object peepholes
+
 # The pool: fl_run, fl_run_together and fl_barrier_wait of fastlstm.h.
 cdef void run(fl_task task, void *context, int64_t count) noexcept nogil
 cdef int64_t run_together(fl_task task, void *context, int64_t count) noexcept nogil
 cdef void barrier_wait(fl_barrier *barrier, int64_t count) noexcept nogil
 
-# fl_layer_forward, fl_layer_backward, fl_stack_part, fl_stack_step and a kernel's `product`, with the row in use.
+# fl_layer_forward, fl_layer_backward, fl_stack_part, fl_stack_step and fl_stack_output, with the row in use.
 cdef void layer_forward(fl_layer *layer, int64_t threads) noexcept nogil
 cdef void layer_backward(fl_layer *layer, int64_t threads) noexcept nogil
 cdef void stack_part(const fl_stack *stack, int64_t index, int64_t count) noexcept nogil
 cdef void stack_step(fl_stack *stack, int64_t threads) noexcept nogil
+cdef void *stack_output(const fl_stack *stack) noexcept nogil

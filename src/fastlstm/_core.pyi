@@ -34,16 +34,18 @@ def sum_of_squares(x: np.ndarray, threads: int = 1) -> float: ...
 def scatter_add(table: np.ndarray, rows: np.ndarray, tokens: np.ndarray | None, threads: int = 1) -> None: ...
 def activate(y: np.ndarray, x: np.ndarray, kind: int) -> None: ...
 
-CELLS: dict[str, int]
+class Cell:
+    peepholes: np.ndarray | None
+    def __init__(
+        self, kind: str, activation: int, recurrent_activation: int, coupled: bool = False, peepholes: np.ndarray | None = None
+    ) -> None: ...
 
 def cell_forward(
-    kind: str, activation: int, recurrent_activation: int, gates: np.ndarray, recurrent: np.ndarray | None,
-    c: np.ndarray | None, h: np.ndarray, c_prev: np.ndarray | None, peepholes: np.ndarray | None = None,
-    coupled: bool = False,
+    cell: Cell, gates: np.ndarray, recurrent: np.ndarray | None, c: np.ndarray | None, h: np.ndarray,
+    c_prev: np.ndarray | None,
 ) -> None: ...
 def cell_backward(
-    kind: str, activation: int, recurrent_activation: int, gates: np.ndarray, recurrent: np.ndarray | None, dh: np.ndarray,
-    dc: np.ndarray | None, c: np.ndarray | None, c_prev: np.ndarray | None, dy: np.ndarray | None,
-    peepholes: np.ndarray | None = None, coupled: bool = False,
+    cell: Cell, gates: np.ndarray, recurrent: np.ndarray | None, dh: np.ndarray, dc: np.ndarray | None,
+    c: np.ndarray | None, c_prev: np.ndarray | None, dy: np.ndarray | None,
 ) -> None: ...
 def count_tasks(counts: np.ndarray) -> int: ...

@@ -8,6 +8,7 @@ import os
 
 from libc.string cimport memset
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 cdef extern from "fastlstm.h" nogil:
@@ -24,6 +25,7 @@ cdef extern from "fastlstm.h" nogil:
     void fl_layer_backward(fl_layer *layer, int64_t threads)
     void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count)
     void fl_stack_step(fl_stack *stack, int64_t threads)
+    void *fl_stack_output(const fl_stack *stack)
     void fl_pack_f32(const fl_kernels_f32 *, int64_t threads, float *packed, const float *B, int64_t K, int64_t N,
                      int64_t k_stride, int64_t n_stride, int64_t group)
     void fl_multiply_f32(const fl_kernels_f32 *, int64_t threads, const fl_product *product)
@@ -136,6 +138,30 @@ cdef void stack_part(const fl_stack *stack, int64_t index, int64_t count) noexce
 cdef void stack_step(fl_stack *stack, int64_t threads) noexcept nogil:
     stack.row = row
     fl_stack_step(stack, threads)
+
+
+cdef void *stack_output(const fl_stack *stack) noexcept nogil:
+    return fl_stack_output(stack)
+
+
+_CELLS = {
+    "lstm": FL_LSTM, "gru": FL_GRU, "rnn": FL_RNN, "lstm_state": FL_LSTM_STATE, "lstm_output": FL_LSTM_OUTPUT,
+    "gru_reset": FL_GRU_RESET, "gru_update": FL_GRU_UPDATE,
+}
+
+
+cdef class Cell:
+    """What a cell does after its products: a kind of fastlstm.h, its activations as `reference.ACTIVATIONS` counts them,
+    and for LSTMs peepholes (3, H), coupled (2, H), or None."""
+
+    def __init__(self, str kind, int activation, int recurrent_activation, bint coupled=False, peepholes=None) -> None:
+        cdef Py_buffer view
+        self.cell.kind, self.cell.coupled, self.peepholes = _CELLS[kind], coupled, peepholes
+        self.cell.activation, self.cell.recurrent = activation, recurrent_activation
+        if peepholes is not None:
+            PyObject_GetBuffer(peepholes, &view, PyBUF_C_CONTIGUOUS)
+            self.cell.peepholes = view.buf
+            PyBuffer_Release(&view)  # the array is kept
 
 
 # ---- BLAS --------------------------------------------------------------------------------------------------------
@@ -260,10 +286,10 @@ def product(real[:, ::1] C, const real[:, ::1] A, const real[::1] packed, const 
     product.M, product.K, product.N, product.group, product.add = C.shape[0], A.shape[1], C.shape[1], group, add
     with nogil:
         if real is float:
-            product.end = row.f32.panel_count(product.N, group)
+            product.end = row.f32.strip_count(product.N, group)
             fl_multiply_f32(row.f32, threads, &product)
         else:
-            product.end = row.f64.panel_count(product.N, group)
+            product.end = row.f64.strip_count(product.N, group)
             fl_multiply_f64(row.f64, threads, &product)
 
 
@@ -358,49 +384,36 @@ def activate(real[::1] y, const real[::1] x, int kind) -> None:
         row.f64.activate(&y[0], &x[0], kind, n)
 
 
-CELLS = {
-    "lstm": FL_LSTM, "gru": FL_GRU, "rnn": FL_RNN, "lstm_state": FL_LSTM_STATE, "lstm_output": FL_LSTM_OUTPUT,
-    "gru_reset": FL_GRU_RESET, "gru_update": FL_GRU_UPDATE,
-}
-
-
-cdef fl_cell _cell(str kind, bint coupled, int activation, int recurrent, const void *peepholes):
-    cdef fl_cell cell
-    cell.kind, cell.coupled, cell.activation, cell.recurrent, cell.peepholes = CELLS[kind], coupled, activation, recurrent, peepholes
-    return cell
-
-
-def cell_forward(str kind, int activation, int recurrent_activation, real[:, ::1] gates, real[:, ::1] recurrent, real[:, ::1] c,
-                 real[:, ::1] h, const real[:, ::1] c_prev, const real[:, ::1] peepholes=None, bint coupled=False) -> None:
-    """What a cell of CELLS does after its products (see fastlstm.h), in place; None for what it has not."""
+def cell_forward(Cell cell, real[:, ::1] gates, real[:, ::1] recurrent, real[:, ::1] c, real[:, ::1] h,
+                 const real[:, ::1] c_prev) -> None:
+    """What a cell does after its products, in place; None for arrays that it has not."""
     cdef fl_forward_step step
     memset(&step, 0, sizeof(step))
-    step.cell = _cell(kind, coupled, activation, recurrent_activation, NULL if peepholes is None else &peepholes[0, 0])
-    step.gates, step.rows, step.H = &gates[0, 0], h.shape[0], h.shape[1]
-    step.h = &h[0, 0]
+    step.cell, step.gates, step.h, step.rows, step.H = cell.cell, &gates[0, 0], &h[0, 0], h.shape[0], h.shape[1]
     step.recurrent = NULL if recurrent is None else &recurrent[0, 0]
     step.c = NULL if c is None else &c[0, 0]
-    step.c_prev = NULL if c_prev is None else &c_prev[0, 0]
+    if c_prev is not None:
+        step.c_prev = &c_prev[0, 0]
     if real is float:
         row.f32.cell_forward(&step)
     else:
         row.f64.cell_forward(&step)
 
 
-def cell_backward(str kind, int activation, int recurrent_activation, real[:, ::1] gates, real[:, ::1] recurrent,
-                  real[:, ::1] dh, real[:, ::1] dc, const real[:, ::1] c, const real[:, ::1] c_prev, const real[:, ::1] dy,
-                  const real[:, ::1] peepholes=None, bint coupled=False) -> None:
+def cell_backward(Cell cell, real[:, ::1] gates, real[:, ::1] recurrent, real[:, ::1] dh, real[:, ::1] dc,
+                  const real[:, ::1] c, const real[:, ::1] c_prev, const real[:, ::1] dy) -> None:
     """`cell_forward` backwards, in place."""
     cdef fl_backward_step step
     memset(&step, 0, sizeof(step))
-    step.cell = _cell(kind, coupled, activation, recurrent_activation, NULL if peepholes is None else &peepholes[0, 0])
-    step.gates, step.rows, step.H = &gates[0, 0], dh.shape[0], dh.shape[1]
-    step.dh = &dh[0, 0]
+    step.cell, step.gates, step.dh, step.rows, step.H = cell.cell, &gates[0, 0], &dh[0, 0], dh.shape[0], dh.shape[1]
     step.recurrent = NULL if recurrent is None else &recurrent[0, 0]
     step.dc = NULL if dc is None else &dc[0, 0]
-    step.c = NULL if c is None else &c[0, 0]
-    step.c_prev = NULL if c_prev is None else &c_prev[0, 0]
-    step.dy = NULL if dy is None else &dy[0, 0]
+    if c is not None:
+        step.c = &c[0, 0]
+    if c_prev is not None:
+        step.c_prev = &c_prev[0, 0]
+    if dy is not None:
+        step.dy = &dy[0, 0]
     if real is float:
         row.f32.cell_backward(&step)
     else:

@@ -1,12 +1,15 @@
 """The time loops of every cell over packed rows. Arrays are C-contiguous and of one dtype; batch_sizes is int64."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from fastlstm._core import Cell
 
 class Weights:
     def __init__(
-        self, kind: str, coupled: bool, activation: int, recurrent_activation: int, weight_hh: np.ndarray,
-        bias_hh: np.ndarray | None = None, weight_hr: np.ndarray | None = None,
-        peepholes: np.ndarray | list[np.ndarray] | None = None,
+        self, cell: Cell, weight_hh: np.ndarray, bias_hh: np.ndarray | None = None, weight_hr: np.ndarray | None = None,
+        peepholes: Sequence[np.ndarray | None] = (None, None, None),
     ) -> None: ...
 
 def forward(

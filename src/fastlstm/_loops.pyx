@@ -8,46 +8,35 @@ that the first step is no special case.
 
 from libc.string cimport memcpy, memset
 
-import numpy as np
-
 from fastlstm._core cimport (
-    FL_GRU, FL_GRU_RESET, FL_GRU_UPDATE, FL_LSTM, FL_LSTM_OUTPUT, FL_LSTM_STATE, FL_RNN, fl_backward_step, fl_cell,
-    fl_forward_step, flush_denormals, int64_t, multiply, real, restore_denormals, row,
+    FL_GRU, FL_GRU_RESET, FL_GRU_UPDATE, FL_LSTM, FL_LSTM_OUTPUT, FL_LSTM_STATE, FL_RNN, Cell, fl_backward_step,
+    fl_cell, fl_forward_step, flush_denormals, int64_t, multiply, real, restore_denormals, row,
 )
 
 
 cdef class Weights:
     """What a cell's loops multiply with, and what it does then.
 
-    kind: "lstm", "gru", "gru_reset_before" or "rnn"; activations as the kernels count them.
-    weight_hh (G*H, R); a GRU's bias_hh (3H,), where its reset comes after the product; a projection's weight_hr (R, H);
-    peepholes: None, one array (P, H) of diagonal ones, or a list of full ones (H, H), those of gates i, f, o that there are.
+    cell: its kind, as of one whose products are single ones.
+    weight_hh (G*H, R); a GRU's bias_hh (3H,), None where its reset comes before the product; a projection's weight_hr (R, H);
+    peepholes: full ones (H, H), of the gates i (None where coupled), f and o.
     """
 
     cdef object arrays
     cdef fl_cell cell
     cdef int64_t H, R, G
-    cdef bint reset_before
     cdef const void *weight_hh
     cdef const void *bias_hh
     cdef const void *weight_hr
-    cdef const void *full[3]    # peepholes of i (NULL where coupled), f, o
+    cdef const void *full[3]
 
-    def __init__(self, kind: str, coupled: bool, activation: int, recurrent_activation: int, weight_hh, bias_hh=None,
-                 weight_hr=None, peepholes=None) -> None:
-        self.arrays = weight_hh, bias_hh, weight_hr, peepholes
-        self.cell.kind = {"lstm": FL_LSTM, "rnn": FL_RNN}.get(kind, FL_GRU)
-        self.cell.coupled, self.reset_before = coupled, kind == "gru_reset_before"
-        self.cell.activation, self.cell.recurrent = activation, recurrent_activation
-        self.G = {FL_LSTM: 3 if coupled else 4, FL_RNN: 1}.get(self.cell.kind, 3)
+    def __init__(self, cell: Cell, weight_hh, bias_hh=None, weight_hr=None, peepholes=(None, None, None)) -> None:
+        self.arrays, self.cell = (cell, weight_hh, bias_hh, weight_hr, peepholes), cell.cell
+        self.G = {FL_LSTM: 3 if self.cell.coupled else 4, FL_RNN: 1}.get(self.cell.kind, 3)
         self.H, self.R = len(weight_hh) // self.G, weight_hh.shape[1]
         self.weight_hh, self.bias_hh, self.weight_hr = address(weight_hh), address(bias_hh), address(weight_hr)
-        if isinstance(peepholes, list):
-            full = [None, *peepholes] if coupled else peepholes
-            for k in range(3):
-                self.full[k] = address(full[k])
-        else:
-            self.cell.peepholes = address(peepholes)
+        for k in range(3):
+            self.full[k] = address(peepholes[k])
 
 
 cdef const void *address(array) except? NULL:
@@ -111,7 +100,7 @@ cdef void forward_rows(Weights w, real *gates, real *recurrent, real *h, real *c
             run_forward(&step, FL_LSTM_OUTPUT, gates)
         if inner is not NULL:
             multiply(h, R, inner, H, <const real *>w.weight_hr, rows, R, H, False, True, <real>0)
-    elif w.reset_before:
+    elif w.bias_hh is NULL:
         multiply(gates, wide, seen, R, U, rows, 2 * H, R, False, True, <real>1)
         step.h, step.c_prev = recurrent, seen
         run_forward(&step, FL_GRU_RESET, gates)
@@ -159,7 +148,7 @@ cdef void backward_rows(Weights w, real *gates, real *recurrent, real *dh, real 
         step.c_prev = h_prev
         if mask is not NULL:
             memset(d_fed, 0, rows * R * sizeof(real))
-        if w.reset_before:
+        if w.bias_hh is NULL:
             run_backward(&step, FL_GRU_UPDATE, gates)
             multiply(scratch, H, gates + 2 * H, wide, U + 2 * H * R, rows, H, H, False, False, <real>0)
             step.dh, step.dc, step.dy = before, scratch, NULL

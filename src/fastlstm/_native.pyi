@@ -2,25 +2,28 @@
 
 import numpy as np
 
+from fastlstm._core import Cell
+
 def forward(
-    h: np.ndarray, c: np.ndarray, gates: np.ndarray | None, x: np.ndarray | None, tokens: np.ndarray | None,
-    W: np.ndarray | None, bias: np.ndarray, U: np.ndarray, batch_sizes: np.ndarray, keep: bool, rows: np.ndarray,
-    scratch: np.ndarray | None, activation: int, recurrent: int, divide_units: bool, threads: int,
+    cell: Cell, h: np.ndarray, c: np.ndarray | None, gates: np.ndarray | None, recurrent: np.ndarray | None,
+    x: np.ndarray | None, tokens: np.ndarray | None, W: np.ndarray | None, bias: np.ndarray, U: np.ndarray,
+    recurrent_bias: np.ndarray | None, batch_sizes: np.ndarray, keep: bool, rows: np.ndarray, scratch: np.ndarray | None,
+    divide_units: bool, threads: int,
 ) -> None: ...
 def backward(
-    gates: np.ndarray, dh: np.ndarray, dc: np.ndarray, c: np.ndarray, dy: np.ndarray, U: np.ndarray,
-    batch_sizes: np.ndarray, activation: int, recurrent: int, divide_units: bool, threads: int,
+    cell: Cell, gates: np.ndarray, recurrent: np.ndarray | None, dh: np.ndarray, dc: np.ndarray | None, h: np.ndarray,
+    c: np.ndarray | None, dy: np.ndarray, U: np.ndarray, batch_sizes: np.ndarray, divide_units: bool, threads: int,
 ) -> None: ...
 
 class Steps:
     h: np.ndarray
-    c: np.ndarray
+    c: np.ndarray | None
     threads: int
     def __init__(
-        self, W: list[np.ndarray | None], bias: list[np.ndarray], U: list[np.ndarray], B: int, I: int, activation: int,
-        recurrent: int, threads: int,
+        self, cells: list[Cell], W: list[np.ndarray | None], bias: list[np.ndarray], U: list[np.ndarray],
+        recurrent_bias: list[np.ndarray | None], B: int, I: int, H: int, threads: int,
     ) -> None: ...
     @property
-    def state(self) -> tuple[np.ndarray, np.ndarray]: ...
+    def state(self) -> tuple[np.ndarray, ...]: ...
     def step(self, x: object, out: np.ndarray | None = None) -> np.ndarray | None: ...
     def step_tokens(self, tokens: np.ndarray, out: np.ndarray | None = None) -> np.ndarray: ...

@@ -10,30 +10,39 @@ from libc.string cimport memcpy, memset, strcmp
 import numpy as np
 
 from fastlstm._core cimport (
-    fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward, real, stack_step,
+    FL_GRU, FL_LSTM, Cell, fl_cell, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward, real, stack_output,
+    stack_step,
 )
 
 
-def forward(real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, const real[:, ::1] x, const int32_t[::1] tokens,
-            const real[::1] W, const real[:, ::1] bias, const real[::1] U, const int64_t[::1] batch_sizes, bint keep,
-            int64_t[:, ::1] rows, real[::1] scratch, int activation, int recurrent, bint divide_units,
-            int64_t threads) -> None:
-    """Run all steps of one layer.
+def forward(Cell cell, real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, real[:, ::1] recurrent, const real[:, ::1] x,
+            const int32_t[::1] tokens, const real[::1] W, const real[:, ::1] bias, const real[::1] U,
+            const real[::1] recurrent_bias, const int64_t[::1] batch_sizes, bint keep, int64_t[:, ::1] rows,
+            real[::1] scratch, bint divide_units, int64_t threads) -> None:
+    """Run all steps of one layer, whose cell has G gates.
 
-    gates (N, 4H): out, the activated gates i, f, g, o; None where they are not kept.
     h (B + N, H): in, the first B rows are the initial state; out, the others are the states after each step.
-    c: as h with `keep`, else (B, H): in, the initial state; out, the final one.
-    x (N, I), W packed and bias (1, 4H); or tokens (N,) and bias (·, 4H), the table of what each token contributes.
-    rows (threads, block >= B); scratch (threads * block * 4H,) where gates is None.
+    c: of LSTMs, as h with `keep`, else (B, H): in, the initial state; out, the final one.
+    gates (N, GH): out, the activated gates; None where they are not kept.
+    recurrent: of "gru", (N, 3H) with `keep`: out, the states' part of the pre-activations; else scratch (B, 3H).
+    x (N, I), W packed and bias (1, GH); or tokens (N,) and bias (·, GH), the table of what each token contributes.
+    recurrent_bias: of "gru", (3H,) or None.
+    rows (threads, block >= B); scratch (threads * block * GH,) where gates is None.
     """
     cdef fl_layer layer
     if batch_sizes.shape[0] == 0 or batch_sizes[0] == 0:
         return
     memset(&layer, 0, sizeof(layer))
-    layer.real64, layer.cell.activation, layer.cell.recurrent = real is not float, activation, recurrent
+    layer.real64, layer.cell = real is not float, cell.cell
     layer.T, layer.H, layer.batch_sizes, layer.divide_units = batch_sizes.shape[0], h.shape[1], &batch_sizes[0], divide_units
     layer.B = h.shape[0] - (x.shape[0] if tokens is None else tokens.shape[0])
-    layer.h, layer.c, layer.bias, layer.U, layer.keep = &h[0, 0], &c[0, 0], &bias[0, 0], &U[0], keep
+    layer.h, layer.bias, layer.U, layer.keep = &h[0, 0], &bias[0, 0], &U[0], keep
+    if c is not None:
+        layer.c = &c[0, 0]
+    if recurrent is not None:
+        layer.recurrent = &recurrent[0, 0]
+    if recurrent_bias is not None:
+        layer.recurrent_bias = &recurrent_bias[0]
     if gates is not None:
         layer.gates = &gates[0, 0]
     if scratch is not None:
@@ -47,24 +56,28 @@ def forward(real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, const real[:, ::
         layer_forward(&layer, threads)
 
 
-def backward(real[:, ::1] gates, real[:, ::1] dh, real[:, ::1] dc, const real[:, ::1] c, const real[:, ::1] dy,
-             const real[::1] U, const int64_t[::1] batch_sizes, int activation, int recurrent, bint divide_units,
-             int64_t threads) -> None:
+def backward(Cell cell, real[:, ::1] gates, real[:, ::1] recurrent, real[:, ::1] dh, real[:, ::1] dc, const real[:, ::1] h,
+             const real[:, ::1] c, const real[:, ::1] dy, const real[::1] U, const int64_t[::1] batch_sizes,
+             bint divide_units, int64_t threads) -> None:
     """Run all steps of one layer backwards.
 
-    gates (N, 4H): in, the activated gates; out, the gradients of the pre-activations.
-    dh, dc (B, H): in, the gradients of the final state; out, those of the initial state.
-    c (B + N, H): as `forward` left it.  dy (N, H): gradient of every h from above.  U: packed for this direction.
+    gates (N, GH): in, the activated gates; out, the gradients of the pre-activations.
+    recurrent (N, 3H): of "gru", as `forward` left it; out, the gradients of the states' part of the pre-activations.
+    dh, dc (B, H): in, the gradients of the final state; out, those of the initial state; dc and c: of LSTMs, else None.
+    h, c (B + N, H): as `forward` left them.  dy (N, H): gradient of every h from above.  U: packed for this direction.
     """
     cdef fl_layer layer
     if gates.shape[0] == 0:
         return
     memset(&layer, 0, sizeof(layer))
-    layer.real64, layer.cell.activation, layer.cell.recurrent = real is not float, activation, recurrent
-    layer.T, layer.H, layer.batch_sizes, layer.divide_units = batch_sizes.shape[0], c.shape[1], &batch_sizes[0], divide_units
-    layer.N, layer.B = gates.shape[0], c.shape[0] - gates.shape[0]
-    layer.gates, layer.dh, layer.dc, layer.U = &gates[0, 0], &dh[0, 0], &dc[0, 0], &U[0]
-    layer.c, layer.dy = <void *>&c[0, 0], &dy[0, 0]
+    layer.real64, layer.cell = real is not float, cell.cell
+    layer.T, layer.H, layer.batch_sizes, layer.divide_units = batch_sizes.shape[0], h.shape[1], &batch_sizes[0], divide_units
+    layer.N, layer.B = gates.shape[0], h.shape[0] - gates.shape[0]
+    layer.gates, layer.dh, layer.U, layer.h, layer.dy = &gates[0, 0], &dh[0, 0], &U[0], <void *>&h[0, 0], &dy[0, 0]
+    if c is not None:
+        layer.c, layer.dc = <void *>&c[0, 0], &dc[0, 0]
+    if recurrent is not None:
+        layer.recurrent = &recurrent[0, 0]
     with nogil:
         layer_backward(&layer, threads)
 
@@ -80,33 +93,47 @@ cdef void *address(object array) except NULL:
 cdef class Steps:
     """A stack of layers that goes on step by step, for B sequences, and their states.
 
-    W, bias, U: lists with an array for each layer, packed W and U, bias (1, 4H). W[0] None: the stack reads tokens, and
-    bias[0] (·, 4H) is the table of what each contributes. All of one dtype; input_size is I.
+    cells, W, bias, U, recurrent_bias: lists with one for each layer, packed W and U, bias (1, GH), recurrent_bias (3H,) or
+    None. W[0] None: the stack reads tokens, and bias[0] (·, GH) is the table of what each contributes. All of one dtype;
+    sizes are B, I and H.
     """
 
-    def __init__(self, W: list, bias: list, U: list, int64_t B, int64_t I, int activation, int recurrent,
+    def __init__(self, cells: list[Cell], W: list, bias: list, U: list, recurrent_bias: list, int64_t B, int64_t I, int64_t H,
                  int64_t threads) -> None:
-        cdef int64_t L = len(U), H = bias[0].shape[1] // 4
+        cdef int64_t L = len(U), k
+        cdef Cell cell
         self.dtype = bias[0].dtype
         self.format = self.dtype.char.encode()
-        pointers = np.array([[0 if array is None else array.ctypes.data for array in part] for part in (W, bias, U)], np.uintp)
+        parts = W, bias, U, recurrent_bias
+        pointers = np.array([[0 if array is None else array.ctypes.data for array in part] for part in parts], np.uintp)
         cdef size_t[:, ::1] places = pointers
-        gates = np.empty((B, 4 * H), self.dtype)
-        self.h, self.c = np.zeros((2, L, B, H), self.dtype), np.zeros((L, B, H), self.dtype)
-        self.arrays = W, bias, U, pointers, gates
+        kinds = np.empty(L * sizeof(fl_cell), np.int8)
+        cdef fl_cell *own = <fl_cell *>address(kinds)
+        for k in range(L):
+            cell = cells[k]
+            own[k] = cell.cell
+        gates, recurrent = np.empty((B, bias[0].shape[1]), self.dtype), None
+        self.h, self.c = np.zeros((2, L, B, H), self.dtype), None
         memset(&self.stack, 0, sizeof(self.stack))
-        self.stack.real64 = self.dtype == np.float64
-        self.stack.cell.activation, self.stack.cell.recurrent = activation, recurrent
+        if own.kind == FL_LSTM:
+            self.c = np.zeros((L, B, H), self.dtype)
+            self.stack.c = address(self.c)
+        elif own.kind == FL_GRU:
+            recurrent = np.empty((B, 3 * H), self.dtype)
+            self.stack.recurrent = address(recurrent)
+        self.arrays = cells, parts, pointers, kinds, gates, recurrent
+        self.stack.real64, self.stack.cells = self.dtype == np.float64, own
         self.stack.L, self.stack.B, self.stack.I, self.stack.H = L, B, I, H
         self.stack.W, self.stack.bias = <const void **>&places[0, 0], <const void **>&places[1, 0]
-        self.stack.U = <const void **>&places[2, 0]
-        self.stack.gates, self.stack.h, self.stack.c = address(gates), address(self.h), address(self.c)
+        self.stack.U, self.stack.recurrent_bias = <const void **>&places[2, 0], <const void **>&places[3, 0]
+        self.stack.gates, self.stack.h = address(gates), address(self.h)
         self.threads = threads
 
     @property
-    def state(self) -> tuple[np.ndarray, np.ndarray]:
-        """(h, c), each (L, B, H); views until the next step."""
-        return self.h[self.stack.turn % 2], self.c
+    def state(self) -> tuple[np.ndarray, ...]:
+        """(h, c), or (h,) of cells without c, each (L, B, H); views until the next step."""
+        h = self.h[self.stack.turn % 2]
+        return (h,) if self.c is None else (h, self.c)
 
     def step(self, x: object, out: object = None) -> object:
         """Advance by the input x (B, I), which is an array of the stack's dtype; returns the last layer's output (B, H), in
@@ -133,10 +160,9 @@ cdef class Steps:
         return self.advance(out)
 
     cdef object advance(self, object out):
-        cdef int64_t L = self.stack.L, state = self.stack.B * self.stack.H * (8 if self.stack.real64 else 4)
         if out is None:
             out = np.empty((self.stack.B, self.stack.H), self.dtype)
         with nogil:
             stack_step(&self.stack, self.threads)
-        memcpy(address(out), <char *>self.stack.h + ((self.stack.turn % 2) * L + L - 1) * state, state)
+        memcpy(address(out), stack_output(&self.stack), self.stack.B * self.stack.H * (8 if self.stack.real64 else 4))
         return out

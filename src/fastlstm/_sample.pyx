@@ -7,7 +7,7 @@ from libc.stdlib cimport qsort
 from libc.string cimport memset
 
 from fastlstm._core cimport (
-    barrier_wait, fl_barrier, fl_product, fl_stack, real, row, run_together, stack_part,
+    barrier_wait, fl_barrier, fl_product, fl_stack, real, row, run_together, stack_output, stack_part,
 )
 from fastlstm._native cimport Steps
 
@@ -103,12 +103,10 @@ cdef void write(void *context, int64_t index, int64_t count) noexcept nogil:
     cdef Writing *w = <Writing *>context
     cdef fl_stack *stack = w.stack
     cdef fl_product product = w.product
-    cdef int64_t last_h
-    cdef int64_t panels = product.end, state = stack.L * stack.B * stack.H, last = (stack.L - 1) * stack.B * stack.H
-    product.begin, product.end = panels * index // count, panels * (index + 1) // count
+    cdef int64_t strips = product.end
+    product.begin, product.end = strips * index // count, strips * (index + 1) // count
     while True:
-        last_h = ((stack.turn % 2) * state + last) * (8 if stack.real64 else 4)
-        product.A = <char *>stack.h + last_h
+        product.A = stack_output(stack)
         if stack.real64:
             row.f64.product(&product)
         else:
@@ -150,7 +148,7 @@ def generate(int32_t[:, :] symbols, const double[:, :] uniforms, Steps steps, co
     w.stack.row, w.stack.tokens, w.stack.barrier = row, &tokens[0], &w.barrier
     w.product.C, w.product.packed, w.product.bias = &logits[0, 0], &output_weight[0], &output_bias[0]
     w.product.M, w.product.K, w.product.N = B, w.stack.H, V
-    w.product.end = row.f32.panel_count(V, 0) if real is float else row.f64.panel_count(V, 0)
+    w.product.end = row.f32.strip_count(V, 0) if real is float else row.f64.strip_count(V, 0)
     w.candidates, w.tokens = <Candidate *>&candidates[0], &tokens[0]
     w.symbols, w.symbols_row, w.symbols_step = &symbols[0, 0], symbols.strides[0] // 4, symbols.strides[1] // 4
     w.uniforms, w.uniforms_step, w.uniforms_row = &uniforms[0, 0], uniforms.strides[0] // 8, uniforms.strides[1] // 8

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastlstm import _loops
+from fastlstm import _core, _loops
 from fastlstm.cells import Place
 from fastlstm.engines import Workspace
 from fastlstm.engines.one_blas_thread import one_blas_thread
@@ -21,41 +21,31 @@ if TYPE_CHECKING:
 _KINDS = {name: kind for kind, name in enumerate(ACTIVATIONS)}  # as the FL_ constants count them
 
 
-def activations(place: Place) -> tuple[int, int]:
-    """Of the cell's candidates and gates, as the kernels count them."""
-    return _KINDS[place.cell.activation], _KINDS[place.cell.recurrent_activation]
+def kernel_cell(stack: Recurrent, place: Place) -> _core.Cell:
+    """What the kernels do after the cell's products; kept, with its diagonal peepholes."""
 
+    def make(_: object) -> _core.Cell:
+        cell, peepholes = place.cell, None
+        if cell.peephole == "diagonal":
+            peepholes = np.array([stack.store.arrays[place.name(f"weight_c{gate}")] for gate in cell.gates if gate != "g"])
+        return _core.Cell(
+            cell.kind, _KINDS[cell.activation], _KINDS[cell.recurrent_activation], cell.coupled, peepholes
+        )
 
-def recurrent_bias(stack: Recurrent, place: Place) -> np.ndarray | None:
-    """What a GRU whose reset comes after the product adds to U h (3H,); None for other cells."""
-    cell = place.cell
-    if cell.kind != "gru" or not cell.reset_after:
-        return None
-    if not cell.bias:
-        return np.zeros(3 * cell.hidden_size, stack.dtype)
-    return stack.store.arrays[place.name("bias_hh")]
-
-
-def peepholes(stack: Recurrent, place: Place) -> np.ndarray | list[np.ndarray] | None:
-    """The cell's peepholes: (P, H) of a diagonal one, a list of (H, H) of a full one; kept."""
-    if not place.cell.peephole:
-        return None
-    arrays = [stack.store.arrays[place.name(f"weight_c{gate}")] for gate in place.cell.gates if gate != "g"]
-    if place.cell.peephole == "full":
-        return arrays
-    return stack.store.derived(("peepholes", place.index), lambda _: np.array(arrays))
+    return stack.store.derived(("cell", place.index), make)
 
 
 def _weights(stack: Recurrent, place: Place) -> _loops.Weights:
     """What the loops multiply with; kept."""
 
     def make(_: object) -> _loops.Weights:
-        cell, arrays = place.cell, stack.store.arrays
-        kind = "gru_reset_before" if cell.kind == "gru" and not cell.reset_after else cell.kind
-        return _loops.Weights(
-            kind, cell.coupled, *activations(place), arrays[place.name("weight_hh")], recurrent_bias(stack, place),
-            arrays.get(place.name("weight_hr")), peepholes(stack, place),
-        )
+        arrays, cell = stack.store.arrays, place.cell
+        full = [arrays.get(place.name(f"weight_c{gate}")) if cell.peephole == "full" else None for gate in "ifo"]
+        bias_hh = None
+        if cell.kind == "gru" and cell.reset_after:
+            bias_hh = arrays[place.name("bias_hh")] if cell.bias else np.zeros(3 * cell.hidden_size, stack.dtype)
+        weight_hr = arrays.get(place.name("weight_hr"))
+        return _loops.Weights(kernel_cell(stack, place), arrays[place.name("weight_hh")], bias_hh, weight_hr, full)
 
     return stack.store.derived(("loops", place.index), make)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -57,9 +57,19 @@ def division(B: int, H: int, flops: float) -> tuple[int, bool]:
     return max(1, min(threads, B // LEAST_SEQUENCES)), False
 
 
+class _Weights(NamedTuple):
+    """What a cell's forward pass multiplies with and adds, W and U packed."""
+
+    cell: _core.Cell
+    W: np.ndarray | None
+    U: np.ndarray
+    bias: np.ndarray  # (1, G*H), or with tokens instead of W their table (·, G*H)
+    own_bias: np.ndarray | None  # what a GRU adds to U h (3H,)
+
+
 def has_kernels(cell: Cell) -> bool:
     """Whether kernels run the cell's steps whole; the others multiply through BLAS between theirs."""
-    return cell.kind == "lstm" and not (cell.peephole or cell.coupled or cell.proj_size)
+    return cell.reset_after and not cell.proj_size and cell.peephole != "full"
 
 
 class NativeEngine(CompiledEngine):
@@ -70,7 +80,6 @@ class NativeEngine(CompiledEngine):
         group: int = 0,
     ) -> None:
         """See `CompiledEngine`."""
-        group = group if 4 * group == out.shape[1] else 0
         weight = packed(parameters, name, group)
         _core.product(out, rows, weight, bias, group, threads=threads_for(2 * out.size * rows.shape[1]))
 
@@ -86,15 +95,19 @@ class NativeEngine(CompiledEngine):
         scratch = workspace.empty("scratch", (size,), out.dtype)
         _core.product_transposed(out, a, b, scratch, add, threads)
 
-    def _weights(self, stack: Recurrent, place: Place) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of a cell: W and U packed for the forward pass, and the bias (1, G*H)."""
+    @staticmethod
+    def _weights(stack: Recurrent, place: Place, table: np.ndarray | None) -> _Weights:
+        """Of a cell that reads vectors, or tokens by their `table`; the former are kept."""
         store, H = stack.store, place.cell.hidden_size
 
-        def make(_: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            W, U = (packed(store, place.name(name), H) for name in ("weight_ih", "weight_hh"))
-            return W, U, input_bias(stack, place)[None]
+        def make(_: object) -> _Weights:
+            U = packed(store, place.name("weight_hh"), H)
+            W = packed(store, place.name("weight_ih"), H) if table is None else None
+            bias = input_bias(stack, place)[None] if table is None else table
+            own_bias = store.arrays.get(place.name("bias_hh")) if place.cell.kind == "gru" else None
+            return _Weights(loops.kernel_cell(stack, place), W, U, bias, own_bias)
 
-        return store.derived(("layer", place.index, _core.isa()), make)
+        return make(None) if table is not None else store.derived(("layer", place.index, _core.isa()), make)
 
     def _cell_forward(
         self, stack: Recurrent, place: Place, arrays: CellArrays, packing: Packing, keep: bool, workspace: Workspace
@@ -104,18 +117,18 @@ class NativeEngine(CompiledEngine):
             loops.forward(self, stack, place, arrays, packing, keep, workspace)
             return
         rows, B, H, G = arrays.rows, packing.B, cell.hidden_size, len(cell.gates)
-        if isinstance(rows, Tokens):
-            x, ids, W, bias = None, rows.places, None, rows.table
-            U = packed(stack.store, place.name("weight_hh"), H)
-        else:
-            x, ids, (W, U, bias) = rows, None, self._weights(stack, place)
+        x, ids, table = (None, rows.places, rows.table) if isinstance(rows, Tokens) else (rows, None, None)
+        weights = self._weights(stack, place, table)
         flops = 2 * packing.N * G * H * (H if x is None else x.shape[1] + H)
         threads, divide_units = division(B, H, flops)
         block = max(BLOCK, B)
-        scratch = None if keep else workspace.empty("block", (threads * block * G * H,), stack.dtype)
+        scratch, recurrent = None, arrays.recurrent
+        if not keep:
+            scratch = workspace.empty("block", (threads * block * G * H,), stack.dtype)
+            recurrent = workspace.empty("recurrent", (B, 3 * H), stack.dtype) if cell.kind == "gru" else None
         _native.forward(
-            arrays.h, arrays.c, arrays.gates, x, ids, W, bias, U, packing.batch_sizes, keep,
-            workspace.empty("listed rows", (threads, block), ROW), scratch, *loops.activations(place), divide_units, threads,
+            weights.cell, arrays.h, arrays.c, arrays.gates, recurrent, x, ids, weights.W, weights.bias, weights.U,
+            weights.own_bias, packing.batch_sizes, keep, workspace.empty("listed rows", (threads, block), ROW), scratch, divide_units, threads,
         )
 
     def _cell_backward(
@@ -128,19 +141,18 @@ class NativeEngine(CompiledEngine):
         threads, divide_units = division(packing.B, H, 2 * packing.N * len(cell.gates) * H * H)
         U = packed(stack.store, place.name("weight_hh"), backward=True)
         _native.backward(
-            arrays.gates, dh, dc, arrays.c, dy, U, packing.batch_sizes, *loops.activations(place), divide_units, threads
+            loops.kernel_cell(stack, place), arrays.gates, arrays.recurrent, dh, dc, arrays.h, arrays.c, dy, U,
+            packing.batch_sizes, divide_units, threads,
         )
         return None
 
     def steps(self, stack: Recurrent, B: int, table: np.ndarray | None) -> _native.Steps:
         """The stack step by step, reading vectors, or tokens by their `table` (·, G*H); with the present parameters."""
-        weights = [self._weights(stack, place) for place in stack.places]
-        W = [None if k == 0 and table is not None else one[0] for k, one in enumerate(weights)]
-        bias = [table if W[k] is None else one[2] for k, one in enumerate(weights)]
-        U = [one[1] for one in weights]
+        weights = [self._weights(stack, place, None if place.index else table) for place in stack.places]
+        cells, W, U, bias, own_bias = map(list, zip(*weights, strict=True))
         weight_bytes = sum(array.nbytes for array in (*W, *U) if array is not None)
         threads = get_threads() if weight_bytes >= DIVIDED_STEP_BYTES else 1
-        return _native.Steps(W, bias, U, B, stack.input_size, *loops.activations(stack.places[0]), threads)
+        return _native.Steps(cells, W, bias, U, own_bias, B, stack.input_size, stack.hidden_size, threads)
 
     @staticmethod
     def has_steps(stack: Recurrent) -> bool:
