@@ -128,7 +128,8 @@ class NativeEngine(CompiledEngine):
             recurrent = workspace.empty("recurrent", (B, 3 * H), stack.dtype) if cell.kind == "gru" else None
         _native.forward(
             weights.cell, arrays.h, arrays.c, arrays.gates, recurrent, x, ids, weights.W, weights.bias, weights.U,
-            weights.own_bias, packing.batch_sizes, keep, workspace.empty("listed rows", (threads, block), ROW), scratch, divide_units, threads,
+            weights.own_bias, packing.batch_sizes, keep, workspace.empty("listed rows", (threads, block), ROW), scratch,
+            divide_units, threads,
         )
 
     def _cell_backward(
