@@ -4,6 +4,7 @@ from typing import Any
 
 from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
+from fastlstm.flow import gradient_flow, plot_gradient_flow
 from fastlstm.layers import GRU, LSTM, RNN
 from fastlstm.model import Model
 from fastlstm.schedules import Cosine, Exponential, Plateau, Step
@@ -23,6 +24,8 @@ __all__ = [
     "cpu_info",
     "engine",
     "get_threads",
+    "gradient_flow",
+    "plot_gradient_flow",
     "set_engine",
     "set_threads",
 ]

@@ -17,6 +17,11 @@ _GATES = {
     "gru": {"r": "reset_gate", "z": "update_gate", "n": "candidate"},
     "rnn": {"h": "hidden_state"},
 }
+_QUANTITIES = {
+    "lstm": ("input_gate", "forget_gate", "candidate", "cell_state", "output_gate", "hidden_state"),
+    "gru": ("reset_gate", "update_gate", "candidate", "hidden_state"),
+    "rnn": ("hidden_state",),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class Cell:
     def gates(self) -> dict[str, str]:
         """The blocks of H pre-activations in their order, each with the name of what it becomes."""
         return {gate: name for gate, name in _GATES[self.kind].items() if not (self.coupled and gate == "i")}
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of all that a step computes, in its order."""
+        return _QUANTITIES[self.kind]
 
     @property
     def states(self) -> tuple[str, ...]:

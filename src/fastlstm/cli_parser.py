@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import fastlstm
+from fastlstm.cells import PEEPHOLES
 from fastlstm.engines import NAMES as ENGINES
 from fastlstm.init import INITIALIZERS
 from fastlstm.model import CELLS, TASKS
@@ -147,6 +148,10 @@ def _add_training(train: Parser) -> None:
     model.add_argument("--embedding", type=int, help="width of a learnt vector for each symbol (default: one-hot)")
     model.add_argument("--tied", action="store_true", default=None, help="use such vectors as output weights too")
     model.add_argument("--dropout", type=float, help="probability of dropping outputs between layers (default: 0)")
+    model.add_argument("--recurrent-dropout", type=float, help="and inside the recurrence (default: 0)")
+    model.add_argument("--peephole", choices=PEEPHOLES, help="let the LSTM's gates see c, their own unit's or all")
+    model.add_argument("--coupled", action="store_true", default=None, help="let the LSTM write only as much as it forgets")
+    model.add_argument("--skip", action="store_true", default=None, help="let all layers read the input and reach the output")
     model.add_argument("--initializer", choices=INITIALIZERS, help="of the weights (default: uniform)")
     model.add_argument("--symbols", choices=SYMBOLS, help="what a symbol is (default: characters)")
     model.add_argument("--max-symbols", type=int, metavar="V", help="keep the most frequent (default: all, 10000 words)")

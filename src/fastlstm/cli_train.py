@@ -18,8 +18,8 @@ from fastlstm.schedules import SCHEDULES, Schedule
 from fastlstm.session import Options
 
 MODEL_OPTIONS = (
-    "task", "cell", "hidden_size", "num_layers", "embedding", "tied", "dropout", "initializer", "symbols", "max_symbols",
-    "min_count", "dtype", "seed",
+    "task", "cell", "hidden_size", "num_layers", "embedding", "tied", "dropout", "recurrent_dropout", "peephole", "coupled",
+    "skip", "initializer", "symbols", "max_symbols", "min_count", "dtype", "seed",
 )
 FIT_OPTIONS = (
     "epochs", "batch_size", "seq_length", "optimizer", "learning_rate", "clip_norm", "clip_value", "validation", "patience",

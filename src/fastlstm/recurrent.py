@@ -228,8 +228,8 @@ class Recurrent:
             gates: a number, or (H,), for each of `input_gate`, `forget_gate`, `candidate`, `output_gate` (LSTM),
                 `reset_gate`, `update_gate`, `candidate` (GRU). Coupled gates have no input gate of their own.
 
-        >>> import numpy as np
-        >>> rnn = LSTM(3, 4, seed=0)
+        >>> import fastlstm, numpy as np
+        >>> rnn = fastlstm.LSTM(3, 4, seed=0)
         >>> with rnn.hold(forget_gate=1.0, input_gate=0.0):
         ...     _, (h, c) = rnn(np.ones((1000, 1, 3)), (np.zeros((1, 1, 4)), np.full((1, 1, 4), 0.3)))
         >>> c.tolist() == np.full((1, 1, 4), 0.3, np.float32).tolist()
@@ -237,6 +237,8 @@ class Recurrent:
         """
         names = [name for name in self.places[0].cell.gates.values() if name != "hidden_state"]
         values = {}
+        if not names:
+            raise ValueError("a plain cell has no gates to hold")
         for name, value in gates.items():
             shape = np.shape(value)
             _check.choice("the gate", name, names)

@@ -4,6 +4,7 @@ An engine is a module's ENGINE, an object with
 
     forward(stack, x, states, lengths, masks, keep, workspace=None, embedding=None) -> y, states, saved
     backward(stack, saved, dy, dstates, gradients, want_dx, d_embedding=None) -> dx, dstates
+    quantities(stack, saved) -> what every cell computed, before a backward pass
     stepper(stack, B), whose step(x, out) and try_step(x, out) advance its `state`
     affine, back_affine, outer: products with a parameter and of gradients (see `compiled.CompiledEngine`)
 

@@ -245,6 +245,25 @@ class CompiledEngine(ABC):
                 d_input = _sum(d_input, packing.reverse(d_rows) if place.direction else d_rows)
         return d_input
 
+    def quantities(self, stack: Recurrent, saved: Saved) -> list[dict[str, np.ndarray]]:
+        """What every cell computed at every step: (T, B, ·) by the names of `Cell.quantities`, 0 in the padding.
+
+        In the order of t in both directions. To be called before the backward pass.
+        """
+        packing, result = saved.packing, []
+        for place, arrays in zip(stack.places, saved.cells, strict=True):
+            gates = np.split(arrays.gates, len(place.cell.gates), axis=1)
+            found = dict(zip(place.cell.gates.values(), gates, strict=True))
+            found["hidden_state"] = arrays.h[packing.B :]
+            if arrays.c is not None:
+                found["cell_state"] = arrays.c[packing.B :]
+            if place.cell.coupled:
+                found["input_gate"] = 1 - found["forget_gate"]
+            if place.direction:
+                found = {name: packing.reverse(rows) for name, rows in found.items()}
+            result.append({name: packing.unpack(np.ascontiguousarray(found[name])) for name in place.cell.quantities})
+        return result
+
     @staticmethod
     def _by_layer(stack: Recurrent, d_y: np.ndarray) -> list[np.ndarray | None]:
         """The gradient of each layer's output that comes from that of the stack, (N, ·) or None."""

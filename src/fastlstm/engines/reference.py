@@ -71,6 +71,15 @@ class ReferenceEngine:
             np.add.at(d_embedding, tokens, dx)
         return dx.astype(stack.dtype) if want_dx else None, self._single(stack, dstates)
 
+    def quantities(
+        self, stack: Recurrent, saved: tuple[reference.StackTape, np.ndarray]
+    ) -> list[dict[str, np.ndarray]]:
+        """See `CompiledEngine`."""
+        return [
+            {name: found[name].astype(stack.dtype) for name in place.cell.quantities}
+            for place, found in zip(stack.places, reference.quantities(saved[0]), strict=True)
+        ]
+
     @staticmethod
     def _parameters(stack: Recurrent) -> dict[str, np.ndarray]:
         return {name: array.astype(np.float64) for name, array in stack.store}

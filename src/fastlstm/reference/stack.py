@@ -80,18 +80,19 @@ def _cell_forward(
 def _cell_backward(
     cell: Equations, p: Mapping[str, Array], tapes: list[Any], dy: Array, dstate: list[Array], running: Array,
     order: range, mask: Array, gradients: dict[str, Array],
-) -> Array:
-    """The gradient at x, `dstate` becoming that at the initial state; adds the parameters' to `gradients`."""
-    dx = np.zeros((*running.shape, cell.cell.input_size))
+) -> tuple[Array, Array]:
+    """The gradients at x and at every h_t, `dstate` becoming that at the initial state; adds the parameters' to `gradients`."""
+    dx, dh = np.zeros((*running.shape, cell.cell.input_size)), np.zeros((*running.shape, cell.cell.output_size))
     for t in reversed(order):
         rows = running[t]
         after = [array[rows] for array in dstate]
         after[0] += dy[t, rows]
+        dh[t, rows] = after[0]
         dx[t, rows], before, dfed = cell.step_back(p, tapes[t], after, gradients)
         for array, new in zip(dstate, before, strict=True):
             array[rows] = new
         dstate[0][rows] += dfed * mask[rows]
-    return dx
+    return dx, dh
 
 
 def stack_forward(
@@ -133,9 +134,13 @@ def stack_forward(
 
 
 def stack_backward(
-    layout: Layout, parameters: Mapping[str, Array], tape: StackTape, dy: Array, dstate: Sequence[Sequence[Array]]
+    layout: Layout, parameters: Mapping[str, Array], tape: StackTape, dy: Array, dstate: Sequence[Sequence[Array]],
+    d_hidden: dict[int, Array] | None = None,
 ) -> tuple[Array, State, dict[str, Array]]:
-    """Gradients at x (T, B, I), at the initial state and at every parameter, from those at y and at the final state."""
+    """Gradients at x (T, B, I), at the initial state and at every parameter, from those at y and at the final state.
+
+    d_hidden: receives those at every h_t (T, B, ·), by the index of the cell.
+    """
     sizes = [layout.layer_size(k) for k in range(len(layout.layers))]
     initial = tuple([np.array(array, np.float64) for array in arrays] for arrays in dstate)
     gradients = {name: np.zeros(shape) for name, shape in layout.shapes().items()}
@@ -147,11 +152,14 @@ def stack_backward(
         directions = np.split(d_outputs[k], D, axis=2) if layout.merge == "concat" else [d_outputs[k]] * D
         d_read = 0.0
         for place in (place for place in places if place.layer == k):
-            d_read = d_read + _cell_backward(
+            d_x, d_h = _cell_backward(
                 tape.cells[place.index], _local(place, parameters), tape.steps[place.index],
                 directions[place.direction], [arrays[place.index] for arrays in initial], tape.running,
                 _order(len(dy), place.direction), tape.masks.recurrent[place.index], _local(place, gradients),
             )
+            d_read = d_read + d_x
+            if d_hidden is not None:
+                d_hidden[place.index] = d_h
         if k == 0:
             dx += d_read
             break
