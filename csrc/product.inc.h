@@ -19,7 +19,8 @@
 /* A walk through a strip, and the panel it has come to. */
 typedef struct {
     int64_t H, G;                /* columns of a gate, and gates */
-    int64_t block, gate, left;   /* of the next vector, and how many vectors are left */
+    int64_t unit, column, gate;  /* of the next vector */
+    int64_t left;                /* vectors still to come */
     int64_t number;              /* of the panel */
     int64_t vecs;                /* its vectors */
     int64_t first[VECS];         /* the first column of each */
@@ -32,9 +33,9 @@ FL_INLINE NAME(panel) NAME(strip)(int64_t strip, int64_t H, int64_t G)
     NAME(panel) at;
     at.H = H;
     at.G = G;
-    at.block = strip * STRIP_BLOCKS(G);
+    at.unit = at.column = strip * STRIP_BLOCKS(G) * LANES;
     at.gate = 0;
-    at.left = AT_MOST((H + LANES - 1) / LANES - at.block, STRIP_BLOCKS(G)) * G;
+    at.left = AT_MOST((H - at.unit + LANES - 1) / LANES, STRIP_BLOCKS(G)) * G;
     at.number = strip * STRIP_PANELS(G) - 1;
     return at;
 }
@@ -47,12 +48,14 @@ FL_INLINE int NAME(next_panel)(NAME(panel) *at)
     at->number++;
     at->vecs = AT_MOST(at->left, VECS);
     at->left -= at->vecs;
-    for (int64_t v = 0; v < at->vecs; v++) {
-        at->first[v] = at->gate * at->H + at->block * LANES;
-        at->lanes[v] = AT_MOST(at->H - at->block * LANES, LANES);
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < VECS; v++) { /* beyond `vecs` without use */
+        at->first[v] = at->column;
+        at->lanes[v] = AT_MOST(at->H - at->unit, LANES);
+        at->column += at->H;
         if (++at->gate == at->G) {
             at->gate = 0;
-            at->block++;
+            at->column = at->unit += LANES;
         }
     }
     return 1;
