@@ -120,37 +120,19 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
     for (; k + phases <= K; k += phases, panel += phases * PANEL) {
 #pragma GCC unroll 4
         for (int phase = 0; phase < phases; phase++) {
-            /* The panel's vectors stay in registers for all rows, or, where there are too few of these, the rows'
-             * factors for all vectors. */
-            if (REGISTERS > (TILE_ROWS + 1) * VECS) {
-                vec b[VECS];
+            vec b[VECS];
 #pragma GCC unroll 4
-                for (int v = 0; v < vecs; v++) {
-                    b[v] = vload(panel + phase * PANEL + v * LANES);
-                    if (rows > 1)
-                        vkeep(b[v]);
-                }
+            for (int v = 0; v < vecs; v++) {
+                b[v] = vload(panel + phase * PANEL + v * LANES);
+                if (rows > 1)
+                    vkeep(b[v]);
+            }
 #pragma GCC unroll 8
-                for (int r = 0; r < rows; r++) {
-                    vec factor = vset(x[r][(k + phase) * a_stride]);
+            for (int r = 0; r < rows; r++) {
+                vec factor = vset(x[r][(k + phase) * a_stride]);
 #pragma GCC unroll 4
-                    for (int v = 0; v < vecs; v++)
-                        sums[r + phase][v] = vfma(factor, b[v], sums[r + phase][v]);
-                }
-            } else {
-                vec factors[TILE_ROWS];
-#pragma GCC unroll 8
-                for (int r = 0; r < rows; r++) {
-                    factors[r] = vset(x[r][(k + phase) * a_stride]);
-                    vkeep(factors[r]);
-                }
-#pragma GCC unroll 4
-                for (int v = 0; v < vecs; v++) {
-                    vec b = vload(panel + phase * PANEL + v * LANES);
-#pragma GCC unroll 8
-                    for (int r = 0; r < rows; r++)
-                        sums[r + phase][v] = vfma(factors[r], b, sums[r + phase][v]);
-                }
+                for (int v = 0; v < vecs; v++)
+                    sums[r + phase][v] = vfma(factor, b[v], sums[r + phase][v]);
             }
         }
     }

@@ -55,7 +55,7 @@ class Layer:
             start, before = start + rows, after
 
     def truth_forward(self):
-        """h and c (B + N, H), gates (N, GH) and recurrent (N, 3H)."""
+        """The arrays h and c (B + N, H), gates (N, GH) and recurrent (N, 3H)."""
         x, W, U, bias, u_bias, h0, c0, table = self.wide("x", "W", "U", "bias", "recurrent_bias", "h0", "c0", "table")
         h, gates = np.zeros((self.B + self.N, self.H)), x @ W + bias if self.tokens is None else table[self.tokens]
         h[: self.B] = h0
@@ -76,7 +76,7 @@ class Layer:
                 h[after], state[before])
 
     def truth_backward(self, h, c, gates, recurrent, U):
-        """dh and dc of the initial state, and the gradients of gates and recurrent, in place of those arrays."""
+        """Gradients dh and dc of the initial state, and the gradients of gates and recurrent, in place of those arrays."""
         dh, dc, dy = self.wide("dh", "dc", "dy")
         for now, before, after in reversed(list(self.steps())):
             rows = now.stop - now.start
