@@ -32,22 +32,18 @@
 /* A tile of a product keeps TILE_ROWS x VECS sums in registers: 24 of 32, 12 of 16; VECS is a power of 2. vkeep(x) has x
  * stay in its register, which compilers else give up to load it again for every use. */
 #if defined(FL_AVX512)
-#define REGISTERS 32
 #define TILE_ROWS 6
 #define VECS 4
 #define vkeep(x) __asm__("" : "+v"(x))
 #elif defined(FL_NEON)
-#define REGISTERS 32
 #define TILE_ROWS 6
 #define VECS 4
 #define vkeep(x) __asm__("" : "+w"(x))
 #elif defined(FL_AVX2)
-#define REGISTERS 16
-#define TILE_ROWS 3
-#define VECS 4
+#define TILE_ROWS 6
+#define VECS 2
 #define vkeep(x) __asm__("" : "+x"(x))
 #else
-#define REGISTERS 16
 #define TILE_ROWS 2
 #define VECS 4
 #define vkeep(x) ((void)(x))

@@ -19,7 +19,8 @@
 /* A walk through a strip, and the panel it has come to. */
 typedef struct {
     int64_t H, G;                /* columns of a gate, and gates */
-    int64_t block, gate, left;   /* of the next vector, and how many vectors are left */
+    int64_t unit, column, gate;  /* of the next vector */
+    int64_t left;                /* vectors still to come */
     int64_t number;              /* of the panel */
     int64_t vecs;                /* its vectors */
     int64_t first[VECS];         /* the first column of each */
@@ -32,9 +33,9 @@ FL_INLINE NAME(panel) NAME(strip)(int64_t strip, int64_t H, int64_t G)
     NAME(panel) at;
     at.H = H;
     at.G = G;
-    at.block = strip * STRIP_BLOCKS(G);
+    at.unit = at.column = strip * STRIP_BLOCKS(G) * LANES;
     at.gate = 0;
-    at.left = AT_MOST((H + LANES - 1) / LANES - at.block, STRIP_BLOCKS(G)) * G;
+    at.left = AT_MOST((H - at.unit + LANES - 1) / LANES, STRIP_BLOCKS(G)) * G;
     at.number = strip * STRIP_PANELS(G) - 1;
     return at;
 }
@@ -47,12 +48,14 @@ FL_INLINE int NAME(next_panel)(NAME(panel) *at)
     at->number++;
     at->vecs = AT_MOST(at->left, VECS);
     at->left -= at->vecs;
-    for (int64_t v = 0; v < at->vecs; v++) {
-        at->first[v] = at->gate * at->H + at->block * LANES;
-        at->lanes[v] = AT_MOST(at->H - at->block * LANES, LANES);
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < VECS; v++) { /* beyond `vecs` without use */
+        at->first[v] = at->column;
+        at->lanes[v] = AT_MOST(at->H - at->unit, LANES);
+        at->column += at->H;
         if (++at->gate == at->G) {
             at->gate = 0;
-            at->block++;
+            at->column = at->unit += LANES;
         }
     }
     return 1;
@@ -117,37 +120,19 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
     for (; k + phases <= K; k += phases, panel += phases * PANEL) {
 #pragma GCC unroll 4
         for (int phase = 0; phase < phases; phase++) {
-            /* The panel's vectors stay in registers for all rows, or, where there are too few of these, the rows'
-             * factors for all vectors. */
-            if (REGISTERS > (TILE_ROWS + 1) * VECS) {
-                vec b[VECS];
+            vec b[VECS];
 #pragma GCC unroll 4
-                for (int v = 0; v < vecs; v++) {
-                    b[v] = vload(panel + phase * PANEL + v * LANES);
-                    if (rows > 1)
-                        vkeep(b[v]);
-                }
+            for (int v = 0; v < vecs; v++) {
+                b[v] = vload(panel + phase * PANEL + v * LANES);
+                if (rows > 1)
+                    vkeep(b[v]);
+            }
 #pragma GCC unroll 8
-                for (int r = 0; r < rows; r++) {
-                    vec factor = vset(x[r][(k + phase) * a_stride]);
+            for (int r = 0; r < rows; r++) {
+                vec factor = vset(x[r][(k + phase) * a_stride]);
 #pragma GCC unroll 4
-                    for (int v = 0; v < vecs; v++)
-                        sums[r + phase][v] = vfma(factor, b[v], sums[r + phase][v]);
-                }
-            } else {
-                vec factors[TILE_ROWS];
-#pragma GCC unroll 8
-                for (int r = 0; r < rows; r++) {
-                    factors[r] = vset(x[r][(k + phase) * a_stride]);
-                    vkeep(factors[r]);
-                }
-#pragma GCC unroll 4
-                for (int v = 0; v < vecs; v++) {
-                    vec b = vload(panel + phase * PANEL + v * LANES);
-#pragma GCC unroll 8
-                    for (int r = 0; r < rows; r++)
-                        sums[r + phase][v] = vfma(factors[r], b, sums[r + phase][v]);
-                }
+                for (int v = 0; v < vecs; v++)
+                    sums[r + phase][v] = vfma(factor, b[v], sums[r + phase][v]);
             }
         }
     }

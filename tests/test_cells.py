@@ -110,7 +110,7 @@ def loss(case, **given):
 
 
 def differences(case, name):
-    """The derivatives of `loss` by the array `name`, all at once and block by block: units and rows are independent."""
+    """Of `loss` by the array `name`, each unit and row being independent of the others: all at once, block by block."""
     start, epsilon, H = getattr(case, name).astype(np.float64), 1e-5, case.before.shape[1]
     result = np.zeros_like(start)
     for first in range(0, start.shape[1], H):
