@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import _core
+from fastlstm import GRU, LSTM, RNN, _core
 from fastlstm.engines import Workspace, aligned_empty, native
 from fastlstm.threads import held_threads
 from helpers import (
@@ -17,6 +17,7 @@ from helpers import (
     assert_equal,
     assert_forward_close,
     gradient_bound,
+    named,
     random_case,
     relative_error,
     run,
@@ -45,19 +46,36 @@ def threads(request, monkeypatch, divided):
         yield int(request.param[0])
 
 
+# The cells whose steps kernels run whole.
+CELLS = (
+    (LSTM, {}), (GRU, {}), (RNN, {}), (LSTM, {"peephole": "diagonal"}), (LSTM, {"coupled": True}),
+    (LSTM, {"coupled": True, "peephole": "diagonal"}),
+    (GRU, {"activation": "softsign", "recurrent_activation": "hard_sigmoid"}),
+)
+
+
 @cache
-def known_case(H, B, dtype, T=5):
+def known_case(cell, H, B, dtype, T=5):
     """A stack, and what the reference makes of it with dropout, without, and without lengths.
 
     Its input size, lengths, layers and biases change in turn with the sizes.
     """
-    turn = HIDDEN.index(H) + BATCHES.index(B)
+    turn, (stack, options) = HIDDEN.index(H) + BATCHES.index(B), CELLS[cell]
     lengths = np.random.default_rng(turn).integers(0, T + 1, B) if turn % 2 else None
     case = random_case(
-        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 2, lengths=lengths, dtype=dtype, bias=turn % 4 < 3, dropout=0.3, seed=turn
+        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 2, stack=stack, lengths=lengths, dtype=dtype, bias=turn % 4 < 3,
+        dropout=0.3, seed=turn, **options,
     )
     streamed = run_reference(case._replace(lengths=None))
     return case, turn, run_reference(case, dropout_seed=turn), run_reference(case), streamed
+
+
+def known_cases(H, dtype):
+    """For every batch size the LSTM and one of the other cells, in turn with the sizes."""
+    for B in BATCHES:
+        other = 1 + (HIDDEN.index(H) * len(BATCHES) + BATCHES.index(B)) % (len(CELLS) - 1)
+        for cell in (0, other):
+            yield B, *known_case(cell, H, B, dtype.name)
 
 
 def assert_outputs_close(got, want, dtype):
@@ -69,33 +87,31 @@ def assert_outputs_close(got, want, dtype):
 
 @pytest.mark.parametrize("H", HIDDEN)
 def test_stacks_equal_the_reference(isa, dtype, threads, H):
-    for B in BATCHES:
-        case, seed, trained, plain, _ = known_case(H, B, dtype.name)
+    for B, case, seed, trained, plain, _ in known_cases(H, dtype):
         got = run(case, dropout_seed=seed)
-        y, (h, c) = case.rnn(case.x, case.state, case.lengths)
+        y, state = case.rnn(case.x, case.state, case.lengths)
+        outputs = {"y": y, **named(case.rnn, "", "", state)}
         assert_close(got, trained, 1e-13 if dtype == np.float64 else gradient_bound(5, B, H))
-        for name in "yhc":
+        for name, one in outputs.items():
             assert_outputs_close(got[name], trained[name], dtype)
-        for one, name in ((y, "y"), (h, "h"), (c, "c")):
             assert_outputs_close(one, plain[name], dtype)
 
 
 @pytest.mark.parametrize("H", HIDDEN)
 def test_streams_equal_the_reference(isa, dtype, threads, H):
-    for B in BATCHES:
-        case, *_, want = known_case(H, B, dtype.name)
+    for B, case, *_, want in known_cases(H, dtype):
         stream = case.rnn.stream(B)
         stream.state = case.state
         y = np.array([stream.step(x) for x in case.x])
-        for got, name in zip((y, *stream.state), "yhc", strict=True):
+        for name, got in {"y": y, **named(case.rnn, "", "", stream.state)}.items():
             assert_outputs_close(got, want[name], dtype)
 
 
 def test_tokens_equal_the_reference(isa, dtype, threads):
     V = 7
-    for H, B, T in product((17, 65), (1, 23), (1, 9)):  # tokens more and fewer than the vocabulary
+    for (stack, options), H, B, T in product(CELLS[:4], (17, 65), (1, 23), (1, 9)):  # more and fewer tokens than there are
         lengths = np.random.default_rng(B).integers(0, T + 1, B)
-        case = random_case(T, B, V, H, 2, lengths=lengths, dtype=dtype)
+        case = random_case(T, B, V, H, 2, stack=stack, lengths=lengths, dtype=dtype, **options)
         tokens = np.random.default_rng(T).integers(0, V, (T, B))
         got = run(case._replace(x=tokens))
         want = run_reference(case._replace(x=np.eye(V)[tokens]))
@@ -104,10 +120,11 @@ def test_tokens_equal_the_reference(isa, dtype, threads):
         assert_close(got, want, 1e-13 if dtype == np.float64 else gradient_bound(T, B, H))
 
 
-def test_a_thousand_steps_are_within_bounds(isa, threads):
-    case = random_case(1000, 7, 5, 34, 2, dtype="float32", lengths=[1000, 3, 999, 0, 500, 1000, 1])
+@pytest.mark.parametrize("stack", [LSTM, GRU])
+def test_a_thousand_steps_are_within_bounds(isa, threads, stack):
+    case = random_case(1000, 7, 5, 34, 2, stack=stack, dtype="float32", lengths=[1000, 3, 999, 0, 500, 1000, 1])
     got, want = run(case), run_reference(case)
-    for name in "yhc":
+    for name in ("y", *named(case.rnn, "", "", case.state)):
         assert_forward_close(got[name], want[name])
     assert_close(got, want, 5e-6)
 

@@ -11,13 +11,11 @@ T, B, V, H = 5, 3, 6, 4
 SCALE = 0.7  # of the loss the gradients are taken of
 
 
-def make(embedding=None, num_layers=2, dropout=0.0, dtype="float64", tied=False, V=V):
+def make(embedding=None, num_layers=2, dtype="float64", V=V, **options):
     rng = np.random.default_rng(3)
-    network = LanguageNetwork(
-        V, rng, hidden_size=H, num_layers=num_layers, embedding=embedding, tied=tied, dropout=dropout, dtype=dtype
-    )
+    network = LanguageNetwork(V, rng, hidden_size=H, num_layers=num_layers, embedding=embedding, dtype=dtype, **options)
     tokens = rng.integers(0, V, (T + 1, B)).astype(np.int32)
-    state = tuple(0.3 * rng.standard_normal((num_layers, B, H)).astype(dtype) for _ in range(2))
+    state = tuple(0.3 * rng.standard_normal(part.shape).astype(dtype) for part in network.zero_state(B))
     return network, tokens[:-1].copy(), tokens[1:].copy(), state
 
 
@@ -36,6 +34,13 @@ NETWORKS = {
     "tied": {"embedding": H, "tied": True},
     "one-hot, more tokens than places": {"V": T * B + 5},  # the engine takes another way
     "embedding, more tokens than places": {"embedding": 3, "V": T * B + 5},
+    "plain": {"cell": "rnn"},
+    "GRU, embedding": {"cell": "gru", "embedding": 3, "recurrent_dropout": 0.3},
+    "GRU, tied": {"cell": "gru", "embedding": H, "tied": True},
+    "peephole, coupled": {"peephole": "diagonal", "coupled": True},
+    "full peephole, skip": {"peephole": "full", "skip": True},
+    "skip, embedding, more tokens than places": {"embedding": 3, "skip": True, "V": T * B + 5},
+    "skip, tied": {"embedding": 2 * H, "skip": True, "tied": True},
 }
 
 
@@ -125,6 +130,28 @@ def test_tied_weights_are_one_array_and_small():
         "embedding.weight", "output.bias", *(f"lstm.{part}_l0" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")),
     }
     assert abs(network.parameters.arrays["embedding.weight"]).max() <= H**-0.5
+
+
+@pytest.mark.parametrize("options", NETWORKS.values(), ids=NETWORKS)
+def test_writing_step_by_step_equals_the_sampling_loop(options, monkeypatch):
+    """Cells without kernels are run from symbol to symbol by the engine."""
+    network, _, _, state = make(**options)
+    uniforms, choice = np.random.default_rng(1).random((30, B)), {"never": 2, "temperature": 0.8, "top_k": 4, "top_p": 0.9}
+    found = []
+    for fast in (True, False):
+        if not fast:
+            monkeypatch.setattr("fastlstm.engines.native.NativeEngine.has_steps", staticmethod(lambda stack: False))
+        symbols = np.zeros((B, 30), np.int32)
+        done, after = network.write(symbols, uniforms, state, **choice)
+        assert done == 30
+        found.append((symbols, after))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert not (symbols == 2).any()
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    network.parameters.arrays["output.bias"][0] = np.nan
+    network.parameters.touch()
+    assert network.write(symbols, uniforms, state, **choice)[0] == 0
 
 
 def test_writing_follows_the_parameters():
