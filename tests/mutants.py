@@ -22,7 +22,8 @@ COMPILED, PACKING = "src/fastlstm/engines/compiled.py", "src/fastlstm/engines/pa
 ENGINE, NET, PARAMETERS = "src/fastlstm/engines/native.py", "src/fastlstm/network.py", "src/fastlstm/parameters.py"
 OPTIM = "src/fastlstm/optim.py"
 BLAS_LOOPS, MATH, SOFTMAX = "src/fastlstm/_lstm.pyx", "csrc/math.inc.h", "csrc/softmax.inc.h"
-GATES, LAYER, STACK, PRODUCT = "csrc/lstm.inc.h", "csrc/layer.inc.h", "csrc/stack.inc.h", "csrc/product.inc.h"
+LSTM, GRU, RNN, STEP = "csrc/lstm.inc.h", "csrc/gru.inc.h", "csrc/rnn.inc.h", "csrc/step.inc.h"
+CELL, LAYER, STACK, PRODUCT = "csrc/cell.inc.h", "csrc/layer.inc.h", "csrc/stack.inc.h", "csrc/product.inc.h"
 DIVIDED = "csrc/divided.inc.h"
 
 DIFFERENCES = f"{LAYERS}::test_gradients_equal_central_differences"
@@ -34,6 +35,10 @@ KERNEL = f"{CORE}::test_lstm_step_equals_reference"
 MULTIPLY = f"{CORE}::test_product_equals_numpy"
 MULTIPLY_TRANSPOSED = f"{CORE}::test_transposed_product_equals_numpy"
 STACKS, STREAMS = f"{NATIVE}::test_stacks_equal_the_reference", f"{NATIVE}::test_streams_equal_the_reference"
+CELL_FORWARD = "tests/test_cells.py::test_forward_equals_the_formulas"
+CELL_BACKWARD = "tests/test_cells.py::test_backward_equals_central_differences"
+CELL_LAYERS = "tests/test_native_cells.py::test_layers_equal_their_steps"
+CELL_STACKS = "tests/test_native_cells.py::test_stacks_equal_layers"
 NETWORK_DIFFERENCES = f"{NETWORK}::test_every_gradient_by_finite_differences"
 
 
@@ -106,25 +111,46 @@ MUTANTS = [
     Mutant("bias left out of the projection", LAYER, ".bias = l->bias,", "", (REFERENCE,)),
     Mutant("threads read the first sequences' input", LAYER, "rows[listed++] = next + s.first + b;",
            "rows[listed++] = next + b;", (STACKS,)),
-    Mutant("last units of several threads missing", LAYER, "share_of(l, kernels->panel_count(wide, H), index, count)",
-           "share_of(l, kernels->panel_count(wide, H) - (count > 1), index, count)", (STACKS,)),
-    Mutant("last units of dh of several threads missing", LAYER, "share_of(l, kernels->panel_count(H, 0), index, count)",
-           "share_of(l, kernels->panel_count(H, 0) - (count > 1), index, count)", (STACKS,)),
+    Mutant("last units of several threads missing", LAYER, "share_of(l, kernels->strip_count(wide, H), index, count)",
+           "share_of(l, kernels->strip_count(wide, H) - (count > 1), index, count)", (STACKS,)),
+    Mutant("last units of dh of several threads missing", LAYER, "share_of(l, kernels->strip_count(H, 0), index, count)",
+           "share_of(l, kernels->strip_count(H, 0) - (count > 1), index, count)", (STACKS,)),
     Mutant("threads do not wait for each other", LAYER, "before = current;\n        if (l->divide_units)",
            "before = current;\n        if (0)", (STACKS,)),
     Mutant("threads do not wait for each other backwards", LAYER, "next = rows;\n        if (l->divide_units)",
            "next = rows;\n        if (0)", (STACKS,)),
     Mutant("layers read the states of the step before", STACK, "k ? after - state : s->x", "k ? before - state : s->x",
            (STREAMS,)),
-    Mutant("upper layers go on from the first one's cell state", STACK, ".c_prev = c,", ".c_prev = s->c,", (STREAMS,)),
+    Mutant("upper layers go on from the first one's cell state", STACK, "c ? c + k * state : NULL", "c", (STREAMS,)),
     # the gates
-    Mutant("gates i and f swapped", GATES, "(gates + j, d_i, count)", "(gates + j, d_f, count)", (KERNEL,)),
-    Mutant("dc not multiplied by f", GATES, "(dc + j, state * f, count)", "(dc + j, state, count)", (DIFFERENCES,)),
-    Mutant("c for tanh(c) in the gradient of o", GATES, "vec d_o = out * squashed",
-           "vec d_o = out * NAME(load_part)(c + j, count, 0)", (DIFFERENCES,)),
-    Mutant("units of a panel's last vector missing", GATES, "(at.vecs - 1) * LANES + at.last, BODY",
-           "(at.vecs - 1) * LANES + at.last - 1, BODY", (KERNEL,)),
-    Mutant("state's part lost where there is an input's", GATES, "if (U)\n", "if (U && !W)\n", (STREAMS,)),
+    Mutant("gates i and f swapped", LSTM, "STORE(i_at, d_i)", "STORE(i_at, d_f)", (KERNEL,)),
+    Mutant("dc not multiplied by f", LSTM, "d_before = state * f;", "d_before = state;", (DIFFERENCES,)),
+    Mutant("c for tanh(c) in the gradient of o", LSTM, "vec d_o = out * squashed", "vec d_o = out * LOAD(at->c + j)",
+           (DIFFERENCES,)),
+    Mutant("peephole of o sees the state before", LSTM, "o = vfma(LOAD(w_o), state, o)",
+           "o = vfma(LOAD(w_o), LOAD(at->c_prev + j), o)", (CELL_FORWARD,)),
+    Mutant("peephole of o lost in the gradient of c", LSTM, "state = vfma(d_o, LOAD(w_o), state);", ";", (CELL_BACKWARD,)),
+    Mutant("peephole of f lost in the gradient of c", LSTM, "d_before = vfma(d_f, LOAD(w_f), d_before);", ";",
+           (CELL_BACKWARD,)),
+    Mutant("coupled gate's gradient without the candidate", LSTM, "forgotten = before - g;", "forgotten = before;",
+           (CELL_BACKWARD,)),
+    Mutant("reset gate after the product left out", GRU, "n = vfma(r, LOAD(u + 2 * at->H + j), n);",
+           "n = n + LOAD(u + 2 * at->H + j);", (CELL_FORWARD,)),
+    Mutant("update gate the other way round", GRU, "vfma(z, before - n, n)", "vfma(z, n - before, before)", (CELL_FORWARD,)),
+    Mutant("gradient past the update gate lost", GRU, "STORE(dh_at, z * out);", "STORE(dh_at, vset(0) * out);",
+           (CELL_BACKWARD,)),
+    Mutant("reset gate lost in the gradient of U's part", GRU, "STORE(u_n, d_n * r)", "STORE(u_n, d_n)", (CELL_BACKWARD,)),
+    Mutant("derivative of the plain cell left out", RNN, "out * NAME(activation_slope)(cell.activation, LOAD(at->gates + j))",
+           "out", (CELL_BACKWARD,)),
+    Mutant("a row's last units missing", CELL, "if (whole < end) ", "if (whole + 1 < end) ", (KERNEL,)),
+    Mutant("units of a strip's last vector missing", STEP, "AT_MOST((k1 - k0) * size, H - unit)",
+           "AT_MOST((k1 - k0) * size, H - unit) - 1", (STACKS,)),
+    Mutant("state's part lost where there is an input's", STEP, "if (U)\n", "if (U && !W)\n", (STREAMS,)),
+    Mutant("U's part begins without its bias", STEP, "states.starts = !apart || s->recurrent_bias;", "states.starts = !apart;",
+           (CELL_LAYERS,)),
+    Mutant("U's part of the gradient overwrites what went past it", STEP, "(&rows, s->cell.kind == FL_GRU,", "(&rows, 0,",
+           (CELL_LAYERS,)),
+    Mutant("upper layers without U's bias", STACK, "s->recurrent_bias[k]", "s->recurrent_bias[0]", (CELL_STACKS,)),
     Mutant("derivative of tanh wrong", MATH, "case FL_TANH: return one - y * y;", "case FL_TANH: return one - y;",
            (DIFFERENCES,)),
     Mutant("softmax gradient without scale", SOFTMAX, "(REAL)(scale / sum)", "(REAL)(1 / sum)",
@@ -134,15 +160,15 @@ MUTANTS = [
            "for (; k + 1 < K; k++, panel += PANEL)", (MULTIPLY,)),
     Mutant("one of a lone row's sums missing", PRODUCT, "phase = 1; phase < phases; phase++",
            "phase = 2; phase < phases; phase++", (MULTIPLY,)),
-    Mutant("a panel's last columns not packed", PRODUCT, "v + 1 < at.vecs ? at.lanes : v < at.vecs ? at.last : 0",
-           "v + 1 < at.vecs ? at.lanes : 0", (MULTIPLY,)),
+    Mutant("a panel's last columns not packed", PRODUCT, "v * LANES, v < at->vecs ?", "v * LANES, v + 1 < at->vecs ?",
+           (MULTIPLY,)),
     Mutant("later blocks of K read the first of A", PRODUCT, "panel + k0 * PANEL, k0, AT_MOST",
            "panel + k0 * PANEL, 0, AT_MOST", (MULTIPLY,)),
     Mutant("blocks of K overwrite each other", PRODUCT, "add || k0, scratch", "add, scratch",
            (MULTIPLY_TRANSPOSED,)),
     Mutant("a tile's last row not packed", PRODUCT, "FOR_EACH_VEC(count, BODY);\n#undef BODY\n        }",
            "FOR_EACH_VEC(count - 1, BODY);\n#undef BODY\n        }", (MULTIPLY_TRANSPOSED,)),
-    Mutant("last panels of a group left out", GATES, "k < k1 && (W || U)", "k + (group > 1) < k1 && (W || U)", (STACKS,)),
+    Mutant("last strips of a group left out", STEP, "k = k0; k < k1; k++)", "k = k0; k + (group > 1) < k1; k++)", (STACKS,)),
     Mutant("the second thread's last columns missing", DIVIDED, "q.end = q.begin + end;",
            "q.end = q.begin + end - (index > 0);", (MULTIPLY,)),
     Mutant("the second thread's last row missing", DIVIDED, "q.M = end - begin;", "q.M = end - begin - (index > 0);",

@@ -1,4 +1,4 @@
-/* What the drivers share: counting checks, random numbers, memory of exact sizes, and the activations in double. */
+/* What the drivers share: counting checks, random numbers and memory of exact sizes. */
 #include "fastlstm.h"
 
 #include <float.h>
@@ -40,31 +40,6 @@ static void *exactly(size_t bytes)
         exit(2);
     }
     return memory;
-}
-
-static double activation(int kind, double x)
-{
-    switch (kind) {
-    case FL_TANH: return tanh(x);
-    case FL_SIGMOID: return 1 / (1 + exp(-x));
-    case FL_RELU: return x > 0 ? x : 0;
-    case FL_HARD_SIGMOID: return fmin(fmax(x + 3, 0), 6) / 6;
-    case FL_SOFTSIGN: return x / (1 + fabs(x));
-    default: return x;
-    }
-}
-
-/* The derivative of an activation from its value. */
-static double slope(int kind, double y)
-{
-    switch (kind) {
-    case FL_TANH: return 1 - y * y;
-    case FL_SIGMOID: return y * (1 - y);
-    case FL_RELU: return y > 0 ? 1 : 0;
-    case FL_HARD_SIGMOID: return y > 0 && y < 1 ? 1 / 6. : 0;
-    case FL_SOFTSIGN: return (1 - fabs(y)) * (1 - fabs(y));
-    default: return 1;
-    }
 }
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))

@@ -19,10 +19,10 @@ static void NAME(check_activate)(const NAME(fl_kernels) *kernels, int64_t n)
     free(x), free(y);
 }
 
-/* C = A B with each kind of start, all rows or listed ones, in two ranges of panels. */
+/* C = A B with each kind of start, all rows or listed ones, in two ranges of strips. */
 static void NAME(check_product)(const NAME(fl_kernels) *kernels, int64_t M, int64_t K, int64_t N, int64_t group, int listed)
 {
-    int64_t extra = listed ? 2 : 0, all = M + extra, panels = kernels->panel_count(N, group);
+    int64_t extra = listed ? 2 : 0, all = M + extra, strips = kernels->strip_count(N, group);
     REAL *A = NAME(random)((size_t)(all * K)), *B = NAME(random)((size_t)(K * N)), *bias = NAME(random)((size_t)N);
     REAL *B_packed = NAME(packed)(kernels, B, K, N, group);
     int64_t *C_rows = exactly((size_t)M * sizeof *C_rows), *A_rows = exactly((size_t)M * sizeof *A_rows);
@@ -32,9 +32,9 @@ static void NAME(check_product)(const NAME(fl_kernels) *kernels, int64_t M, int6
         REAL *before = NAME(random)((size_t)(all * N)), *C = NAME(copy)(before, (size_t)(all * N));
         fl_product product = {.C = C, .A = A, .packed = B_packed, .bias = start == 1 ? bias : NULL,
                               .C_rows = listed ? C_rows : NULL, .A_rows = listed ? A_rows : NULL, .M = M, .K = K, .N = N,
-                              .group = group, .end = panels / 2, .add = start == 2};
+                              .group = group, .end = strips / 2, .add = start == 2};
         kernels->product(&product);
-        product.begin = panels / 2, product.end = panels;
+        product.begin = strips / 2, product.end = strips;
         kernels->product(&product);
         for (int64_t r = 0; r < M; r++) {
             REAL *got = C + C_rows[r] * N, *was = before + C_rows[r] * N;
@@ -73,7 +73,7 @@ static void NAME(check_product_transposed)(const NAME(fl_kernels) *kernels, int6
 /* What a forward step starts from. */
 enum { NAME(OWN_GATES), NAME(ROWS), NAME(TOKENS), NAME(SHARED) };
 
-/* One step forward and back, of rows with I inputs (0: no W), with U or without. The panels are done in two calls, each
+/* One step forward and back, of rows with I inputs (0: no W), with U or without. The strips are done in two calls, each
  * from its last one where `descending`. */
 static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int64_t I, int64_t H, int with_u, int from,
                              int phi, int sigma, int in_place, int descending)
@@ -89,14 +89,14 @@ static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int6
     int32_t *tokens = exactly((size_t)rows * sizeof *tokens);
     for (int64_t r = 0; r < rows; r++)
         tokens[r] = (int32_t)((r * 2 + 2) % V);
-    int64_t panels = kernels->panel_count(4 * H, H);
+    int64_t strips = kernels->strip_count(4 * H, H);
     fl_forward_step step = {.gates = gates, .c = c, .h = h, .from = from == NAME(OWN_GATES) ? gates : start,
                             .tokens = from == NAME(TOKENS) ? tokens : NULL, .shared = from == NAME(SHARED), .x = x,
                             .W = I ? W_packed : NULL, .h_prev = h_prev, .U = with_u ? U_packed : NULL,
-                            .c_prev = in_place ? c : c_prev, .rows = rows, .I = I, .H = H, .begin = panels / 2,
-                            .end = panels, .descending = descending, .cell = {.activation = phi, .recurrent = sigma}};
+                            .c_prev = in_place ? c : c_prev, .rows = rows, .I = I, .H = H, .begin = strips / 2,
+                            .end = strips, .descending = descending, .cell = {.activation = phi, .recurrent = sigma}};
     kernels->cell_forward(&step);
-    step.begin = 0, step.end = panels / 2;
+    step.begin = 0, step.end = strips / 2;
     if (I || with_u) /* else the first call did all units */
         kernels->cell_forward(&step);
 
@@ -104,12 +104,12 @@ static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int6
     REAL *U_back_packed = NAME(packed)(kernels, U_back, 4 * H, H, 0);
     REAL *dh = NAME(random)(narrow), *dy = in_place ? NULL : NAME(random)(narrow), *dc = NAME(random)(narrow);
     REAL *d_h = NAME(copy)(dh, narrow), *d_c_prev = NAME(copy)(dc, narrow), *d_gates = NAME(copy)(gates, wide);
-    panels = kernels->panel_count(H, 0);
+    strips = kernels->strip_count(H, 0);
     fl_backward_step back = {.gates = d_gates, .dh = d_h, .dc = d_c_prev, .c = c, .c_prev = c_prev, .dy = dy,
-                             .next = with_u ? next : NULL, .U = U_back_packed, .rows = rows, .H = H, .begin = panels / 2,
-                             .end = panels, .descending = descending, .cell = {.activation = phi, .recurrent = sigma}};
+                             .next = with_u ? next : NULL, .U = U_back_packed, .rows = rows, .H = H, .begin = strips / 2,
+                             .end = strips, .descending = descending, .cell = {.activation = phi, .recurrent = sigma}};
     kernels->cell_backward(&back);
-    back.begin = 0, back.end = panels / 2;
+    back.begin = 0, back.end = strips / 2;
     kernels->cell_backward(&back);
     const double bound = I || with_u ? 8 * BOUND : BOUND;
     for (int64_t row = 0; row < rows; row++) {
@@ -142,7 +142,7 @@ static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int6
     }
     if (with_u) { /* dh alone, to the same bits */
         REAL *alone = NAME(random)(narrow);
-        fl_backward_step last = {.dh = alone, .next = next, .U = U_back_packed, .rows = rows, .H = H, .end = panels};
+        fl_backward_step last = {.dh = alone, .next = next, .U = U_back_packed, .rows = rows, .H = H, .end = strips};
         kernels->cell_backward(&last);
         check("lstm_backward, dh alone", memcmp(alone, d_h, narrow * sizeof *alone), 0, 0);
         free(alone);
@@ -335,7 +335,8 @@ static void NAME(check_all)(const NAME(fl_kernels) *kernels)
         FOR_EACH(int64_t, N, columns) {
             size_t turn = K_at + N_at;
             NAME(check_product)(kernels, products_of[turn % COUNT(products_of)], K, N, 0, turn & 1);
-            NAME(check_product)(kernels, products_of[turn % COUNT(products_of)], K, 4 * N, N, ~turn & 1);
+            for (int64_t G = 1; G <= 4; G++)
+                NAME(check_product)(kernels, products_of[turn % COUNT(products_of)], K, G * N, N, ~turn & 1);
             NAME(check_product_transposed)(kernels, products_of[(turn * 3) % COUNT(products_of)], K, N, turn & 1,
                                             1 + turn % 3);
         }
