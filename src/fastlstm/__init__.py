@@ -1,4 +1,4 @@
-"""LSTM training, inference and text generation, fast on a CPU."""
+"""Recurrent networks: training, inference and text generation, fast on a CPU."""
 
 from typing import Any
 

@@ -72,7 +72,7 @@ class Formatter(argparse.HelpFormatter):
 
 def parser() -> Parser:
     """The parser of the whole command line."""
-    root = Parser(prog="fastlstm", description="Train LSTMs on text and write with them, fast on a CPU.")
+    root = Parser(prog="fastlstm", description="Train recurrent networks on text and write with them, fast on a CPU.")
     root.add_argument("--version", action="version", version=f"fastlstm {fastlstm.__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
