@@ -67,7 +67,7 @@ def plot_gradient_flow(flows: Mapping[str, np.ndarray]) -> Figure:
         from matplotlib.figure import Figure
     except ImportError:
         raise RuntimeError('drawing needs matplotlib: pip install "fastlstm[plot]"') from None
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.add_subplot()
     for k, (name, flow) in enumerate(flows.items()):
         flow = np.atleast_2d(flow)[0]
@@ -81,5 +81,5 @@ def plot_gradient_flow(flows: Mapping[str, np.ndarray]) -> Figure:
     axes.set_xlabel("step t (the loss is at the last one)")
     axes.set_ylabel("‖∂L/∂h$_t$‖, of the last step's")
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
