@@ -1,5 +1,7 @@
 """The language network: tokens, an LSTM stack, and a distribution over the next token."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -86,6 +88,13 @@ class LanguageNetwork:
             self.lstm, tokens, *state, lengths, None, keep=False, embedding=self._vectors
         )
         return y, (h, c)
+
+    def advance_kept(self, tokens: np.ndarray, state: State, workspace: Workspace) -> tuple[Any, State]:
+        """What the engine keeps of tokens (T, B) for a backward pass, in the workspace, and the state after them."""
+        _, h, c, saved = current_engine().forward(
+            self.lstm, tokens, *state, None, None, keep=True, workspace=workspace, embedding=self._vectors
+        )
+        return saved, (h, c)
 
     def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
         """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""

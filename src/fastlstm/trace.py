@@ -1,0 +1,155 @@
+"""Looking inside: every gate and state of every neuron while a model reads a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlstm import _check
+from fastlstm.engines import Workspace
+from fastlstm.engines.compiled import Saved
+
+if TYPE_CHECKING:
+    from fastlstm.network import LanguageNetwork
+
+# Steps read at once: what the engine keeps of them is all the memory that tracing works in.
+WINDOW = 1024
+
+
+def _kept(saved: Any) -> list[dict[str, np.ndarray]]:
+    """(T, H) by quantity, in the order of evaluation, of each layer: from what an engine's forward pass kept of one text.
+
+    The only place that knows the form it is kept in.
+    """
+    layers = []
+    if isinstance(saved, Saved):
+        for layer in saved.layers:
+            i, f, g, o = np.split(layer.gates, 4, axis=1)
+            layers.append((i, f, g, layer.c[1:], o, layer.h[1:]))
+    else:
+        tape, _ = saved
+        for layer in tape.layers:
+            i, f, g, o = (np.concatenate(part) for part in zip(*layer.gates, strict=True))
+            layers.append((i, f, g, np.concatenate(layer.c[1:]), o, np.concatenate(layer.h[1:])))
+    names = ("input_gate", "forget_gate", "candidate", "cell_state", "output_gate", "hidden_state")
+    return [dict(zip(names, arrays, strict=True)) for arrays in layers]
+
+
+class TraceLayer:
+    """The quantities of one layer at every step, (T, H) arrays as attributes: `cell_state`, `hidden_state`, …
+
+    `quantities` has those that were kept by name, in the order in which the cell computes them.
+    """
+
+    def __init__(self, k: int, quantities: dict[str, np.ndarray]) -> None:
+        self._k = k
+        self.quantities: Mapping[str, np.ndarray] = MappingProxyType(quantities)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_"):  # while being copied there are no quantities to look at
+            raise AttributeError(name)
+        try:
+            return self.quantities[name]
+        except KeyError:
+            kept = ", ".join(self.quantities) or "nothing"
+            raise AttributeError(f"layer {self._k} of this trace has no {name!r}; it holds {kept}") from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.quantities]
+
+    def __repr__(self) -> str:
+        """The number and names of the quantities."""
+        return f"<TraceLayer {self._k}: {', '.join(self.quantities) or 'nothing kept'}>"
+
+
+class Trace:
+    """What a model computed while reading a text, step by step. Made by `Model.trace`.
+
+    Attributes:
+        symbols: the T symbols read; row t of every array is the state once `symbols[t]` has been read.
+        tokens: (T,) int32, their ids.
+        layers: one `TraceLayer` for each layer.
+    """
+
+    def __init__(
+        self, network: LanguageNetwork, symbols: Sequence[str] | Sequence[bytes], tokens: np.ndarray,
+        layers: list[TraceLayer],
+    ) -> None:
+        self.symbols, self.tokens, self.layers = symbols, tokens, layers
+        self._network, self._version = network, network.parameters.version
+
+    def __len__(self) -> int:
+        """T, the steps."""
+        return len(self.tokens)
+
+    def probabilities_at(self, steps: slice | np.ndarray) -> np.ndarray:
+        """(n, V): how likely the model held each symbol to come next, after some of the steps only.
+
+        Raises:
+            RuntimeError: the model has been trained since.
+        """
+        if self._network.parameters.version != self._version:
+            raise RuntimeError("the model's parameters have changed since this trace; trace the text again")
+        return np.exp(self._network.log_probabilities(np.ascontiguousarray(self.layers[-1].hidden_state[steps])))
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(T, V): row t is how likely the model held each symbol to come after `symbols[t]`. Computed at each use."""
+        return self.probabilities_at(slice(None))
+
+    def quantity(self, layer: int, name: str) -> np.ndarray:
+        """`layers[layer].name` (T, H), with errors in words."""
+        return self._layer(layer).quantities[_check.choice("quantity", name, self._layer(layer).quantities)]
+
+    def arrays(self) -> Iterator[tuple[int, str, np.ndarray]]:
+        """(layer, quantity, (T, H) array) of all that was kept."""
+        for k, layer in enumerate(self.layers):
+            for name, array in layer.quantities.items():
+                yield k, name, array
+
+    def _layer(self, k: int) -> TraceLayer:
+        _check.count("layer", k, 0)
+        if k >= len(self.layers):
+            raise IndexError(f"layer {k} is outside [0, {len(self.layers)})")
+        return self.layers[k]
+
+    def __repr__(self) -> str:
+        """The sizes."""
+        return f"<Trace of {len(self):,} symbols through {len(self.layers)} layers>"
+
+
+def trace(
+    network: LanguageNetwork, symbols: Sequence[str] | Sequence[bytes], tokens: np.ndarray, layers: Iterable[int] | None,
+    quantities: Iterable[str] | None,
+) -> Trace:
+    """What the network computes on tokens (T,) from the zero state, `WINDOW` steps at a time.
+
+    Args:
+        network: reads the tokens.
+        symbols: what they stand for.
+        tokens: int32.
+        layers, quantities: which to keep; None is all.
+    """
+    T, L = len(tokens), network.lstm.num_layers
+    chosen = range(L) if layers is None else sorted({_check.count("layers", k, 0) for k in layers})
+    if chosen and chosen[-1] >= L:
+        raise IndexError(f"layer {chosen[-1]} is outside [0, {L})")
+    state, workspace = network.zero_state(1), Workspace()
+    results: list[dict[str, np.ndarray]] = [{} for _ in range(L)]
+    for start in range(0, max(T, 1), WINDOW):  # a text of nothing is read too, to know the quantities
+        saved, state = network.advance_kept(tokens[start : start + WINDOW, None], state, workspace)
+        kept = _kept(saved)
+        if start == 0:
+            names = list(kept[0]) if quantities is None else [_check.choice("quantities", q, kept[0]) for q in quantities]
+            shapes = [(T, *kept[k][name].shape[1:]) for k in chosen for name in names]
+            _check.memory("the trace", sum(map(prod, shapes)), network.dtype)
+            for k in chosen:
+                results[k] = {name: np.empty((T, *a.shape[1:]), network.dtype) for name, a in kept[k].items() if name in names}
+        for into, found in zip(results, kept, strict=True):
+            for name, array in into.items():
+                array[start : start + WINDOW] = found[name]
+    return Trace(network, symbols, tokens, [TraceLayer(k, arrays) for k, arrays in enumerate(results)])
