@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fastlstm import targets
 from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
 from fastlstm.layers import LSTM
@@ -23,6 +24,7 @@ __all__ = [
     "get_threads",
     "set_engine",
     "set_threads",
+    "targets",
 ]
 
 
