@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -10,16 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastlstm import _check
+from fastlstm.colours import limits
 from fastlstm.engines import Workspace
 from fastlstm.engines.compiled import Saved
 from fastlstm.find import Found, Probe, find, probe
 from fastlstm.targets import Target, resolve
+from fastlstm.views import Row, View
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from fastlstm.network import LanguageNetwork
 
 # Steps read at once: what the engine keeps of them is all the memory that tracing works in.
 WINDOW = 1024
+# Steps of a view where it does not say how many: of one row, and of several.
+MOST_STEPS, MOST_COLUMNS = 5000, 400
 
 
 def _kept(saved: Any) -> list[dict[str, np.ndarray]]:
@@ -158,6 +168,72 @@ class Trace:
         chosen = range(len(self.layers)) if layers is None else layers
         states = np.concatenate([self.quantity(k, quantity) for k in chosen], axis=1)
         return probe(states, self.target(target), shifts, seed)
+
+    # ---- what it looks like ----------------------------------------------------------------------------------------
+
+    def view(
+        self, layer: int = 0, neuron: int | None = None, quantity: str | None = "hidden_state", *, start: int = 0,
+        stop: int | None = None,
+    ) -> View:
+        """A part of the text with the values of one quantity of one neuron, of all neurons, or of all quantities.
+
+        Args:
+            layer: counted from 0.
+            neuron: None for all of the layer, with a line for each.
+            quantity: None for all of the neuron's, with a line for each.
+            start, stop: steps shown; without `stop`, as many as are quickly seen.
+
+        Returns:
+            A view that prints in colours in a terminal, shows in a notebook, and has `text`, `html`, `to_html` and `plot`.
+        """
+        rows = self._rows(layer, neuron, quantity)
+        _check.count("start", start, 0)
+        most = MOST_STEPS if len(rows) == 1 else MOST_COLUMNS
+        stop = min(len(self), start + most if stop is None else _check.count("stop", stop, 0))
+        what = "neuron view" if quantity is None else quantity.replace("_", " ")
+        who = "all neurons" if neuron is None else f"neuron {neuron}"
+        shown = [row._replace(values=row.values[start:stop]) for row in rows]
+        return View(f"{what}, layer {layer}, {who}", self.symbols[start:stop], shown, max(len(self) - max(stop, start), 0))
+
+    def show(
+        self, layer: int, neuron: int | None, quantity: str | None = "cell_state", *, start: int = 0, stop: int | None = None,
+        width: int | None = None, colour: bool | None = None, dark: bool = False,
+    ) -> None:
+        """Print the text, each symbol on the colour of the neuron's value when it has been read: red below 0, blue above.
+
+        Args:
+            layer, neuron, quantity, start, stop: as in `view`.
+            width: columns; None is the terminal's.
+            colour: None is colours in a terminal, unless NO_COLOR is set, and bars below the text elsewhere.
+            dark: colours on black paper.
+        """
+        width = shutil.get_terminal_size().columns if width is None else _check.count("width", width)
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") if colour is None else colour
+        print(self.view(layer, neuron, quantity, start=start, stop=stop).text(width, colour=colour, dark=dark))
+
+    def plot(
+        self, layer: int, neuron: int | None = None, quantity: str | None = "cell_state", *, start: int = 0,
+        stop: int | None = None,
+    ) -> Figure:
+        """The same as a matplotlib figure: `figure.savefig(path)` writes it."""
+        return self.view(layer, neuron, quantity, start=start, stop=stop).plot()
+
+    def _repr_html_(self) -> str:
+        kept = next(((k, name) for k, name, _ in reversed(list(self.arrays()))), None)
+        return self.view(kept[0], None, kept[1]).html() if kept else f"<p>{escape(repr(self))}</p>"
+
+    def _rows(self, layer: int, neuron: int | None, quantity: str | None) -> list[Row]:
+        names = list(self._layer(layer).quantities) if quantity is None else [quantity]
+        arrays = {name: self.quantity(layer, name) for name in names}
+        H = next((array.shape[1] for array in arrays.values()), 0)
+        if neuron is None and quantity is None:
+            raise ValueError("neuron and quantity cannot both be None: choose a neuron, or a quantity")
+        if neuron is not None and _check.count("neuron", neuron, 0) >= H:
+            raise IndexError(f"neuron {neuron} is outside [0, {H})")
+        return [
+            Row(str(n) if neuron is None else name, name, array[:, n], limits(name, array[:, n]))
+            for name, array in arrays.items() for n in (range(H) if neuron is None else [neuron])
+        ]
 
     def _layer(self, k: int) -> TraceLayer:
         _check.count("layer", k, 0)
