@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastlstm import targets
+from fastlstm import measure, targets
 from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
 from fastlstm.layers import LSTM
@@ -22,6 +22,7 @@ __all__ = [
     "cpu_info",
     "engine",
     "get_threads",
+    "measure",
     "set_engine",
     "set_threads",
     "targets",
