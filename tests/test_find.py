@@ -124,6 +124,9 @@ def test_only_what_was_kept_is_looked_through():
     trace = model.trace(text_of(40), layers=[1], quantities=["candidate"])
     assert {(one.layer, one.quantity) for one in trace.find("a", top=100)} == {(1, "candidate")}
     assert trace.probe("a", layers=[1], quantity="candidate").score > 0.5
+    some = model.trace(text_of(40)).find("a", top=100, quantities=["candidate", "hidden_state"])
+    assert {one.quantity for one in some} == {"candidate", "hidden_state"}
+    assert len(some) == 20
 
 
 def test_errors():
@@ -136,6 +139,8 @@ def test_errors():
         trace.find("a", top=0)
     with pytest.raises(ValueError, match="did you mean 'hidden_state'"):
         trace.probe("a", quantity="hiden_state")
+    with pytest.raises(ValueError, match="did you mean 'cell_state'"):
+        trace.find("a", quantities=["cel_state"])
     with pytest.raises(ValueError, match="nothing to look through"):
         Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer(0, {})]).find("a")
     assert fastlstm.targets is targets

@@ -129,26 +129,32 @@ class Trace:
         """A target (T,) over this text: see `fastlstm.targets`."""
         return resolve(target, self.symbols)
 
-    def find(self, target: Target, *, top: int = 10, shifts: int = 99, seed: int = 0) -> list[Found]:
+    def find(
+        self, target: Target, *, top: int = 10, quantities: Iterable[str] | None = None, shifts: int = 99, seed: int = 0
+    ) -> list[Found]:
         """The neurons that follow a target most closely.
 
         Args:
             target: of `fastlstm.targets` (count, position, depth, countdown, one_of, matches), a regular expression, or
                 an array (T,) of numbers or a mask; its NaN do not count.
             top: how many, at most.
+            quantities: which to look through; None is all that were kept.
             shifts: how often the target is moved against the text, to see what correlation chance gives.
             seed: of these shifts.
 
         Returns:
             [(layer, neuron, quantity, correlation, p_value)], the largest |correlation| first. `p_value` is that of the
-            best of all neurons and quantities kept, so 0.05 is a bar that a trace without meaning passes once in twenty.
+            best of all that was looked through, so 0.05 is a bar that a trace without meaning passes once in twenty times.
 
         >>> from fastlstm import Model, targets
         >>> trace = Model(vocabulary="ab.", hidden_size=4, num_layers=1, seed=0).trace("aab.b." * 20)
         >>> trace.find(targets.count("a", reset="."), top=1)[0].layer
         0
         """
-        return find(self.arrays(), self.target(target), top, shifts, seed)
+        kept = list(dict.fromkeys(name for _, name, _ in self.arrays()))
+        chosen = kept if quantities is None else [_check.choice("quantities", name, kept) for name in quantities]
+        arrays = [(k, name, array) for k, name, array in self.arrays() if name in chosen]
+        return find(arrays, self.target(target), top, shifts, seed)
 
     def probe(
         self, target: Target, *, layers: Iterable[int] | None = None, quantity: str = "hidden_state", shifts: int = 99,

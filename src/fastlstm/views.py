@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm import colours
+from fastlstm import checkpoint, colours
 from fastlstm.surprises import shown
 
 if TYPE_CHECKING:
@@ -136,13 +136,10 @@ class View:
 
     def to_html(self, path: str | os.PathLike | None = None) -> str:
         """A page of its own, written to `path` too where there is one."""
-        page = (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{POLICY}<title>{escape(self.title)}</title></head>\n'
-            f'<body style="margin: 0">{self.html()}</body></html>\n'
-        )
+        found = page(self.title, [self.html()])
         if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
-        return page
+            write_page(path, found)
+        return found
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -174,6 +171,31 @@ class View:
         from fastlstm.views_plot import draw
 
         return draw(self)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A page of pieces of HTML, which loads and runs nothing."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{POLICY}<title>{escape(title)}</title></head>\n'
+        f'<body style="margin: 0">{"".join(parts)}</body></html>\n'
+    )
+
+
+def check_target(path: str | os.PathLike) -> Path:
+    """Where `write_page` would put a page, links followed; an error where it could not, or would destroy another file."""
+    return checkpoint.check_target(path, "page", lambda target: POLICY.encode() in target.read_bytes()[:1000])
+
+
+def write_page(path: str | os.PathLike, text: str) -> None:
+    """Write a page whole, or not at all."""
+    checkpoint.replace(check_target(path), text.encode())
+
+
+def words(title: str, lines: Iterable[str]) -> str:
+    """Lines of text below a title, as a piece of HTML in the style of the views."""
+    text = escape("\n".join(lines))
+    dark = f"@media (prefers-color-scheme: dark) {{ {DARK_STYLE} }}"
+    return f'<div class="fl-view"><style>{STYLE}{dark}</style><h1>{escape(title)}</h1><pre>{text}</pre></div>'
 
 
 def _columns(symbol: str) -> int:
