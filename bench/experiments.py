@@ -20,7 +20,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "r with the b's left": "correlation_with_b_left",
     },
     "selective": {
-        "perfect in range": "perfect_in_range", "wrong of those tested": "wrong", "cell": "neuron", "r over the a's": "correlation",
+        "perfect in range": "perfect_in_range", "wrong": "wrong", "cell": "neuron", "r over the a's": "correlation",
         "input gate at X": "input_gate_at_X", "candidate's size at X": "candidate_size_at_X",
         "monotone cell at Y": "monotone_neuron", "spread at equal N": "spread_at_equal_n",
     },
@@ -65,7 +65,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "experiments.md")
     arguments = parser.parse_args()
-    lines = ["# The experiments, by seed", "", "By `python bench/experiments.py`. Seconds of processor time, training included.", ""]
+    d = machine.describe(1)
+    lines = [
+        "# The experiments, by seed", "",
+        f"- {d['date']}, commit {d['commit']}; {d['cpu']}, 1 thread, load average {d['load']}",
+        "- written by `python bench/experiments.py`; seconds are of processor time, training and all questions included", "",
+    ]
     for name in experiments.EXPERIMENTS:
         runs = []
         for seed in range(arguments.seeds):
