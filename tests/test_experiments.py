@@ -17,6 +17,7 @@ def short(monkeypatch):
     monkeypatch.setattr(common, "STEPS", 120)
     for experiment in (counting, selective, state, copying):
         monkeypatch.setattr(experiment, "ROUNDS", 1)
+    monkeypatch.setattr(selective, "EASY_ROUNDS", 1)
 
 
 def made_up(lines, symbols, **quantities):

@@ -1,4 +1,4 @@
-"""The command line: `fastlstm demo | train | plot | sample | evaluate | surprisal | experiment | info`.
+"""The command line: `fastlstm demo | train | plot | sample | evaluate | surprisal | inspect | experiment | info`.
 
 Progress goes to standard error, results to standard output. Exit status: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C.
 """
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 import fastlstm
-from fastlstm import _check, _json, cli_text, cli_train, corpus, experiments, plot, surprises, text, views
+from fastlstm import _check, _json, cli_inspect, cli_text, cli_train, corpus, experiments, plot, surprises, text, views
 from fastlstm.cli_parser import parser
 from fastlstm.model import Model
 from fastlstm.progress import say
@@ -146,7 +146,7 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 COMMANDS = {
     "demo": _demo, "train": cli_train.run, "plot": _plot, "sample": _sample, "evaluate": _evaluate,
-    "surprisal": _surprisal, "experiment": _experiment, "info": _info,
+    "surprisal": _surprisal, "inspect": cli_inspect.run, "experiment": _experiment, "info": _info,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import cos, pi
 from typing import Any, NamedTuple
 
@@ -16,11 +16,12 @@ from fastlstm.trace import Trace
 from fastlstm.views import View
 
 Say = Callable[[str], None]
+Line = Callable[[random.Random], str]
 
 # Streams read side by side, each new in every round, and their length: every stream begins at the zero state with a line of
 # its own, so that what is learnt holds from there too.
 STREAMS, STEPS = 32, 4000
-SEQ_LENGTH, EPOCHS, LEARNING_RATE = 50, 4, 1e-2
+SEQ_LENGTH, EPOCHS = 50, 4
 # Rounds between two words of progress.
 TELL = 5
 
@@ -34,7 +35,7 @@ class Report(NamedTuple):
     model: Model
 
 
-def corpus(line: Callable[[random.Random], str], rng: random.Random) -> str:
+def corpus(line: Line, rng: random.Random) -> str:
     """`STREAMS` streams of lines, the last line of each cut off, and a symbol for the last prediction."""
     streams = []
     for _ in range(STREAMS):
@@ -47,15 +48,16 @@ def corpus(line: Callable[[random.Random], str], rng: random.Random) -> str:
 
 
 def train(
-    line: Callable[[random.Random], str], hidden_size: int, num_layers: int, rounds: int, seed: int, say: Say, **options: Any
+    lines: Sequence[Line], symbols: str, hidden_size: int, num_layers: int, learning_rate: float, seed: int, say: Say,
+    **options: Any,
 ) -> Model:
-    """A model of such lines: `EPOCHS` epochs in each of some rounds, on new lines each time, the rate falling as a cosine."""
-    rng = random.Random(seed)
-    model = Model(hidden_size=hidden_size, num_layers=num_layers, seed=seed, **options)
-    for done in range(rounds):
+    """A model trained for a round on each of `lines`: `EPOCHS` epochs of new ones, at a rate that falls as a cosine."""
+    rng, rounds = random.Random(seed), len(lines)
+    model = Model(hidden_size=hidden_size, num_layers=num_layers, vocabulary=sorted(symbols), seed=seed, **options)
+    for done, line in enumerate(lines):
         record = model.fit(
             corpus(line, rng), epochs=EPOCHS, batch_size=STREAMS, seq_length=SEQ_LENGTH, validation=None, progress=False,
-            learning_rate=LEARNING_RATE * (1 + cos(pi * done / rounds)) / 2, threads=1,
+            learning_rate=learning_rate * (1 + cos(pi * done / rounds)) / 2, threads=1,
         )[-1]
         if (done + 1) % TELL == 0:
             say(f"round {done + 1}/{rounds}: {record['bits_per_symbol']:.4f} bits per symbol")

@@ -13,7 +13,8 @@ from fastlstm.experiments.common import Report, Say, correlation, only, train, w
 from fastlstm.model import Model
 from fastlstm.trace import Trace
 
-HIDDEN_SIZE, NUM_LAYERS, ROUNDS = 20, 2, 20
+HIDDEN_SIZE, NUM_LAYERS, ROUNDS, LEARNING_RATE = 20, 2, 20, 1e-2
+SYMBOLS = "abcX\n"
 LENGTH, LETTERS = 3, "abc"
 STRINGS = ["".join(letters) for letters in product(LETTERS, repeat=LENGTH)]
 HOLDS = 0.3  # of its largest |c|: what a cell must reach before X to be said to hold something there
@@ -32,7 +33,7 @@ def written(string: str) -> str:
 
 def run(seed: int, say: Say, **options: Any) -> Report:
     """Train, test, and find who holds what."""
-    return examine(train(line, HIDDEN_SIZE, NUM_LAYERS, ROUNDS, seed, say, **options))
+    return examine(train([line] * ROUNDS, SYMBOLS, HIDDEN_SIZE, NUM_LAYERS, LEARNING_RATE, seed, say, **options))
 
 
 def examine(model: Model) -> Report:

@@ -12,7 +12,8 @@ from fastlstm.experiments.common import Report, Say, cells, correlation, levels,
 from fastlstm.model import Model
 from fastlstm.trace import Trace
 
-HIDDEN_SIZE, ROUNDS = 10, 25
+HIDDEN_SIZE, ROUNDS, LEARNING_RATE = 10, 25, 1e-2
+SYMBOLS = "aXb\n"
 MOST = 10        # the largest N in training
 FURTHEST = 200   # the largest N tried
 FOLLOWS = 0.9    # |r| of a cell that is said to follow a count
@@ -39,7 +40,7 @@ def largest(model: Model) -> int:
 
 def run(seed: int, say: Say, **options: Any) -> Report:
     """Train, test, and find the counter."""
-    return examine(train(line, HIDDEN_SIZE, 1, ROUNDS, seed, say, **options))
+    return examine(train([line] * ROUNDS, SYMBOLS, HIDDEN_SIZE, 1, LEARNING_RATE, seed, say, **options))
 
 
 def examine(model: Model) -> Report:

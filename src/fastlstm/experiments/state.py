@@ -12,7 +12,8 @@ from fastlstm.experiments.common import Report, Say, cells, correlation, levels,
 from fastlstm.model import Model
 from fastlstm.trace import TraceLayer
 
-HIDDEN_SIZE, ROUNDS = 20, 10
+HIDDEN_SIZE, ROUNDS, LEARNING_RATE = 20, 10, 1e-2
+SYMBOLS = "ABxYab\n"
 MOST = 10  # the most x's
 SHUT, OPEN = 0.1, 0.9  # on x, the gates of a cell that keeps what it has
 GATES = ("input_gate", "forget_gate", "candidate", "cell_state", "output_gate")
@@ -30,7 +31,7 @@ def line(rng: random.Random) -> str:
 
 def run(seed: int, say: Say, **options: Any) -> Report:
     """Train, test, and find the memory."""
-    return examine(train(line, HIDDEN_SIZE, 1, ROUNDS, seed, say, **options))
+    return examine(train([line] * ROUNDS, SYMBOLS, HIDDEN_SIZE, 1, LEARNING_RATE, seed, say, **options))
 
 
 def examine(model: Model) -> Report:
