@@ -248,7 +248,7 @@ class CompiledEngine(ABC):
     def quantities(self, stack: Recurrent, saved: Saved) -> list[dict[str, np.ndarray]]:
         """What every cell computed at every step: (T, B, ·) by the names of `Cell.quantities`, 0 in the padding.
 
-        In the order of t in both directions. To be called before the backward pass.
+        In the order of t in both directions; views of what is saved where they can be. Before the backward pass.
         """
         packing, result = saved.packing, []
         for place, arrays in zip(stack.places, saved.cells, strict=True):
@@ -261,7 +261,7 @@ class CompiledEngine(ABC):
                 found["input_gate"] = 1 - found["forget_gate"]
             if place.direction:
                 found = {name: packing.reverse(rows) for name, rows in found.items()}
-            result.append({name: packing.unpack(np.ascontiguousarray(found[name])) for name in place.cell.quantities})
+            result.append({name: packing.unpack(found[name]) for name in place.cell.quantities})
         return result
 
     @staticmethod
