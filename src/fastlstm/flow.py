@@ -61,13 +61,9 @@ def plot_gradient_flow(flows: Mapping[str, np.ndarray]) -> Figure:
 
     Needs matplotlib (`pip install 'fastlstm[plot]'`).
     """
-    from fastlstm.plot import COLOURS, MARKS
+    from fastlstm.plot import COLOURS, MARKS, empty
 
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise RuntimeError('drawing needs matplotlib: pip install "fastlstm[plot]"') from None
-    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    figure = empty(7, 4.6)
     axes = figure.add_subplot()
     for k, (name, flow) in enumerate(flows.items()):
         flow = np.atleast_2d(flow)[0]
