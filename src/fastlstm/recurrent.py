@@ -269,23 +269,19 @@ class Recurrent:
     def zero_states(self, B: int) -> States:
         """Zeros for B sequences, as engines take states."""
         return tuple(
-            [np.zeros((B, place.cell.state_size(name)), self.dtype) for place in self.places] for name in self.layout.states
+            np.zeros((len(self.places), B, self.layout.state_size(name)), self.dtype)
+            if self.layout.state_size(name) is not None
+            else [np.zeros((B, place.cell.state_size(name)), self.dtype) for place in self.places]
+            for name in self.layout.states
         )
 
     def public_state(self, states: States) -> State:
         """States as callers see them, in memory of their own."""
-        return self._public([self._by_layer(part) for part in states])
-
-    @staticmethod
-    def _public(parts: list[Any]) -> State:
+        D, parts = len(self.layout.layers[0]), []
+        for name, part in zip(self.layout.states, states, strict=True):
+            even = self.layout.state_size(name) is not None
+            parts.append(np.array(part) if even else [np.array(part[k : k + D]) for k in range(0, len(part), D)])
         return tuple(parts) if len(parts) > 1 else parts[0]
-
-    def _by_layer(self, part: Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-        """(L*D, B, H), or a list of (D, B, H_k), from one (B, ·) for each cell."""
-        if len({array.shape for array in part}) <= 1:
-            return np.array(part)
-        D = len(self.layout.layers[0])
-        return [np.array(part[k : k + D]) for k in range(0, len(part), D)]
 
     def checked_state(self, before: str, after: str, state: State | None, B: int) -> States:
         """A caller's state, or zeros for None, as engines take it; messages name its parts with `before` and `after`."""
@@ -302,13 +298,14 @@ class Recurrent:
 
     def _cells(self, name: str, called: str, part: Any, B: int) -> Sequence[np.ndarray]:
         """One (B, ·) for each cell of a part of the state."""
-        sizes, D = [place.cell.state_size(name) for place in self.places], len(self.layout.layers[0])
-        if len(set(sizes)) == 1:
-            return _check.array(called, part, (len(sizes), B, sizes[0]), self.dtype)
+        size, D = self.layout.state_size(name), len(self.layout.layers[0])
+        if size is not None:
+            return _check.array(called, part, (len(self.places), B, size), self.dtype)
         if not isinstance(part, tuple | list) or len(part) != self.num_layers:
             size = f" of {len(part)}" if hasattr(part, "__len__") else ""
             raise TypeError(f"{called} must be a list of {self.num_layers} arrays, got {type(part).__name__}{size}")
-        arrays = zip(count(), part, sizes[::D], strict=False)
+        sizes = [place.cell.state_size(name) for place in self.places[::D]]
+        arrays = zip(count(), part, sizes, strict=False)
         return [one for k, array, size in arrays for one in _check.array(f"{called}[{k}]", array, (D, B, size), self.dtype)]
 
     def _check_input(
