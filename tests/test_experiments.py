@@ -140,7 +140,11 @@ def test_next_symbol_is_told_from_the_kth():
     assert kth[0]["neuron"] == 1
     assert kth[0]["correlation"] == pytest.approx(1)
     assert kth[0]["others"]["next"] == pytest.approx(next_is_b["others"]["0"])
+    assert next_is_b["own"]
+    assert kth[0]["own"]
     assert abs(kth[1]["correlation"]) < 0.7
+    assert not kth[1]["own"]
+    assert "which it follows more closely" in copying._told("symbol 1 was b", kth[1])
 
 
 # ---- from end to end -----------------------------------------------------------------------------------------------
