@@ -27,7 +27,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "state": {
         "perfect": "perfect_in_range", "cell": "neuron", "margin": "margin", "input gate on x": "input_gate_on_x",
-        "forget gate on x": "forget_gate_on_x", "kept by its gates": "kept_by_gates", "least forget gate after": "least_forget_gate_after",
+        "forget gate on x": "forget_gate_on_x", "kept by its gates": "kept_by_gates",
+        "least forget gate after": "least_forget_gate_after",
         "cell that counts x's": "counting_neuron", "its r": "counting_correlation",
     },
     "copy": {
