@@ -1,6 +1,6 @@
 """The experiments with ten seeds each: how often they come out, and what is found.
 
-    python bench/experiments.py [--seeds N] [--output FILE]
+    python bench/experiments.py [NAME …] [--seeds N] [--output FILE]
 """
 
 import argparse
@@ -22,11 +22,13 @@ COLUMNS: dict[str, dict[str, str]] = {
     "selective": {
         "perfect in range": "perfect_in_range", "wrong": "wrong", "cell": "neuron", "r over the a's": "correlation",
         "input gate at X": "input_gate_at_X", "candidate's size at X": "candidate_size_at_X",
+        "gate keeps X out": "input_gate_keeps_X_out",
         "monotone cell at Y": "monotone_neuron", "spread at equal N": "spread_at_equal_n",
     },
     "state": {
         "perfect": "perfect_in_range", "cell": "neuron", "margin": "margin", "input gate on x": "input_gate_on_x",
-        "forget gate on x": "forget_gate_on_x", "least forget gate after": "least_forget_gate_after",
+        "forget gate on x": "forget_gate_on_x", "kept by its gates": "kept_by_gates",
+        "least forget gate after": "least_forget_gate_after",
         "cell that counts x's": "counting_neuron", "its r": "counting_correlation",
     },
     "copy": {
@@ -62,6 +64,7 @@ def table(name: str, runs: Sequence[tuple[int, float, dict[str, Any]]]) -> list[
 def main() -> None:
     """Run them all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="nothing is all")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "experiments.md")
     arguments = parser.parse_args()
@@ -71,7 +74,7 @@ def main() -> None:
         f"- {d['date']}, commit {d['commit']}; {d['cpu']}, 1 thread, load average {d['load']}",
         "- written by `python bench/experiments.py`; seconds are of processor time, training and all questions included", "",
     ]
-    for name in experiments.EXPERIMENTS:
+    for name in arguments.names or experiments.EXPERIMENTS:
         runs = []
         for seed in range(arguments.seeds):
             began = time.process_time()

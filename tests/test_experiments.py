@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from fastlstm import Model, cli, experiments, targets
 from fastlstm.experiments import common, copying, counting, selective, state
 from fastlstm.trace import Trace, TraceLayer
+
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture
@@ -140,7 +143,11 @@ def test_next_symbol_is_told_from_the_kth():
     assert kth[0]["neuron"] == 1
     assert kth[0]["correlation"] == pytest.approx(1)
     assert kth[0]["others"]["next"] == pytest.approx(next_is_b["others"]["0"])
+    assert next_is_b["own"]
+    assert kth[0]["own"]
     assert abs(kth[1]["correlation"]) < 0.7
+    assert not kth[1]["own"]
+    assert "which it follows more closely" in copying._told("symbol 1 was b", kth[1])
 
 
 # ---- from end to end -----------------------------------------------------------------------------------------------
@@ -160,11 +167,43 @@ def test_counting():
     assert common.wrong(report.model, {"aaaaX": "bbbb\n"}) == []
 
 
-def test_state(monkeypatch):
-    """E8: A and B are kept apart through all the x's."""
-    report = experiments.run("state", 0, lambda _: None)
-    assert report.figures["perfect_in_range"] is True
-    assert report.figures["margin"] > 0.1
+def trained(name):
+    """A model that `fastlstm experiment` trained, seed 4 of selective and 0 of the others."""
+    return Model.load(DATA / f"{name}.safetensors")
+
+
+def test_selective():
+    """E7: a counter whose input gate is shut at X though its candidate is large."""
+    figures = selective.examine(trained("selective")).figures
+    assert figures["perfect_in_range"] is True
+    assert abs(figures["correlation"]) >= 0.95
+    assert figures["input_gate_at_X"] < 0.1
+    assert figures["candidate_size_at_X"] >= 0.9
+    assert figures["input_gate_keeps_X_out"] is True
+    assert figures["monotone_neuron"] is not None
+    assert figures["spread_at_equal_n"] < 1
+
+
+def test_state():
+    """E8: A and B are kept apart through all the x's by a shut input gate and an open forget gate."""
+    figures = state.examine(trained("state")).figures
+    assert figures["perfect_in_range"] is True
+    assert figures["margin"] > 0.3
+    assert figures["input_gate_on_x"] < 0.1
+    assert figures["forget_gate_on_x"] > 0.9
+    assert figures["kept_by_gates"] is True
+    assert abs(figures["counting_correlation"]) > 0.7
+
+
+def test_copy():
+    """E9: perfect, one cell that tells many strings apart, a silent one, and each meaning with its own neuron."""
+    figures = copying.examine(trained("copy")).figures
+    assert figures["perfect_in_range"] is True
+    assert figures["separated"] >= 5
+    assert figures["silent"]["largest_h"] < 0.1 < 0.5 < figures["silent"]["largest_c"]
+    assert figures["next_is_b"]["own"]
+    assert abs(figures["next_is_b"]["correlation"]) > 0.8
+    assert [role["own"] for role in figures["symbol_was_b"]] == [True] * 3
 
 
 @pytest.mark.parametrize(("name", "keys"), [

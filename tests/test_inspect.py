@@ -1,5 +1,6 @@
 """What written text copies, makes up and gets right: `fastlstm inspect`, rows C6 to C8."""
 
+import io
 import json
 import math
 
@@ -137,6 +138,26 @@ def test_standard_library_is_the_default(files, capfd, monkeypatch):
     told = json.loads(capfd.readouterr().out)
     assert told["kind"] == "python"
     assert told["validity"]["corpus"]["definitions"] == 2  # the last of each file may be cut off
+
+
+def test_quiz(files, capfd, monkeypatch):
+    source = (files / "src" / "m0.py").read_text()
+    arguments = ["inspect", str(files / "m.safetensors"), str(files / "src" / "m0.py"), "--samples", "4", "--length", "40"]
+    arguments += ["--quiz", "--seed", "1", "--temperature", "3"]
+
+    def asked(answers, *options):
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{answer}\n" for answer in answers)))
+        assert cli.main([*arguments, *options]) == 0
+        return capfd.readouterr()
+
+    shown = asked("rrrrrrrr")
+    assert shown.out == "4 of 8 right\n"
+    real = ["It is real." in part for part in shown.err.split("real or generated?")[1:]]
+    assert sum(real) == 4
+    passages = shown.err.split("  | ", 1)[1].split("real or generated?")[0].replace("\n  | ", "\n").rstrip("\n")
+    assert (passages in source) is real[0]
+    assert asked("".join("r" if is_real else "g" for is_real in real)).out == "8 of 8 right\n"
+    assert json.loads(asked("g", "--json").out) == {"right": int(not real[0]), "asked": 1, "seed": 1}
 
 
 def test_models_of_bytes(tmp_path, capfd):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import secrets
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fastlstm import _check, _json, cli_text, python_check, structure
 from fastlstm.cli_parser import STANDARD_LIBRARY
 from fastlstm.model import Model
 from fastlstm.novelty import Corpus
+from fastlstm.progress import say, show_sample
 from fastlstm.text import read, standard_library_files
 
 # Texts of the corpus that are judged beside the samples, drawn with a fixed seed, and words listed.
@@ -34,6 +36,13 @@ def run(arguments: argparse.Namespace) -> None:
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     written = model.sample(length, [arguments.prompt] * count, temperature=arguments.temperature, seed=seed)
     samples = [_text(sample) for sample in written]
+    if arguments.quiz:
+        right, asked = quiz(texts, samples, seed)
+        if arguments.json:
+            _json.show({"right": right, "asked": asked, "seed": seed})
+        else:
+            print(f"{right} of {asked} right")
+        return
     result: dict[str, Any] = {"seed": seed, "samples": [_novelty(corpus, sample) for sample in samples]}
     words = Counter[str]()
     for sample in samples:
@@ -50,6 +59,30 @@ def run(arguments: argparse.Namespace) -> None:
         _json.show(result)
     else:
         print("\n".join(_told(result)))
+
+
+def quiz(texts: list[tuple[str, str]], samples: list[str], seed: int) -> tuple[int, int]:
+    """Ask which passages are real, one from the texts for each sample, all in one shuffled row; how many were told right."""
+    rng = random.Random(seed)
+    size = len(samples[0])
+    long = [text for _, text in texts if len(text) > 2 * size] or [max((text for _, text in texts), key=len)]
+    passages = [(sample, False) for sample in samples]
+    for _ in samples:
+        text = rng.choice(long)
+        start = rng.randint(0, max(len(text) - size, 0))
+        passages.append((text[start : start + size], True))
+    rng.shuffle(passages)
+    right = asked = 0
+    for passage, is_real in passages:
+        show_sample(passage)
+        say("real or generated? [r/g, enter ends it]")
+        answer = sys.stdin.readline().strip().lower() if sys.stdin else ""
+        if not answer:
+            break
+        asked += 1
+        right += answer.startswith("r") is is_real
+        say(f"It is {'real' if is_real else 'generated'}.\n")
+    return right, asked
 
 
 def _text(source: Path | str | bytes) -> str:

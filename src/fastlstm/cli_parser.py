@@ -117,6 +117,7 @@ def parser() -> Parser:
     inspect.add_argument("--prompt", default="", help="text that each goes on from")
     inspect.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above wilder, 0 the likeliest")
     inspect.add_argument("--kind", choices=STRUCTURES, help="what the text should be (default: by the files' names)")
+    inspect.add_argument("--quiz", action="store_true", help="instead, ask which of its samples and as many passages are real")
 
     experiment = commands.add_parser("experiment", help="train a small network on made-up lines, and look what its neurons do")
     experiment.add_argument(

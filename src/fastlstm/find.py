@@ -51,8 +51,8 @@ def find(arrays: Iterable[tuple[int, str, np.ndarray]], target: np.ndarray, top:
     Steps where the target (T,) is NaN are left out.
     """
     _check.count("top", top)
-    rows, moved = _moved(target, shifts, seed)
-    scores = [(k, name, correlations(array, rows, moved)) for k, name, array in arrays]
+    rows, values, offsets = _prepared(target, shifts, seed)
+    scores = [(k, name, correlations(array, rows, values, offsets)) for k, name, array in arrays]
     if not scores:
         raise ValueError("there is nothing to look through: no such layer or quantity was kept")
     chance = np.max([np.abs(r[:, 1:]).max(axis=0) for *_, r in scores], axis=0)  # the best of all, for each shift
@@ -63,18 +63,19 @@ def find(arrays: Iterable[tuple[int, str, np.ndarray]], target: np.ndarray, top:
     return sorted(found, key=lambda one: -abs(one.correlation))[:top]
 
 
-def correlations(array: np.ndarray, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Pearson's r (H, S) of each column of array (T, H), in these rows (n,) of it, with each of targets (n, S).
+def correlations(array: np.ndarray, rows: np.ndarray, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Pearson's r (H, S) of each column of array (T, H), in these rows (n,) of it, with the values (n,) moved by offsets (S,).
 
-    The targets all have mean 0 and standard deviation 1. A constant column has r = 0.
+    The values have mean 0 and standard deviation 1. A constant column has r = 0.
     """
     n = len(rows)
-    means = sum(array[part].sum(axis=0, dtype=np.float64) for part in _parts(rows)) / n
-    squares, products = np.zeros(len(means)), np.zeros((len(means), targets.shape[1]))
-    for start, part in enumerate(_parts(rows)):
-        x = array[part] - means
+    parts = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+    means = sum(array[rows[part]].sum(axis=0, dtype=np.float64) for part in parts) / n
+    squares, products = np.zeros(len(means)), np.zeros((len(means), len(offsets)))
+    for part in parts:
+        x = array[rows[part]] - means
         squares += (x * x).sum(axis=0)
-        products += x.T @ targets[start * BLOCK : (start + 1) * BLOCK]
+        products += x.T @ _moved(values, offsets, part)
     deviations = _or_infinite(np.sqrt(squares / n), means)
     return np.clip(products / n / deviations[:, None], -1, 1)
 
@@ -84,7 +85,8 @@ def probe(states: np.ndarray, target: np.ndarray, shifts: int, seed: int) -> Pro
 
     Least squares in closed form, on columns of mean 0 and variance 1. It is fitted to each shift of the target anew.
     """
-    rows, moved = _moved(target, shifts, seed)
+    rows, values, offsets = _prepared(target, shifts, seed)
+    moved = _moved(values, offsets, slice(0, len(rows)))
     cut = round(len(rows) * (1 - HELD_OUT))
     x = states[rows].astype(np.float64)
     means = x[:cut].mean(axis=0)
@@ -92,17 +94,17 @@ def probe(states: np.ndarray, target: np.ndarray, shifts: int, seed: int) -> Pro
     weights = np.linalg.solve(x[:cut].T @ x[:cut] + PENALTY * cut * np.eye(x.shape[1]), x[:cut].T @ moved[:cut])
     offset = moved[:cut].mean(axis=0)  # the columns have mean 0 here
     told, truth = x[cut:] @ weights + offset, moved[cut:]
-    if len(np.unique(moved[:, 0])) == 2:
+    if len(np.unique(values)) == 2:
         measure, scores = "balanced accuracy", _balanced_accuracy(told, truth, x[:cut] @ weights + offset, moved[:cut])
     else:
         measure, scores = "R²", 1 - ((told - truth) ** 2).sum(axis=0) / ((truth - offset) ** 2).sum(axis=0)
     return Probe(float(scores[0]), measure, float(scores[1:].mean()), _p_value(scores[0], scores[1:]))
 
 
-def _moved(target: np.ndarray, shifts: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The steps that count (n,), and the target there (n, 1 + shifts) with mean 0 and variance 1: as it is, and moved.
+def _prepared(target: np.ndarray, shifts: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The steps that count (n,), the target there with mean 0 and variance 1, and by how much to move it: first not at all.
 
-    It is moved around the end, by steps drawn between a tenth of n and nine tenths.
+    The other offsets are drawn between a tenth of n and nine tenths.
     """
     _check.count("shifts", shifts)
     rows = np.flatnonzero(np.isfinite(target))
@@ -113,11 +115,12 @@ def _moved(target: np.ndarray, shifts: int, seed: int) -> tuple[np.ndarray, np.n
         raise ValueError(f"the target must vary, got {values[0]:g} at every step")
     n, rng = len(rows), np.random.default_rng(_check.count("seed", seed, 0))
     offsets = np.concatenate([[0], rng.integers(n // 10, n - n // 10, shifts, endpoint=True)])
-    return rows, ((values - values.mean()) / values.std())[(np.arange(n)[:, None] - offsets) % n]
+    return rows, (values - values.mean()) / values.std(), offsets
 
 
-def _parts(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+def _moved(values: np.ndarray, offsets: np.ndarray, part: slice) -> np.ndarray:
+    """A part of the values (n,), moved around the end by each offset (S,): (·, S)."""
+    return values[(np.arange(len(values))[part, None] - offsets) % len(values)]
 
 
 def _or_infinite(deviations: np.ndarray, means: np.ndarray) -> np.ndarray:

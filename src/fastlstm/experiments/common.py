@@ -78,7 +78,7 @@ def only(target: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 def cells(trace: Trace, target: Target) -> list[Found]:
     """All cells of all layers, those that follow the target most closely first."""
-    return trace.find(target, top=len(trace) * len(trace.layers) + 1000, quantities=["cell_state"])
+    return trace.find(target, top=sum(layer.cell_state.shape[1] for layer in trace.layers), quantities=["cell_state"])
 
 
 def correlation(values: np.ndarray, target: np.ndarray) -> float:

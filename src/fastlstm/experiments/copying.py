@@ -18,6 +18,7 @@ SYMBOLS = "abcX\n"
 LENGTH, LETTERS = 3, "abc"
 STRINGS = ["".join(letters) for letters in product(LETTERS, repeat=LENGTH)]
 HOLDS = 0.3  # of its largest |c|: what a cell must reach before X to be said to hold something there
+CANDIDATES = 20  # neurons looked at for each meaning
 REPEATS = 5  # of each string, in other company
 
 
@@ -103,7 +104,8 @@ def _silent(trace: Trace) -> dict[str, float] | None:
 def _roles(trace: Trace, order: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The neurons that follow "the next symbol is b" and "symbol k was b" most closely while the copy is written.
 
-    Each comes with its r for the other meanings too, so that one can see which of them it is.
+    Those that follow another of these meanings more closely are left to it, as long as there are others. Each comes with
+    its r for the other meanings too.
     """
     place = np.tile(np.arange(2 * LENGTH + 2), len(order)) - LENGTH  # 0 at X, whose answer is the first letter
     strings = np.repeat(np.array([list(string) for string in order]), 2 * LENGTH + 2, axis=0)
@@ -111,13 +113,21 @@ def _roles(trace: Trace, order: list[str]) -> tuple[dict[str, Any], list[dict[st
     following = strings[np.arange(len(place)), np.clip(place, 0, LENGTH - 1)] == "b"
     meanings = {"next": following, **{str(k): strings[:, k] == "b" for k in range(LENGTH)}}
     masked = {name: only(values.astype(float), while_writing) for name, values in meanings.items()}
-    best = {}
-    for name, target in masked.items():
-        found = trace.find(target, top=1, quantities=["cell_state", "hidden_state"])[0]
-        values = trace.quantity(found.layer, found.quantity)[:, found.neuron]
-        others = {other: correlation(values, masked[other]) for other in masked if other != name}
-        best[name] = {**found._asdict(), "others": others}
+    best = {name: _own(trace, name, masked) for name in masked}
     return best["next"], [best[str(k)] for k in range(LENGTH)]
+
+
+def _own(trace: Trace, name: str, targets: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The neuron that follows one of the targets most closely, and that one more than the others, if there is one."""
+    roles = []
+    for found in trace.find(targets[name], top=CANDIDATES, quantities=["cell_state", "hidden_state"]):
+        values = trace.quantity(found.layer, found.quantity)[:, found.neuron]
+        others = {other: correlation(values, targets[other]) for other in targets if other != name}
+        own = abs(found.correlation) > max(map(abs, others.values()))
+        roles.append({**found._asdict(), "others": others, "own": own})
+        if own:
+            return roles[-1]
+    return roles[0]
 
 
 def _scattered(scatter: dict[str, tuple[float, float]]) -> list[str]:
@@ -128,7 +138,8 @@ def _scattered(scatter: dict[str, tuple[float, float]]) -> list[str]:
 
 def _told(meaning: str, role: dict[str, Any]) -> str:
     others = ", ".join(f"{r:+.2f} with {'the next' if key == 'next' else f'symbol {key}'}" for key, r in role["others"].items())
+    doubt = "" if role["own"] else ", which it follows more closely"
     return (
         f'"{meaning}": {role["quantity"].replace("_", " ")} {role["neuron"]} of layer {role["layer"]}, r = '
-        f"{role['correlation']:+.2f} while the copy is written ({others})."
+        f"{role['correlation']:+.2f} while the copy is written ({others}{doubt})."
     )

@@ -16,12 +16,12 @@ from fastlstm.trace import Trace
 HIDDEN_SIZE, LEARNING_RATE = 20, 3e-2
 # Rounds without X's, and with them. What has learnt to count all there is has candidates that nothing moves any more, and
 # learns to leave the X's out by its input gates.
-EASY_ROUNDS, ROUNDS = 20, 40
+EASY_ROUNDS, ROUNDS = 10, 60
 SYMBOLS = "aXYb\n"
 MOST = 10             # the most a's, and the most X's among them
 LINES = 300           # that it is tested on
 SHUT, WIDE = 0.1, 0.9  # the input gate at X, the size of its candidate there
-COUNTS = 0.9          # |r| of a cell that counts
+COUNTS = 0.8          # |r| of a cell that counts
 GATES = ("input_gate", "forget_gate", "candidate", "output_gate")
 
 
