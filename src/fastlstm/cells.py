@@ -151,13 +151,10 @@ class Layout:
         return self.layers[0][0].states
 
     @cached_property
-    def _state_sizes(self) -> dict[str, int | None]:
+    def state_sizes(self) -> dict[str, int | None]:
+        """Numbers in each of these states of every cell; None where they differ."""
         sizes = {name: {cell.state_size(name) for layer in self.layers for cell in layer} for name in self.states}
         return {name: found.pop() if len(found) == 1 else None for name, found in sizes.items()}
-
-    def state_size(self, state: str) -> int | None:
-        """Numbers in the state of this name of every cell; None where they differ."""
-        return self._state_sizes[state]
 
     @cached_property
     def places_by_layer(self) -> list[list[Place]]:

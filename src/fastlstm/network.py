@@ -88,7 +88,7 @@ class LanguageNetwork:
 
     def zero_state(self, B: int) -> States:
         """(h, c), or (h,), each (L, B, H), all zero."""
-        return tuple(map(np.array, self.stack.zero_states(B)))
+        return self.stack.zero_states(B)
 
     @property
     def _vectors(self) -> np.ndarray | None:
