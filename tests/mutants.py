@@ -77,7 +77,7 @@ MUTANTS = [
            "np.where(step == 0, self._order[rank],", (DIFFERENCES,)),
     Mutant("states of ragged batches not put back", PACKING, "unsorted[self._order] = states",
            "unsorted[...] = states[self._order]", (ONE_BY_ONE,)),
-    Mutant("what was made of the values not made anew", PARAMETERS, "if version != self.version:", "if value is None:",
+    Mutant("what was made of the values not made anew", PARAMETERS, "if version != self.changes[0]:", "if value is None:",
            (DIFFERENCES, NETWORK_DIFFERENCES)),
     # the native engine
     Mutant("token table without the bias", COMPILED, '["weight_ih_l0"].T, bias, order="C")',
