@@ -80,7 +80,7 @@ SCENARIOS = [
     Scenario(LayerTraining(100, 1, 64, "rnn"), Goal(20), (PYTORCH,)),
     Scenario(LayerTraining(50, 32, 256, "rnn"), Goal(2), (PYTORCH,)),
 
-    Scenario(Inference(100, 32, 256, lengths=RAGGED), Goal(2.5), (PYTORCH, PYTORCH_PACKED, ONNX_RUNTIME)),
+    Scenario(Inference(100, 32, 256, lengths=RAGGED), Goal(2.5), (PYTORCH, PYTORCH_PACKED, ONNX_RUNTIME, OPENVINO)),
     Scenario(LayerTraining(100, 32, 256, lengths=RAGGED), Goal(3.5), (PYTORCH, PYTORCH_PACKED)),
 
     Scenario(Inference(100, 1, 64, bidirectional=True), Goal(2, two_threads=3), (PYTORCH, ONNX_RUNTIME)),

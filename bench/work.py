@@ -1,8 +1,8 @@
 """The kinds of work that are timed: their sizes, their numbers, and what they cost at the least.
 
-FLOPs are those of the textbook, whatever is saved by cleverness: 2·T·B·G·H·(I + H) for each layer and direction forward,
-G being 4 (LSTM), 3 (GRU) or 1 (plain cell), of a ragged batch the sum of its lengths in place of T·B; a one-hot input
-counted as I = V, 2·T·B·H·V for the output layer, and three times the sum for a training step.
+FLOPs are those of the textbook, whatever is saved by cleverness: 2·T·B·G·H·(I + H) for each layer and direction
+forward, G being 4 (LSTM), 3 (GRU) or 1 (plain cell), of a ragged batch the sum of its lengths in place of T·B; a one-hot
+input counted as I = V, 2·T·B·H·V for the output layer, and three times the sum for a training step.
 """
 
 import subprocess

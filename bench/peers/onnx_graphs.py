@@ -62,7 +62,8 @@ def sequence(
     node, constants = _layer(layout, parameters, 0, "x", [], ["y"], "lengths" if lengths else "")
     if lengths:
         constants += _constants(lengths=np.array(lengths, np.int32))
-    inputs, outputs = _values({"x": (T, B, cell.input_size)}), _values({"y": (T, D, B, cell.hidden_size)})
+    inputs = _values({"x": (T, B, cell.input_size)})
+    outputs = _values({"y": (T, D, B, cell.hidden_size)})
     return _model(helper.make_graph([node], "sequence", inputs, outputs, constants))
 
 

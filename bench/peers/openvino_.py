@@ -77,7 +77,8 @@ def inference(work: Inference) -> Call:
     """A sequence; the sequence operation has the batch first, and its plugin sees through the transpositions."""
     T, B, H = work.T, work.B, work.H
     x, swapped = ops.parameter((T, B, H), np.float32), ops.constant(np.array([1, 0, 2]))
-    zeros, lengths = ops.constant(np.zeros((B, 1, H), np.float32)), ops.constant(np.full(B, T, np.int32))
+    zeros = ops.constant(np.zeros((B, 1, H), np.float32))
+    lengths = ops.constant(np.array(work.lengths or [T] * B, np.int32))
     weights = [ops.constant(array[None]) for array in _weights(work)]
     operation = getattr(ops, f"{work.cell}_sequence")
     options = {"linear_before_reset": True} if work.cell == "gru" else {}

@@ -7,9 +7,12 @@ Tried on one thread, 2 layers of 128, and dropped for being slower or no faster:
   still 2 times `nn.LSTM` with oneDNN off; tracing the one and compiling the other, weights frozen, gain nothing;
 - a layer with oneDNN off and B = 1: a sequence takes 8 times as long at H = 32, 1.2 times at H = 256, a tenth less at
   H = 1024, where other peers are faster still; forward and back 2 to 16 times as long;
-- drawing by `torch.multinomial`: 15% slower than a race of exponential variables.
+- drawing by `torch.multinomial`: 15% slower than a race of exponential variables;
+- GRU and plain cell: a loop over `gru_cell` and `rnn_tanh_cell` takes 1.1 to 2 times as long as the module; oneDNN off
+  gains nothing.
 
-A ragged batch is computed with its padding, which is then put to zero; `pytorch_packed` packs it.
+A ragged batch is computed with its padding, which is then put to zero; `pytorch_packed` packs it. At T=100 B=32 H=256,
+lengths evenly from 1 to T, packing takes 0.8 times as long forward, and 2.5 times as long forward and back.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """Ragged batches as PyTorch does them when they are packed; packing and padding are outside the timing.
 
-Tried on one thread, and no faster: sequences sorted by length beforehand (`enforce_sorted=True`). Packed and padded within
-the call a sequence takes a tenth longer.
+Tried on one thread, and no faster: sequences sorted by length beforehand (`enforce_sorted=True`). Packed and padded
+within the call a sequence takes a tenth longer.
 """
 
 import numpy as np
