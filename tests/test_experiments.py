@@ -168,7 +168,7 @@ def test_counting():
 
 
 def trained(name):
-    """A model that `fastlstm experiment` trained, seed 4 of selective and 0 of the others."""
+    """A model that `fastlstm experiment` trained, seed 5 of selective and 0 of the others."""
     return Model.load(DATA / f"{name}.safetensors")
 
 

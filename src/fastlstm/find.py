@@ -2,7 +2,8 @@
 
 What counts as chance: the same measure with the target moved against the states by circular shifts, which leave the text's
 own order, and so how alike neighbouring steps are, as it is; shuffled steps would call anything slow a discovery. (What
-drifts from one end of the text to the other is still found too often: two such things always look alike.)
+drifts from one end of the text to the other is still found too often: two such things always look alike. And in a text that
+only repeats itself nothing stands out: every shift can be told from the states as well.)
 """
 
 from __future__ import annotations
