@@ -359,6 +359,11 @@ def test_bidirectional_streams_are_refused():
         GRU(3, 5, bidirectional=True).stream()
 
 
+def test_repr_is_the_call_that_makes_one():
+    for text in ("LSTM(3, 4)", "GRU(3, (4, 5), num_layers=2, bidirectional=True)", "RNN(3, 4, nonlinearity='relu')"):
+        assert repr(eval(text)) == text  # noqa: S307
+
+
 def test_uneven_widths_have_lists_of_states():
     rnn = LSTM(3, (4, 6), 2, bidirectional=True, seed=0)
     y, (h, c) = rnn(np.zeros((5, 2, 3)))

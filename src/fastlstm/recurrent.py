@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from inspect import signature
 from itertools import count
 from typing import Any
 
@@ -325,10 +326,11 @@ class Recurrent:
         _check.memory(f"the output for {name} = {rows}", rows * self.layout.output_size, self.dtype)
 
     def __repr__(self) -> str:
-        """The arguments that are not the defaults."""
-        given = {"num_layers": self.num_layers, **self._options}
-        shown = [f"{name}={value!r}" for name, value in given.items() if name not in ("seed", "initializer") and value]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        """The call that makes one like it, without the defaults."""
+        defaults = {name: parameter.default for name, parameter in signature(type(self)).parameters.items()}
+        sizes = f"{self.input_size}, {self._options['hidden_size']}"
+        given = [f"{name}={value!r}" for name, value in self._options.items() if value != defaults[name]]
+        return f"{type(self).__name__}({', '.join([sizes, *given[2:]])})"
 
 
 def _widths(hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype) -> tuple[int, ...]:
