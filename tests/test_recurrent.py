@@ -361,7 +361,7 @@ def test_bidirectional_streams_are_refused():
 
 def test_repr_is_the_call_that_makes_one():
     for text in ("LSTM(3, 4)", "GRU(3, (4, 5), num_layers=2, bidirectional=True)", "RNN(3, 4, nonlinearity='relu')"):
-        assert repr(eval(text)) == text  # noqa: S307
+        assert repr(eval(text)) == text
 
 
 def test_uneven_widths_have_lists_of_states():
