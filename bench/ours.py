@@ -20,16 +20,16 @@ def streaming(work: Streaming) -> Call:
 def inference(work: Inference) -> Call:
     """A sequence."""
     rnn, x = work.layer(), work.input()
-    return lambda: rnn(x)[0]
+    return lambda: rnn(x, lengths=work.lengths)[0]
 
 
 def layer_training(work: LayerTraining) -> Call:
     """Forward and back."""
-    rnn, x = work.layer(), work.input()
+    rnn, x, dy = work.layer(), work.input(), work.output_gradient()
 
     def step() -> tuple[np.ndarray, ...]:
-        _, _, tape = rnn.forward(x)
-        dx, _, gradients = rnn.backward(tape, x)
+        _, _, tape = rnn.forward(x, lengths=work.lengths)
+        dx, _, gradients = rnn.backward(tape, dy)
         return dx, *gradients.values()
 
     return step

@@ -144,7 +144,7 @@ def picture(results: dict[str, Any], path: Path) -> None:
         axes.plot([goal for _, goal in goals], [place for place, _ in goals], "|", color="#cc3311", ms=12, mew=2, label="goal")
     axes.axvline(1, color="black", lw=0.8)
     axes.set_xscale("log", base=2)
-    axes.set_xlim(0.5, 16)
+    axes.set_xlim(0.5, max(16, *(3 * max(row.ratio, row.goal_ratio or 1) for row in rows)))  # the text has room
     axes.xaxis.set_major_formatter("{x:g}×")
     axes.set_yticks(places, [row.info["name"] for row in rows], fontsize=8)
     axes.invert_yaxis()

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from peers import JAX, ONNX_RUNTIME, OPENVINO, PYTORCH, Library
-from work import Import, Inference, LanguageTraining, LayerTraining, Sampling, Streaming, Work
+from peers import JAX, ONNX_RUNTIME, OPENVINO, PYTORCH, PYTORCH_PACKED, Library
+from work import Import, Inference, LanguageTraining, LayerTraining, Sampling, Streaming, Work, even_lengths
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Scenario:
 STEPPERS = (PYTORCH, ONNX_RUNTIME, OPENVINO)
 RUNNERS = (*STEPPERS, JAX)
 TRAINERS = (PYTORCH, JAX)
+RAGGED = even_lengths(100, 32)
 
 SCENARIOS = [
     Scenario(Streaming(1, 1, 64), Goal(3), STEPPERS),
@@ -66,4 +67,24 @@ SCENARIOS = [
     Scenario(Sampling(2, 512, 65), Goal(1.7), (PYTORCH, ONNX_RUNTIME)),
 
     Scenario(Import(), Goal(seconds=0.2), (PYTORCH, ONNX_RUNTIME)),
+
+    Scenario(Inference(100, 1, 64, "gru"), Goal(12), STEPPERS),
+    Scenario(Inference(100, 1, 256, "gru"), Goal(2.5), STEPPERS),
+    Scenario(Inference(50, 32, 256, "gru"), Goal(2.4), STEPPERS),
+    Scenario(LayerTraining(100, 1, 64, "gru"), Goal(25), (PYTORCH,)),
+    Scenario(LayerTraining(100, 1, 256, "gru"), Goal(5), (PYTORCH,)),
+    Scenario(LayerTraining(50, 32, 256, "gru"), Goal(2.2), (PYTORCH,)),
+
+    Scenario(Inference(100, 1, 64, "rnn"), Goal(12), STEPPERS),
+    Scenario(Inference(50, 32, 256, "rnn"), Goal(2), STEPPERS),
+    Scenario(LayerTraining(100, 1, 64, "rnn"), Goal(20), (PYTORCH,)),
+    Scenario(LayerTraining(50, 32, 256, "rnn"), Goal(2), (PYTORCH,)),
+
+    Scenario(Inference(100, 32, 256, lengths=RAGGED), Goal(2.5), (PYTORCH, PYTORCH_PACKED, ONNX_RUNTIME, OPENVINO)),
+    Scenario(LayerTraining(100, 32, 256, lengths=RAGGED), Goal(3.5), (PYTORCH, PYTORCH_PACKED)),
+
+    Scenario(Inference(100, 1, 64, bidirectional=True), Goal(2, two_threads=3), (PYTORCH, ONNX_RUNTIME)),
+    Scenario(Inference(50, 32, 256, bidirectional=True), Goal(1.03, share=0.9), (PYTORCH, ONNX_RUNTIME)),
+    Scenario(LayerTraining(100, 1, 64, bidirectional=True), Goal(2.5, two_threads=3), (PYTORCH,)),
+    Scenario(LayerTraining(50, 32, 256, bidirectional=True), Goal(1.2), (PYTORCH,)),
 ]

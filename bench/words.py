@@ -68,17 +68,17 @@ def theirs(folder: Path, threads: int) -> dict[str, float]:
 
     torch.set_num_threads(threads)
     from peers import pytorch
+    from work import stack
 
     parameters = dict(np.load(folder / "parameters.npz"))
     before = megabytes("VmRSS")
-    model = pytorch.LanguageModel(parameters, MODEL["num_layers"])
-    ids = torch.from_numpy(np.load(folder / "ids.npy").astype(np.int64))
-    steps = (len(ids) - 1) // B
-    tokens, targets = (part[: steps * B].reshape(B, steps).T.contiguous() for part in (ids[:-1], ids[1:]))
+    layout = stack("lstm", MODEL["embedding"], MODEL["hidden_size"], MODEL["num_layers"])
+    model = pytorch.LanguageModel(layout, parameters)
+    windows = pytorch.windows(np.load(folder / "ids.npy"), T, B)
     began = time.perf_counter()
-    loss = model.train_epoch(tokens, targets, T)
+    loss = model.train_epoch(windows)
     return {
-        "loss": loss, "symbols": steps * B, "seconds": time.perf_counter() - began, "peak": megabytes("VmHWM"),
+        "loss": loss, "symbols": len(windows) * T * B, "seconds": time.perf_counter() - began, "peak": megabytes("VmHWM"),
         "imports": before,
     }
 

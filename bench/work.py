@@ -1,6 +1,7 @@
 """The kinds of work that are timed: their sizes, their numbers, and what they cost at the least.
 
-FLOPs are those of the textbook, whatever is saved by cleverness: 2·T·B·4H·(I + H) for each layer forward, a one-hot
+FLOPs are those of the textbook, whatever is saved by cleverness: 2·T·B·G·H·(I + H) for each layer and direction
+forward, G being 4 (LSTM), 3 (GRU) or 1 (plain cell), of a ragged batch the sum of its lengths in place of T·B; a one-hot
 input counted as I = V, 2·T·B·H·V for the output layer, and three times the sum for a training step.
 """
 
@@ -10,20 +11,34 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
 
 import fastlstm
+from fastlstm.cells import Cell, Layout
+from fastlstm.recurrent import Recurrent
 from peers import Library
 
 Call = Callable[[], Any]
 FLOAT_BYTES = 4
 
 
-def stack_flops(T: int, B: int, I: int, H: int, L: int = 1) -> float:
-    """Of L layers forward."""
-    return sum(2.0 * T * B * 4 * H * ((H if k else I) + H) for k in range(L))
+def stack(cell: str, I: int, H: int, L: int = 1, bidirectional: bool = False) -> Layout:
+    """L layers of H units that read I numbers: what every library builds its own from."""
+    return Layout.stacked(Cell(cell, I, 0), (H,) * L, bidirectional=bidirectional)
+
+
+def stack_flops(steps: int, layout: Layout) -> float:
+    """Of so many steps of one sequence forward: a multiplication and an addition for each element of a matrix."""
+    return 2.0 * steps * sum(prod(shape) for shape in layout.shapes().values() if len(shape) == 2)
+
+
+def even_lengths(T: int, B: int) -> tuple[int, ...]:
+    """B lengths evenly from 1 to T, in a random order, always the same."""
+    lengths = np.linspace(1, T, B).round().astype(int)
+    return tuple(np.random.default_rng(0).permutation(lengths).tolist())
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -59,35 +74,63 @@ class Work(ABC):
 
 @dataclass(frozen=True)
 class LayerWork(Work):
-    """With one layer of H units that reads T x B vectors of H numbers."""
+    """With one layer of H units that reads T x B vectors of H numbers.
+
+    lengths: of the B sequences, where they differ; what is beyond a sequence's end is padding.
+    """
 
     T: int
     B: int
     H: int
+    cell: str = "lstm"
+    bidirectional: bool = False
+    lengths: tuple[int, ...] | None = None
+
+    @property
+    def sizes(self) -> str:
+        """In the words of the name, before them what is not a plain LSTM."""
+        about = [word for word, said in (("ragged", self.lengths), ("bidirectional", self.bidirectional)) if said]
+        if about or self.cell != "lstm":
+            about.append(self.cell.upper())
+        return " ".join([*about, f"T={self.T} B={self.B} H={self.H}"])
+
+    @property
+    def layout(self) -> Layout:
+        """The layer."""
+        return stack(self.cell, self.H, self.H, bidirectional=self.bidirectional)
 
     @property
     def flops(self) -> float:
-        return stack_flops(self.T, self.B, self.H, self.H)
+        return stack_flops(sum(self.lengths) if self.lengths else self.T * self.B, self.layout)
 
     @property
     def weights(self) -> int:
-        return FLOAT_BYTES * 4 * self.H * self.H
+        return FLOAT_BYTES * prod(self.layout.shapes()["weight_hh_l0"])  # one direction after the other
 
     @property
     def reads(self) -> int:
-        return self.T
+        return len(self.layout.layers[0]) * (max(self.lengths) if self.lengths else self.T)
 
-    def layer(self) -> fastlstm.LSTM:
+    def layer(self) -> Recurrent:
         """Always with the same parameters."""
-        return fastlstm.LSTM(self.H, self.H, seed=0)
+        return getattr(fastlstm, self.cell.upper())(self.H, self.H, bidirectional=self.bidirectional, seed=0)
 
     def parameters(self) -> Mapping[str, np.ndarray]:
         """Of `layer`, by PyTorch's names."""
         return self.layer().parameters
 
     def input(self) -> np.ndarray:
-        """(T, B, H), standing for the gradient with respect to the outputs too."""
+        """(T, B, H)."""
         return normal(self.T, self.B, self.H)
+
+    def output_gradient(self) -> np.ndarray:
+        """(T, B, ·), zeros in the padding; without a second direction or padding the input's numbers."""
+        dy = normal(self.T, self.B, self.layout.output_size)
+        return dy if self.lengths is None else dy * self.valid()
+
+    def valid(self) -> np.ndarray:
+        """(T, B, 1): 1 in the sequences, 0 in the padding."""
+        return (np.arange(self.T)[:, None] < np.array(self.lengths))[:, :, None].astype(np.float32)
 
 
 class Streaming(LayerWork):
@@ -111,7 +154,7 @@ class Inference(LayerWork):
 
     @property
     def name(self) -> str:
-        return f"inference T={self.T} B={self.B} H={self.H}"
+        return f"inference {self.sizes}"
 
 
 class LayerTraining(LayerWork):
@@ -121,7 +164,7 @@ class LayerTraining(LayerWork):
 
     @property
     def name(self) -> str:
-        return f"forward and back T={self.T} B={self.B} H={self.H}"
+        return f"forward and back {self.sizes}"
 
     @property
     def flops(self) -> float:
@@ -129,7 +172,7 @@ class LayerTraining(LayerWork):
 
     @property
     def reads(self) -> int:
-        return 2 * self.T
+        return 2 * super().reads
 
 
 # ---- language models ------------------------------------------------------------------------------------------------
@@ -150,8 +193,13 @@ class LanguageWork(Work):
         return f"{self.L}x{self.H} V={self.V}" + (f" E={self.E}" if self.E else "")
 
     @property
+    def layout(self) -> Layout:
+        """The stack."""
+        return stack("lstm", self.E or self.V, self.H, self.L)
+
+    @property
     def flops(self) -> float:
-        return stack_flops(self.symbols, 1, self.E or self.V, self.H, self.L) + 2.0 * self.symbols * self.H * self.V
+        return stack_flops(self.symbols, self.layout) + 2.0 * self.symbols * self.H * self.V
 
     def model(self) -> fastlstm.Model:
         """Untrained, always with the same parameters."""
@@ -195,12 +243,6 @@ class LanguageTraining(LanguageWork):
     def text(self) -> np.ndarray:
         """Ids, one more than there are symbols to predict."""
         return np.random.default_rng(0).integers(self.V, size=self.symbols + 1).astype(np.int32)
-
-    def streams(self) -> tuple[np.ndarray, np.ndarray]:
-        """The text as inputs and targets (windows * T, B), int64, as peers take them."""
-        text = self.text().astype(np.int64)
-        inputs, targets = (part.reshape(self.B, -1).T for part in (text[:-1], text[1:]))
-        return inputs, targets
 
 
 @dataclass(frozen=True)

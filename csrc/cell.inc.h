@@ -47,26 +47,26 @@ FL_INLINE int NAME(is_usual)(const fl_cell *cell)
 
 /* Defines the body of a cell out of its part: `rows` rows from `row`, `units` units from `unit`. The usual settings are
  * named as constants for that copy. */
-#define CELL(name, direction, KIND)                                                                                     \
-    FL_INLINE void NAME(name##_##direction##_parts)(const fl_##direction##_step *s, int64_t row, int64_t rows,          \
-                                                    int64_t unit, int64_t units, const fl_cell cell)                    \
-    {                                                                                                                   \
-        const int64_t wide = fl_blocks(&cell) * s->H, whole = unit + units - units % LANES, end = unit + units;         \
-        for (int64_t r = row; r < row + rows; r++) {                                                                    \
-            const NAME(direction##_row) at = NAME(direction##_row_of)(s, r, wide);                                      \
-            for (int64_t j = unit; j < whole; j += LANES)                                                               \
-                NAME(name##_##direction##_part)(&at, j, LANES, cell);                                                   \
-            if (whole < end)                                                                                            \
-                NAME(name##_##direction##_part)(&at, whole, end - whole, cell);                                         \
-        }                                                                                                               \
-    }                                                                                                                   \
-                                                                                                                        \
-    static void NAME(name##_##direction)(const fl_##direction##_step *s, int64_t row, int64_t rows, int64_t unit,       \
-                                         int64_t units)                                                                 \
-    {                                                                                                                   \
-        const fl_cell usual = {.kind = KIND, .activation = FL_TANH, .recurrent = FL_SIGMOID};                           \
-        if (NAME(is_usual)(&s->cell))                                                                                   \
-            NAME(name##_##direction##_parts)(s, row, rows, unit, units, usual);                                         \
-        else                                                                                                            \
-            NAME(name##_##direction##_parts)(s, row, rows, unit, units, s->cell);                                       \
+#define CELL(name, direction, KIND)                                                                                 \
+    FL_INLINE void NAME(name##_##direction##_parts)(const fl_##direction##_step *s, int64_t row, int64_t rows,      \
+                                                    int64_t unit, int64_t units, const fl_cell cell)                \
+    {                                                                                                               \
+        const int64_t wide = fl_blocks(&cell) * s->H, whole = unit + units - units % LANES, end = unit + units;     \
+        for (int64_t r = row; r < row + rows; r++) {                                                                \
+            const NAME(direction##_row) at = NAME(direction##_row_of)(s, r, wide);                                  \
+            for (int64_t j = unit; j < whole; j += LANES)                                                           \
+                NAME(name##_##direction##_part)(&at, j, LANES, cell);                                               \
+            if (whole < end)                                                                                        \
+                NAME(name##_##direction##_part)(&at, whole, end - whole, cell);                                     \
+        }                                                                                                           \
+    }                                                                                                               \
+                                                                                                                    \
+    static void NAME(name##_##direction)(const fl_##direction##_step *s, int64_t row, int64_t rows, int64_t unit,   \
+                                         int64_t units)                                                             \
+    {                                                                                                               \
+        const fl_cell usual = {.kind = KIND, .activation = FL_TANH, .recurrent = FL_SIGMOID};                       \
+        if (NAME(is_usual)(&s->cell))                                                                               \
+            NAME(name##_##direction##_parts)(s, row, rows, unit, units, usual);                                     \
+        else                                                                                                        \
+            NAME(name##_##direction##_parts)(s, row, rows, unit, units, s->cell);                                   \
     }

@@ -96,7 +96,7 @@ typedef struct {
     fl_cell cell;
     void *gates;                /* (rows, GH)  in: activated gates; out: gradients of the pre-activations */
     void *recurrent;            /* (rows, 3H)  FL_GRU */
-    void *dh;                   /* (rows, H)   gradient of h from the next step: out; in where next is NULL, and FL_GRU */
+    void *dh;                   /* (rows, H)   gradient of h from the next step: out; in for FL_GRU, or where next is NULL */
     void *dc;                   /* (rows, H)   LSTMs: gradient of c */
     const void *c, *c_prev;     /* (rows, H)   in: the states after and before the step; GRUs: c_prev is h before it */
     const void *dy;             /* (rows, H)   in: gradient of h from above, or NULL */
@@ -188,8 +188,8 @@ typedef struct {
                                      gates; out, the gradients of the pre-activations */
     void *recurrent;              /* FL_GRU, (N, 3H), without `keep` (B, 3H) of scratch: forward: out, u; backward: in, u's
                                      block n; out, the gradients of u */
-    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, FL_GRU */
-    void *c;                      /* LSTMs, (B + N, H) likewise; without `keep` (B, H): in, the initial; out, the final states */
+    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, but for LSTMs */
+    void *c;                      /* LSTMs: likewise, backward: in; without `keep` (B, H): in, the initial; out, the final states */
     /* forward only: */
     const void *x, *W, *bias;     /* (N, I), packed from (I, GH) with group H, (GH,) */
     const void *recurrent_bias;   /* (3H,) FL_GRU, or NULL */

@@ -5,7 +5,8 @@
 static void TYPED(project)(const fl_layer *l, const fl_share *s, REAL *gates, const int64_t *rows, int64_t M)
 {
     fl_product product = {.C = gates, .A = l->x, .packed = l->W, .bias = l->bias, .C_rows = l->gates ? rows : NULL,
-                          .A_rows = rows, .M = M, .K = l->I, .N = fl_blocks(&l->cell) * l->H, .group = l->H, .begin = s->begin, .end = s->end};
+                          .A_rows = rows, .M = M, .K = l->I, .N = fl_blocks(&l->cell) * l->H, .group = l->H,
+                          .begin = s->begin, .end = s->end};
     TYPED(kernels)(l->row)->product(&product);
 }
 
@@ -62,7 +63,7 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
     int64_t H = l->H, wide = fl_blocks(&l->cell) * H, start = l->N, next = 0;
     fl_share s = share_of(l, kernels->strip_count(H, 0), index, count);
     REAL *gates = l->gates, *recurrent = l->recurrent, *dh = l->dh, *dc = l->dc, *c = l->c ? l->c : l->h;
-    const REAL *dy = l->dy, *products = recurrent ? recurrent : gates; /* the gradients of what U's product is a part of */
+    const REAL *dy = l->dy, *sums = recurrent ? recurrent : gates; /* the gradients of what U's product is added to */
     fl_backward_step step = {.cell = l->cell, .U = l->U, .H = H, .begin = s.begin, .end = s.end};
     for (int64_t t = l->T - 1; t >= -1; t--) { /* at -1 only dh is left to do */
         int64_t rows = t < 0 ? next : running(l, t, &s), after = start;
@@ -73,16 +74,14 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
         for (int ends = 0; ends < 2; ends++) {
             int64_t first = s.first + (ends ? next : 0);
             step.rows = ends ? rows - next : next;
-            step.next = ends ? NULL : products + (after + first) * wide;
+            step.next = ends ? NULL : sums + (after + first) * wide;
             step.gates = t < 0 ? NULL : gates + (start + first) * wide;
             step.recurrent = recurrent ? recurrent + (start + first) * wide : NULL;
             step.dh = dh + first * H;
             step.dc = dc ? dc + first * H : NULL;
             step.dy = dy + (start + first) * H;
-            if (c) {
-                step.c = c + (l->B + start + first) * H;
-                step.c_prev = c + (before + first) * H;
-            }
+            step.c = c + (l->B + start + first) * H;
+            step.c_prev = c + (before + first) * H;
             if (step.rows > 0)
                 kernels->cell_backward(&step);
         }

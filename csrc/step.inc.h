@@ -1,17 +1,17 @@
 /* A cell's step: products strip by strip, each strip's gates while they are in the cache, forward and backward. */
 
 /* The arithmetic of one cell for `rows` rows from `row`, `units` units from `unit`. */
-#define UNITS(direction)                                                                                                \
-    FL_INLINE void NAME(direction##_units)(const fl_##direction##_step *s, int64_t row, int64_t rows, int64_t unit,     \
-                                           int64_t units)                                                               \
-    {                                                                                                                   \
-        switch (s->cell.kind) {                                                                                         \
-        case FL_GRU:                                                                                                    \
-        case FL_GRU_RESET:                                                                                              \
-        case FL_GRU_UPDATE: NAME(gru_##direction)(s, row, rows, unit, units); break;                                    \
-        case FL_RNN: NAME(rnn_##direction)(s, row, rows, unit, units); break;                                           \
-        default: NAME(lstm_##direction)(s, row, rows, unit, units);                                                     \
-        }                                                                                                               \
+#define UNITS(direction)                                                                                            \
+    FL_INLINE void NAME(direction##_units)(const fl_##direction##_step *s, int64_t row, int64_t rows, int64_t unit, \
+                                           int64_t units)                                                           \
+    {                                                                                                               \
+        switch (s->cell.kind) {                                                                                     \
+        case FL_GRU:                                                                                                \
+        case FL_GRU_RESET:                                                                                          \
+        case FL_GRU_UPDATE: NAME(gru_##direction)(s, row, rows, unit, units); break;                                \
+        case FL_RNN: NAME(rnn_##direction)(s, row, rows, unit, units); break;                                       \
+        default: NAME(lstm_##direction)(s, row, rows, unit, units);                                                 \
+        }                                                                                                           \
     }
 UNITS(forward)
 UNITS(backward)

@@ -119,7 +119,7 @@ MUTANTS = [
            "unsorted[...] = states[self._order]", (ONE_BY_ONE,)),
     Mutant("ragged sequences not turned round", PACKING, "start[lengths[rank] - 1 - step]", "start[step]",
            (f"{EQUAL}[native-bidirectional sum, ragged-plain]",)),
-    Mutant("what was made of the values not made anew", PARAMETERS, "if version != self.version:", "if value is None:",
+    Mutant("what was made of the values not made anew", PARAMETERS, "if version != self.changes[0]:", "if value is None:",
            (DIFFERENCES, NETWORK_DIFFERENCES)),
     # the native engine
     Mutant("bias of U h missing", ENGINE, 'if place.cell.kind == "gru" else None\n            return',

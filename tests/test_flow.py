@@ -1,21 +1,14 @@
 """How gradients flow back through time: row B6, and quantities of cells, row E1."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fastlstm import GRU, LSTM, RNN, gradient_flow, plot_gradient_flow
-from fastlstm.optim import clip
-from fastlstm.parameters import Parameters
 
 T = 100
-
-
-def scaled(rnn, radius):
-    """The recurrent matrices orthogonal times this radius."""
-    rnn.load_state_dict({
-        name: radius * p if name.startswith("weight_hh") else p for name, p in rnn.parameters.items()
-    })
-    return rnn
 
 
 def remembering(rnn, steps):
@@ -58,35 +51,14 @@ def test_the_flow_is_the_gradient_of_the_loss():
 
 def test_a_large_recurrent_matrix_explodes_and_clipping_tames_it():
     """A linear cell of spectral radius 1.3 that is to tell what it read three steps before the end."""
-
-    def make():
-        return scaled(RNN(1, 20, nonlinearity="linear", initializer="orthogonal", dtype="float64", seed=0), 1.3)
-
-    flow = gradient_flow(make(), signal(1))[0]
+    example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "gradient_flow.py"))
+    flow = gradient_flow(example["exploding"](), signal(1))[0]
     assert flow[0] > 1e10 * flow[-1]
-
-    def train(clip_norm):
-        rnn, rng, losses = make(), np.random.default_rng(1), []
-        gradients = Parameters({name: p.shape for name, p in rnn.parameters.items()}, rnn.dtype)
-        for step in range(400):
-            x = rng.standard_normal((30, 8, 1))
-            y, _, tape = rnn.forward(x)
-            error = y[-1].mean(axis=1) - x[-3, :, 0]
-            losses.append(float((error**2).mean()))
-            if not np.isfinite(losses[-1]):
-                break
-            dy = np.zeros_like(y)
-            dy[-1] = 2 * error[:, None] / error.size / rnn.hidden_size
-            gradients.load(rnn.backward(tape, dy)[2])
-            rate = 0.1 * 0.995**step * clip(gradients, clip_norm, None)
-            rnn.load_state_dict({name: p - rate * gradients.arrays[name] for name, p in rnn.parameters.items()})
-        return losses
-
-    clipped = train(1.0)
+    clipped = example["train"](1.0)
     assert clipped[0] > 1000
     assert np.mean(clipped[-20:]) < 0.05
     with np.errstate(all="ignore"):
-        assert not np.isfinite(train(None)[-1])
+        assert not np.isfinite(example["train"](None)[-1])
 
 
 def test_the_picture_has_a_curve_for_every_flow():

@@ -8,12 +8,19 @@ A module has those functions that some scenario asks of it. Each peer is used in
 module says what was tried. All are time-major, in float32, on the same numbers, and all but fastlstm are optional.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:  # threads are fixed before it is loaded
+    from fastlstm.cells import Layout
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,32 @@ class Library:
 
 OURS = Library("fastlstm", "fastlstm", "ours")
 PYTORCH = Library("PyTorch", "torch", "peers.pytorch")
+PYTORCH_PACKED = Library("PyTorch packed", "torch", "peers.pytorch_packed")
 ONNX_RUNTIME = Library("ONNX Runtime", "onnxruntime", "peers.onnxruntime_")
 OPENVINO = Library("OpenVINO", "openvino", "peers.openvino_")
 JAX = Library("JAX", "jax", "peers.jax_")
-PEERS = (PYTORCH, ONNX_RUNTIME, OPENVINO, JAX)
+PEERS = (PYTORCH, PYTORCH_PACKED, ONNX_RUNTIME, OPENVINO, JAX)
 
 
-def gates(array: np.ndarray, order: str) -> np.ndarray:
-    """An array (4H, …) whose blocks are in the order "ifgo", with its blocks in another order of these letters."""
-    blocks = dict(zip("ifgo", np.split(array, 4), strict=True))
-    return np.concatenate([blocks[gate] for gate in order])
+def directions(
+    layout: Layout, parameters: Mapping[str, np.ndarray], k: int, name: str, orders: Mapping[str, str]
+) -> np.ndarray:
+    """A parameter of layer k in all directions (D, G*H, …), its blocks in the order that `orders` has for the cell."""
+    arrays = []
+    for place in layout.places():
+        if place.layer == k:
+            gates = place.cell.gates
+            blocks = dict(zip(gates, np.split(parameters[place.name(name)], len(gates)), strict=True))
+            arrays.append(np.concatenate([blocks[gate] for gate in orders[place.cell.kind]]))
+    return np.stack(arrays)
+
+
+@dataclass(frozen=True)
+class Later:
+    """An array that a library has in an arrangement of its own: rearranged when it is looked at, outside the timing."""
+
+    arranged: Callable[[], np.ndarray]
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        """See `numpy.asarray`."""
+        return self.arranged()

@@ -1,7 +1,6 @@
 """The work as ONNX graphs.
 
-ONNX's LSTM has its gates in the order i, o, f, c, weights (directions, 4H, I), both biases behind one another, and
-outputs (T, directions, B, H).
+ONNX's layers have weights (directions, G*H, I), both biases behind one another, and outputs (T, directions, B, H).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,9 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from peers import gates
+from fastlstm.cells import Layout
+from peers import directions
 
 Shapes = Mapping[str, Sequence[int]]
+ORDERS = {"lstm": "iofg", "gru": "zrn", "rnn": "h"}  # of the gates; it calls the candidate g c, and n h
 OPSET, IR_VERSION = 17, 8
 
 
@@ -27,47 +28,58 @@ def _model(graph: GraphProto) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
-def _lstm(
-    parameters: Mapping[str, np.ndarray], k: int, x: str, state: Sequence[str], outputs: Sequence[str]
+def _layer(
+    layout: Layout, parameters: Mapping[str, np.ndarray], k: int, x: str, state: Sequence[str], outputs: Sequence[str],
+    lengths: str = "",
 ) -> tuple[NodeProto, list[TensorProto]]:
-    """Layer k of a stack: a node that reads x and the state (h, c), or zeros, and gives some of y, h and c."""
-    own = {name: gates(parameters[f"{name}_l{k}"], "iofg") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-    names = f"W{k}", f"R{k}", f"B{k}"
-    biases = np.concatenate([own["bias_ih"], own["bias_hh"]])
-    arrays = own["weight_ih"], own["weight_hh"], biases
-    constants = _constants(**{name: array[None] for name, array in zip(names, arrays, strict=True)})
-    H = own["weight_hh"].shape[1]
-    return helper.make_node("LSTM", [x, *names, "", *state], outputs, hidden_size=H), constants
+    """Layer k of a stack: a node that reads x and the state, or zeros, and gives some of y, h and c."""
+    W, R, *biases = (
+        directions(layout, parameters, k, name, ORDERS) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    names, arrays = (f"W{k}", f"R{k}", f"B{k}"), (W, R, np.concatenate(biases, axis=1))
+    cell, D = layout.layers[k][0], len(layout.layers[k])
+    options = {"linear_before_reset": 1} if cell.kind == "gru" else {}
+    node = helper.make_node(
+        cell.kind.upper(), [x, *names, lengths, *state], outputs, hidden_size=cell.hidden_size,
+        direction="bidirectional" if D == 2 else "forward", **options,
+    )
+    return node, _constants(**dict(zip(names, arrays, strict=True)))
 
 
-def step(parameters: Mapping[str, np.ndarray]) -> ModelProto:
-    """One step of one layer: x, h, c to new_h and new_c, all (1, 1, H)."""
-    node, constants = _lstm(parameters, 0, "x", ["h", "c"], ["", "new_h", "new_c"])
-    H = parameters["weight_hh_l0"].shape[1]
+def step(layout: Layout, parameters: Mapping[str, np.ndarray]) -> ModelProto:
+    """One step of one layer of LSTM: x, h, c to new_h and new_c, all (1, 1, H)."""
+    node, constants = _layer(layout, parameters, 0, "x", ["h", "c"], ["", "new_h", "new_c"])
+    H = layout.output_size
     inputs, outputs = (_values(dict.fromkeys(names, (1, 1, H))) for names in (("x", "h", "c"), ("new_h", "new_c")))
     return _model(helper.make_graph([node], "step", inputs, outputs, constants))
 
 
-def sequence(parameters: Mapping[str, np.ndarray], T: int, B: int) -> ModelProto:
-    """A sequence through one layer from the zero state: x (T, B, H) to y (T, 1, B, H)."""
-    node, constants = _lstm(parameters, 0, "x", [], ["y"])
-    H = parameters["weight_hh_l0"].shape[1]
-    return _model(helper.make_graph([node], "sequence", _values({"x": (T, B, H)}), _values({"y": (T, 1, B, H)}), constants))
+def sequence(
+    layout: Layout, parameters: Mapping[str, np.ndarray], T: int, B: int, lengths: Sequence[int] | None
+) -> ModelProto:
+    """Sequences through one layer from the zero state: x (T, B, I) to y (T, directions, B, H)."""
+    cell, D = layout.layers[0][0], len(layout.layers[0])
+    node, constants = _layer(layout, parameters, 0, "x", [], ["y"], "lengths" if lengths else "")
+    if lengths:
+        constants += _constants(lengths=np.array(lengths, np.int32))
+    inputs = _values({"x": (T, B, cell.input_size)})
+    outputs = _values({"y": (T, D, B, cell.hidden_size)})
+    return _model(helper.make_graph([node], "sequence", inputs, outputs, constants))
 
 
-def writer(parameters: Mapping[str, np.ndarray], L: int, length: int) -> ModelProto:
+def writer(layout: Layout, parameters: Mapping[str, np.ndarray], length: int) -> ModelProto:
     """Symbols (length, 1) drawn after the symbol `first` (1,): a scan over the rows of `noise` (length, V).
 
     Each symbol is the largest of its logits and noise, added up: drawn from their softmax where the noise is Gumbel's. The
     noise comes with the output layer's bias in it, which spares an addition.
     """
-    V, H = parameters["output.weight"].shape
+    (V, H), L = parameters["output.weight"].shape, len(layout.layers)
     vectors = parameters.get("embedding.weight", np.eye(V, dtype=np.float32))
     own = {name.removeprefix("lstm."): array for name, array in parameters.items()}
     nodes = [helper.make_node("Gather", ["vectors", "symbol"], ["x0"])]
     constants = _constants(vectors=vectors[:, None], output=parameters["output.weight"].T, row=np.array([1, H]))
     for k in range(L):
-        node, weights = _lstm(own, k, f"x{k}", [f"h{k}", f"c{k}"], ["", f"x{k + 1}", f"new_c{k}"])
+        node, weights = _layer(layout, own, k, f"x{k}", [f"h{k}", f"c{k}"], ["", f"x{k + 1}", f"new_c{k}"])
         nodes.append(node)
         constants += weights
     nodes += [

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto
 
-from peers import onnx_graphs
+from peers import Later, onnx_graphs
 from work import Call, Inference, Sampling, Streaming
 
 OPTIONS = onnxruntime.SessionOptions()
@@ -43,7 +43,7 @@ def _bound(
 
 def streaming(work: Streaming) -> Call:
     """A step."""
-    session, x = _session(onnx_graphs.step(work.parameters())), work.input()
+    session, x = _session(onnx_graphs.step(work.layout, work.parameters())), work.input()
     states = [{name: np.zeros((1, 1, work.H), np.float32) for name in ("h", "c")} for _ in range(2)]
     bindings = [
         _bound(session, {"x": x, **before}, {f"new_{name}": array for name, array in after.items()})
@@ -62,11 +62,12 @@ def streaming(work: Streaming) -> Call:
 
 def inference(work: Inference) -> Call:
     """A sequence."""
-    session = _session(onnx_graphs.sequence(work.parameters(), work.T, work.B))
-    y = np.empty((work.T, 1, work.B, work.H), np.float32)
-    binding, result = _bound(session, {"x": work.input()}, {"y": y}), y[:, 0]
+    session = _session(onnx_graphs.sequence(work.layout, work.parameters(), work.T, work.B, work.lengths))
+    y = np.empty((work.T, len(work.layout.layers[0]), work.B, work.H), np.float32)
+    binding = _bound(session, {"x": work.input()}, {"y": y})
+    result = Later(lambda: y.swapaxes(1, 2).reshape(work.T, work.B, -1))
 
-    def run() -> np.ndarray:
+    def run() -> Later:
         session.run_with_iobinding(binding)
         return result
 
@@ -78,7 +79,7 @@ def sampling(work: Sampling) -> Call:
     parameters, rng = work.parameters(), np.random.default_rng(0)
     rows = work.length - 1, work.V
     first, noise, text = np.empty(1, np.int64), np.empty(rows, np.float32), np.empty((rows[0], 1), np.int64)
-    session = _session(onnx_graphs.writer(parameters, work.L, rows[0]))
+    session = _session(onnx_graphs.writer(work.layout, parameters, rows[0]))
     binding = _bound(session, {"first": first, "noise": noise}, {"text": text})
     least = np.finfo(np.float32).tiny  # a zero has no logarithm
 

@@ -13,8 +13,10 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from peers import gates
+from peers import directions
 from work import Call, Inference, LayerWork, Streaming
+
+ORDERS = {"lstm": "figo", "gru": "zrn", "rnn": "h"}  # of the gates
 
 CORE = openvino.Core()
 CORE.set_property("CPU", {
@@ -28,10 +30,15 @@ def set_threads(n: int) -> None:
 
 
 def _weights(work: LayerWork) -> list[np.ndarray]:
-    """W, U and the sum of the biases, gates in the order f, i, c, o."""
-    p = work.parameters()
-    arrays = p["weight_ih_l0"], p["weight_hh_l0"], p["bias_ih_l0"] + p["bias_hh_l0"]
-    return [gates(array, "figo") for array in arrays]
+    """W, U and the sum of the biases, of the one direction; the GRU's n has both biases apart."""
+    layout, p = work.layout, work.parameters()
+    W, U, b_ih, b_hh = (
+        directions(layout, p, 0, name, ORDERS)[0] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    if work.cell != "gru":
+        return [W, U, b_ih + b_hh]
+    H = work.H
+    return [W, U, np.concatenate([b_ih[: 2 * H] + b_hh[: 2 * H], b_ih[2 * H :], b_hh[2 * H :]])]
 
 
 def _request(
@@ -70,9 +77,13 @@ def inference(work: Inference) -> Call:
     """A sequence; the sequence operation has the batch first, and its plugin sees through the transpositions."""
     T, B, H = work.T, work.B, work.H
     x, swapped = ops.parameter((T, B, H), np.float32), ops.constant(np.array([1, 0, 2]))
-    zeros, lengths = ops.constant(np.zeros((B, 1, H), np.float32)), ops.constant(np.full(B, T, np.int32))
+    zeros = ops.constant(np.zeros((B, 1, H), np.float32))
+    lengths = ops.constant(np.array(work.lengths or [T] * B, np.int32))
     weights = [ops.constant(array[None]) for array in _weights(work)]
-    y = ops.lstm_sequence(ops.transpose(x, swapped), zeros, zeros, lengths, *weights, H, "forward").output(0)
+    operation = getattr(ops, f"{work.cell}_sequence")
+    options = {"linear_before_reset": True} if work.cell == "gru" else {}
+    states = [zeros] * len(work.layout.states)
+    y = operation(ops.transpose(x, swapped), *states, lengths, *weights, H, "forward", **options).output(0)
     y = ops.transpose(ops.squeeze(y, ops.constant(np.array([1]))), swapped)
     compiled, result = CORE.compile_model(openvino.Model([y], [x]), "CPU"), np.empty((T, B, H), np.float32)
     request = _request(compiled, [work.input()], [result])

@@ -1,7 +1,8 @@
-"""LSTM training, inference and text generation, fast on a CPU."""
+"""Recurrent networks: training, inference and text generation, fast on a CPU."""
 
 from typing import Any
 
+from fastlstm import measure, targets
 from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
 from fastlstm.flow import gradient_flow, plot_gradient_flow
@@ -25,9 +26,11 @@ __all__ = [
     "engine",
     "get_threads",
     "gradient_flow",
+    "measure",
     "plot_gradient_flow",
     "set_engine",
     "set_threads",
+    "targets",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -47,22 +49,22 @@ class Cell:
     proj_size: int = 0
     reset_after: bool = True
 
-    @property
+    @cached_property
     def gates(self) -> dict[str, str]:
         """The blocks of H pre-activations in their order, each with the name of what it becomes."""
         return {gate: name for gate, name in _GATES[self.kind].items() if not (self.coupled and gate == "i")}
 
-    @property
+    @cached_property
     def quantities(self) -> tuple[str, ...]:
         """Names of all that a step computes, in its order."""
         return _QUANTITIES[self.kind]
 
-    @property
+    @cached_property
     def states(self) -> tuple[str, ...]:
         """Names of what is carried from step to step: the output h, and c in the LSTM."""
         return ("h", "c") if self.kind == "lstm" else ("h",)
 
-    @property
+    @cached_property
     def output_size(self) -> int:
         """Numbers in h."""
         return self.proj_size or self.hidden_size
@@ -126,7 +128,7 @@ class Layout:
             below = one.output_size * (len(layers[-1]) if merge == "concat" else 1) + (cell.input_size if skip else 0)
         return cls(tuple(layers), merge, skip)
 
-    @property
+    @cached_property
     def input_size(self) -> int:
         """I of the first layer."""
         return self.layers[0][0].input_size
@@ -136,25 +138,33 @@ class Layout:
         sizes = [cell.output_size for cell in self.layers[k]]
         return sum(sizes) if self.merge == "concat" else sizes[0]
 
-    @property
+    @cached_property
     def output_size(self) -> int:
         """Numbers in the output of the stack."""
         if self.skip:
             return sum(map(self.layer_size, range(len(self.layers))))
         return self.layer_size(len(self.layers) - 1)
 
-    @property
+    @cached_property
     def states(self) -> tuple[str, ...]:
         """Names of what is carried from step to step."""
         return self.layers[0][0].states
 
+    @cached_property
+    def state_sizes(self) -> dict[str, int | None]:
+        """Numbers in each of these states of every cell; None where they differ."""
+        sizes = {name: {cell.state_size(name) for layer in self.layers for cell in layer} for name in self.states}
+        return {name: found.pop() if len(found) == 1 else None for name, found in sizes.items()}
+
+    @cached_property
+    def places_by_layer(self) -> list[list[Place]]:
+        """The cells of each layer, forwards before backwards."""
+        D = len(self.layers[0])
+        return [[Place(cell, k, d, k * D + d) for d, cell in enumerate(layer)] for k, layer in enumerate(self.layers)]
+
     def places(self) -> Iterator[Place]:
-        """All cells, in the order of their states: layer by layer, forwards before backwards."""
-        index = 0
-        for k, layer in enumerate(self.layers):
-            for direction, cell in enumerate(layer):
-                yield Place(cell, k, direction, index)
-                index += 1
+        """All cells, in the order of their states: layer by layer."""
+        return chain.from_iterable(self.places_by_layer)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter."""

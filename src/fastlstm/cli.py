@@ -1,4 +1,4 @@
-"""The command line: `fastlstm demo | train | plot | sample | evaluate | surprisal | info`.
+"""The command line: `fastlstm demo | train | plot | sample | evaluate | surprisal | inspect | experiment | info`.
 
 Progress goes to standard error, results to standard output. Exit status: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C.
 """
@@ -9,11 +9,12 @@ import argparse
 import io
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Sequence
 
 import fastlstm
-from fastlstm import _check, _json, cli_text, cli_train, corpus, plot, surprises, text
+from fastlstm import _check, _json, cli_inspect, cli_text, cli_train, corpus, experiments, plot, surprises, text, views
 from fastlstm.cli_parser import parser
 from fastlstm.model import Model
 from fastlstm.progress import say
@@ -88,6 +89,23 @@ def _surprisal(arguments: argparse.Namespace) -> None:
         print(surprises.render(line, colour))
 
 
+def _experiment(arguments: argparse.Namespace) -> None:
+    if arguments.html is not None:
+        views.check_target(arguments.html)
+    report = experiments.run(arguments.name, _check.count("seed", arguments.seed, 0), say)
+    if arguments.html is not None:
+        title = f"The {arguments.name} experiment, seed {arguments.seed}"
+        parts = [views.words(title, report.words), *(view.html() for view in report.views)]
+        views.write_page(arguments.html, views.page(title, parts))
+    if arguments.json:
+        _json.show(report.figures)
+        return
+    print("\n".join(report.words))
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for view in report.views:
+        print(f"\n{view.text(shutil.get_terminal_size().columns, colour=colour)}")
+
+
 def _info(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         facts = {"version": fastlstm.__version__, **fastlstm.cpu_info()}
@@ -128,7 +146,7 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 COMMANDS = {
     "demo": _demo, "train": cli_train.run, "plot": _plot, "sample": _sample, "evaluate": _evaluate,
-    "surprisal": _surprisal, "info": _info,
+    "surprisal": _surprisal, "inspect": cli_inspect.run, "experiment": _experiment, "info": _info,
 }
 
 

@@ -12,10 +12,12 @@ from typing import Any, NoReturn
 import fastlstm
 from fastlstm.cells import PEEPHOLES
 from fastlstm.engines import NAMES as ENGINES
+from fastlstm.experiments import EXPERIMENTS
 from fastlstm.init import INITIALIZERS
 from fastlstm.model import CELLS, TASKS
 from fastlstm.optim import OPTIMIZERS
 from fastlstm.schedules import SCHEDULES
+from fastlstm.structure import KINDS as STRUCTURES
 from fastlstm.vocabulary import SYMBOLS
 
 STANDARD_LIBRARY = "the standard library of this Python"
@@ -72,7 +74,7 @@ class Formatter(argparse.HelpFormatter):
 
 def parser() -> Parser:
     """The parser of the whole command line."""
-    root = Parser(prog="fastlstm", description="Train LSTMs on text and write with them, fast on a CPU.")
+    root = Parser(prog="fastlstm", description="Train recurrent networks on text and write with them, fast on a CPU.")
     root.add_argument("--version", action="version", version=f"fastlstm {fastlstm.__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
@@ -107,18 +109,36 @@ def parser() -> Parser:
     _add_text(surprisal, STANDARD_LIBRARY)
     surprisal.add_argument("--lines", type=int, default=20, help="how many, by their most unexpected symbol")
 
+    inspect = commands.add_parser("inspect", help="write samples, and tell what they copy, make up and get right")
+    inspect.add_argument("model", type=Path, metavar="FILE", help="a model file")
+    _add_text(inspect, STANDARD_LIBRARY)
+    inspect.add_argument("--samples", type=int, default=5, help="how many")
+    inspect.add_argument("--length", type=int, default=2000, help="symbols of each")
+    inspect.add_argument("--prompt", default="", help="text that each goes on from")
+    inspect.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above wilder, 0 the likeliest")
+    inspect.add_argument("--kind", choices=STRUCTURES, help="what the text should be (default: by the files' names)")
+    inspect.add_argument("--quiz", action="store_true", help="instead, ask which of its samples and as many passages are real")
+
+    experiment = commands.add_parser("experiment", help="train a small network on made-up lines, and look what its neurons do")
+    experiment.add_argument(
+        "name", choices=EXPERIMENTS, metavar="NAME",
+        help="counting (aᴺXbᴺ), selective (X's among the a's), state (A or B, x's, the same letter) or copy (three letters)",
+    )
+    experiment.add_argument("--seed", type=int, default=0, help="of lines and weights")
+    experiment.add_argument("--html", type=Path, metavar="FILE", help="file for a page with the pictures")
+
     info = commands.add_parser("info", help="describe a model file, or this machine")
     info.add_argument("model", type=Path, nargs="?", metavar="FILE", help="a model file")
 
-    for command in (train, sample):
+    for command in (train, sample, inspect):
         command.add_argument("--seed", type=int, help="same seed, same result (default: a new one)")
-    for command in (demo, train, sample, evaluate, surprisal):
+    for command in (demo, train, sample, evaluate, surprisal, inspect, experiment):
         command.add_argument("--engine", choices=ENGINES, help="what computes (default: the fastest on this processor)")
     for command in (demo, train):
         command.add_argument(
             "--threads", type=int, help="threads at most (default: FASTLSTM_NUM_THREADS, or one for each processor)"
         )
-    for command in (demo, train, plot, sample, evaluate, surprisal, info):
+    for command in (demo, train, plot, sample, evaluate, surprisal, inspect, experiment, info):
         command.add_argument("--json", action="store_true", help="print exactly one JSON object on standard output")
     root.commands = commands.choices
     return root

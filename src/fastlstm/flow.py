@@ -61,13 +61,9 @@ def plot_gradient_flow(flows: Mapping[str, np.ndarray]) -> Figure:
 
     Needs matplotlib (`pip install 'fastlstm[plot]'`).
     """
-    from fastlstm.plot import COLOURS, MARKS
+    from fastlstm.plot import COLOURS, MARKS, empty
 
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise RuntimeError('drawing needs matplotlib: pip install "fastlstm[plot]"') from None
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = empty(7, 4.6)
     axes = figure.add_subplot()
     for k, (name, flow) in enumerate(flows.items()):
         flow = np.atleast_2d(flow)[0]
@@ -81,5 +77,5 @@ def plot_gradient_flow(flows: Mapping[str, np.ndarray]) -> Figure:
     axes.set_xlabel("step t (the loss is at the last one)")
     axes.set_ylabel("‖∂L/∂h$_t$‖, of the last step's")
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure

@@ -27,8 +27,9 @@ from fastlstm.progress import Progress
 from fastlstm.sample import Generator
 from fastlstm.schedules import Schedule
 from fastlstm.session import Options, Position
-from fastlstm.text import TextSource, is_text, readable_again
+from fastlstm.text import TextSource, is_text, read, readable_again
 from fastlstm.threads import get_threads
+from fastlstm.trace import Trace, trace
 from fastlstm.vocabulary import SYMBOLS, Vocabulary
 
 TASKS = ("language",)
@@ -365,6 +366,28 @@ class Model:
         counts = self.vocabulary.counts + 1
         first = np.log(counts.sum()) - np.log(counts[ids[:1]])
         return np.concatenate([first, *training.losses(network, ids)])
+
+    def trace(
+        self, x: Data, *, layers: Iterable[int] | None = None, quantities: Iterable[str] | None = None
+    ) -> Trace:
+        """Every gate and state of every neuron while the model reads a text, from the zero state.
+
+        Args:
+            x: as in `fit`.
+            layers, quantities: which of them to keep, by number and name, where all would take too much memory; None is all.
+
+        Returns:
+            `trace.layers[k].cell_state`, `hidden_state`, `forget_gate`, `input_gate`, `candidate` and `output_gate`, each
+            (T, H) and of the model's dtype; `trace.symbols`, `trace.tokens`, `trace.probabilities`.
+        """
+        network = self._built()
+        if is_text(x):
+            text = read(self.vocabulary.kind, _not_a_file_name(x))
+            symbols, ids = self.vocabulary.split(text), self.vocabulary.encode(text)
+        else:
+            ids = self._ids(x)
+            symbols = [self.vocabulary.decode([id_]) for id_ in ids.tolist()]
+        return trace(network, symbols, np.ascontiguousarray(ids, np.int32), layers, quantities)
 
     def _generator(
         self, length: int, prompts: Sequence[str | bytes], temperature: float, top_k: int | None, top_p: float | None,

@@ -88,7 +88,7 @@ class LanguageNetwork:
 
     def zero_state(self, B: int) -> States:
         """(h, c), or (h,), each (L, B, H), all zero."""
-        return tuple(map(np.array, self.stack.zero_states(B)))
+        return self.stack.zero_states(B)
 
     @property
     def _vectors(self) -> np.ndarray | None:
@@ -104,6 +104,16 @@ class LanguageNetwork:
     def last_output(self, state: States) -> np.ndarray:
         """The stack's output (B, ·) of the step that led to this state."""
         return np.concatenate(list(state[0]), axis=1) if self.stack.skip else state[0][-1]
+
+    def quantities(
+        self, ids: np.ndarray, state: States, workspace: Workspace
+    ) -> tuple[list[dict[str, np.ndarray]], States]:
+        """What every cell computes on tokens (T, B), as `engines` has it, until the workspace is used again; and the state."""
+        engine = self.stack.engine
+        _, state, saved = engine.forward(
+            self.stack, ids, state, None, None, keep=True, workspace=workspace, embedding=self._vectors
+        )
+        return engine.quantities(self.stack, saved), state
 
     def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
         """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""

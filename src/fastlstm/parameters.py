@@ -64,8 +64,8 @@ class Parameters:
         make receives what it made of the values before (None the first time), whose memory it may use again.
         """
         version, value = self._derived.get(key, (-1, None))
-        if version != self.version:
-            version, value = self.version, make(value)
+        if version != self.changes[0]:
+            version, value = self.changes[0], make(value)
             self._derived[key] = version, value
         return value
 

@@ -84,14 +84,20 @@ def check_picture(path: Path, logs: Sequence[Path]) -> None:
         raise ValueError(f"{path} is one of the logs; choose another name for the picture")
 
 
-def draw(runs: Sequence[Run]) -> Figure:
-    """Nats and bits per symbol by epoch: training dashed, validation solid, the best epoch marked with its value."""
+def empty(width: float, height: float) -> Figure:
+    """A figure to draw in, of a size in inches."""
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
     except ImportError:
         raise RuntimeError('drawing needs matplotlib: pip install "fastlstm[plot]"') from None
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def draw(runs: Sequence[Run]) -> Figure:
+    """Nats and bits per symbol by epoch: training dashed, validation solid, the best epoch marked with its value."""
+    figure = empty(8, 5)
+    from matplotlib.ticker import MaxNLocator
+
     axes = figure.add_subplot()
     for k, run in enumerate(runs):
         _draw(axes, run, *_style(k))

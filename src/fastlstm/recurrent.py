@@ -43,6 +43,8 @@ class Tape:
 class Recurrent:
     """A stack of recurrent layers over time-major arrays; see `fastlstm.LSTM`, `fastlstm.GRU` and `fastlstm.RNN`.
 
+    store: the parameters as the library's own code takes them.
+
     cell: of every layer but for its sizes; its `input_size` is that of the stack.
     options: the arguments the stack was made with, to copy it by.
     """
@@ -75,8 +77,8 @@ class Recurrent:
         self._rng = np.random.default_rng(seed)
         self.shelf = Shelf()
         self.held: dict[str, np.ndarray] = {}
-        self._parameters = Parameters(shapes, self.dtype)
-        init.stack(self._parameters, self.places, self.initializer, self._rng)
+        self.store = Parameters(shapes, self.dtype)
+        init.stack(self.store, self.places, self.initializer, self._rng)
 
     # ---- parameters ----------------------------------------------------------------------------------------------
 
@@ -87,30 +89,25 @@ class Recurrent:
         Rows are those of i, f, g, o in the LSTM (f, g, o with coupled gates) and of r, z, n in the GRU; names of the reverse
         direction end with `_reverse`.
         """
-        return self._parameters.public
-
-    @property
-    def store(self) -> Parameters:
-        """The parameters as the library's own code takes them."""
-        return self._parameters
+        return self.store.public
 
     @property
     def version(self) -> int:
         """How often the parameters have changed: what caches compare."""
-        return self._parameters.version
+        return self.store.version
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters by name."""
-        return {name: array.copy() for name, array in self._parameters}
+        return {name: array.copy() for name, array in self.store}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Copy all parameters from `state_dict`: exactly these names and shapes, or ValueError and nothing changes."""
-        self._parameters.load(state_dict)
+        self.store.load(state_dict)
 
     def bind(self, parameters: Parameters) -> None:
         """Keep the parameters in `parameters` from now on (a model's common vector), with their present values."""
-        parameters.load(self._parameters.arrays)
-        self._parameters = parameters
+        parameters.load(self.store.arrays)
+        self.store = parameters
 
     def __reduce__(self) -> tuple[Callable[..., Recurrent], tuple[()], dict[str, Any]]:
         """Pickle and copy by the arguments, the parameters and the generator's state."""
@@ -199,7 +196,7 @@ class Recurrent:
         T, B = tape.x_shape[:2]
         dy = _check.array("dy", dy, (T, B, self.layout.output_size), self.dtype)
         dstates = self.checked_state("d", "", dstate, B)
-        gradients = {name: np.empty_like(array) for name, array in self._parameters}
+        gradients = {name: np.empty_like(array) for name, array in self.store}
         want_dx = len(tape.x_shape) == 3
         dx, dstates = tape.engine.backward(self, tape.take(), dy, dstates, gradients, want_dx)
         return dx, self.public_state(dstates), gradients
@@ -268,24 +265,18 @@ class Recurrent:
 
     def zero_states(self, B: int) -> States:
         """Zeros for B sequences, as engines take states."""
-        return tuple(
-            [np.zeros((B, place.cell.state_size(name)), self.dtype) for place in self.places] for name in self.layout.states
-        )
+        sizes = self.layout.state_sizes.items()
+        return tuple([
+            [np.zeros((B, place.cell.state_size(name)), self.dtype) for place in self.places] if size is None
+            else np.zeros((len(self.places), B, size), self.dtype) for name, size in sizes
+        ])
 
     def public_state(self, states: States) -> State:
         """States as callers see them, in memory of their own."""
-        return self._public([self._by_layer(part) for part in states])
-
-    @staticmethod
-    def _public(parts: list[Any]) -> State:
+        D, parts = len(self.layout.layers[0]), []
+        for size, part in zip(self.layout.state_sizes.values(), states, strict=True):
+            parts.append([np.array(part[k : k + D]) for k in range(0, len(part), D)] if size is None else np.array(part))
         return tuple(parts) if len(parts) > 1 else parts[0]
-
-    def _by_layer(self, part: Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-        """(L*D, B, H), or a list of (D, B, H_k), from one (B, ·) for each cell."""
-        if len({array.shape for array in part}) <= 1:
-            return np.array(part)
-        D = len(self.layout.layers[0])
-        return [np.array(part[k : k + D]) for k in range(0, len(part), D)]
 
     def checked_state(self, before: str, after: str, state: State | None, B: int) -> States:
         """A caller's state, or zeros for None, as engines take it; messages name its parts with `before` and `after`."""
@@ -302,13 +293,14 @@ class Recurrent:
 
     def _cells(self, name: str, called: str, part: Any, B: int) -> Sequence[np.ndarray]:
         """One (B, ·) for each cell of a part of the state."""
-        sizes, D = [place.cell.state_size(name) for place in self.places], len(self.layout.layers[0])
-        if len(set(sizes)) == 1:
-            return _check.array(called, part, (len(sizes), B, sizes[0]), self.dtype)
+        size, D = self.layout.state_sizes[name], len(self.layout.layers[0])
+        if size is not None:
+            return _check.array(called, part, (len(self.places), B, size), self.dtype)
         if not isinstance(part, tuple | list) or len(part) != self.num_layers:
             size = f" of {len(part)}" if hasattr(part, "__len__") else ""
             raise TypeError(f"{called} must be a list of {self.num_layers} arrays, got {type(part).__name__}{size}")
-        arrays = zip(count(), part, sizes[::D], strict=False)
+        sizes = [place.cell.state_size(name) for place in self.places[::D]]
+        arrays = zip(count(), part, sizes, strict=False)
         return [one for k, array, size in arrays for one in _check.array(f"{called}[{k}]", array, (D, B, size), self.dtype)]
 
     def _check_input(

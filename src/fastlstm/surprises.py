@@ -64,17 +64,22 @@ def render(line: Line, colour: bool) -> str:
     worst = int(line.bits.argmax())
     first = worst - AROUND if len(line.symbols) > 2 * AROUND and worst > AROUND else 0
     head = f"{line.file}:{line.number}: {line.worst:4.1f} bits  {'…' if first else ''.join(map(_visible, line.indent))}"
-    shown = ["".join(map(_visible, _as_text(symbol))) for symbol in line.symbols[first : first + 2 * AROUND]]
+    part = [shown(symbol) for symbol in line.symbols[first : first + 2 * AROUND]]
     if first + 2 * AROUND < len(line.symbols):
-        shown[-1] = "…"
+        part[-1] = "…"
     if not colour:
-        before = head + "".join(shown[: worst - first])
-        return f"{head}{''.join(shown)}\n{' ' * len(before)}^"
+        before = head + "".join(part[: worst - first])
+        return f"{head}{''.join(part)}\n{' ' * len(before)}^"
     painted = []
-    for symbol, bits in zip(shown, line.bits[first:], strict=False):
+    for symbol, bits in zip(part, line.bits[first:], strict=False):
         background = next((number for least, number in COLOURS if bits >= least), None)
         painted.append(symbol if background is None else f"\x1b[97;48;5;{background}m{symbol}\x1b[0m")
     return head + "".join(painted)
+
+
+def shown(symbol: str | bytes) -> str:
+    """The symbol as it can be printed: line ends as ⏎, what does not print as ·, a byte beyond ASCII in hexadecimal."""
+    return "".join(map(_visible, _as_text(symbol)))
 
 
 def _visible(character: str) -> str:

@@ -105,7 +105,7 @@ class CompiledEngine(ABC):
         found: list[CellArrays] = []
         layer_masks: list[np.ndarray | None] = []
         outputs: list[np.ndarray] = []
-        for k, layer in enumerate(layout.layers):
+        for k, places in enumerate(layout.places_by_layer):
             mask = packing.pack(masks.outputs[k - 1]) if k and masks and masks.outputs else None
             rows = x_rows
             if k:
@@ -113,13 +113,15 @@ class CompiledEngine(ABC):
                 if layout.skip:
                     rows = np.concatenate([rows, x_rows], axis=1)
             callers = own_workspace and k == stack.num_layers - 1 and not layout.skip
-            for place in stack.places[k * len(layer) : (k + 1) * len(layer)]:
+            for place in places:
                 cell_input = packing.reverse(rows) if place.direction and (k or ids is None) else rows
                 if k == 0 and ids is not None:
                     cell_ids = packing.reverse(ids) if place.direction else ids
                     cell_input = tokens.rows(self, stack, place, cell_ids, embedding, workspace)
                 initial = [packing.sort(state[place.index]) for state in states]
-                recurrent_mask = packing.sort(masks.recurrent[place.index]) if masks and masks.recurrent else None
+                recurrent_mask = None
+                if masks and masks.recurrent:
+                    recurrent_mask = np.ascontiguousarray(packing.sort(masks.recurrent[place.index]))
                 arrays = self._arrays(place, cell_input, initial, recurrent_mask, packing, keep, workspace, callers)
                 self._cell_forward(stack, place, arrays, packing, keep, workspace)
                 found.append(arrays)
@@ -187,7 +189,7 @@ class CompiledEngine(ABC):
         d_outputs = self._by_layer(stack, packing.pack(dy))
         want_x = want_dx or d_embedding is not None
         d_x: np.ndarray | None = None
-        found: list[list[np.ndarray]] = [[np.empty_like(state) for state in part] for part in dstates]
+        found: list[list[np.ndarray]] = [list(part) for part in dstates]
         for k in reversed(range(stack.num_layers)):
             d_input = self._layer_backward(
                 stack, k, saved, d_outputs[k], dstates, found, gradients, want_x or k > 0, want_dx, d_embedding
@@ -215,16 +217,16 @@ class CompiledEngine(ABC):
     ) -> np.ndarray | None:
         """Layer k from the gradient of its output (N, ·), with all its parameters'; returns that of its input."""
         packing, workspace, dtype = saved.packing, saved.workspace, stack.dtype
-        D = len(stack.layout.layers[k])
-        d_input = None
-        for place in stack.places[k * D : (k + 1) * D]:
+        places, d_input = stack.layout.places_by_layer[k], None
+        D = len(places)
+        for place in places:
             arrays, dy = saved.cells[place.index], d_output
             if D > 1 and stack.merge == "concat":
                 R = place.cell.output_size
                 dy = np.ascontiguousarray(dy[:, place.direction * R : (place.direction + 1) * R])
             if place.direction:
                 dy = packing.reverse(dy)
-            dh, *dc = (packing.sort(part[place.index]) for part in dstates)
+            dh, *dc = (packing.sort(part[place.index]).copy() for part in dstates)
             d_projected = self._cell_backward(stack, place, arrays, dh, dc[0] if dc else None, dy, packing, workspace)
             for part, state in zip(found, (dh, *dc), strict=True):
                 part[place.index] = packing.unsort(state)
@@ -248,7 +250,7 @@ class CompiledEngine(ABC):
     def quantities(self, stack: Recurrent, saved: Saved) -> list[dict[str, np.ndarray]]:
         """What every cell computed at every step: (T, B, ·) by the names of `Cell.quantities`, 0 in the padding.
 
-        In the order of t in both directions. To be called before the backward pass.
+        In the order of t in both directions; views of what is saved where they can be. Before the backward pass.
         """
         packing, result = saved.packing, []
         for place, arrays in zip(stack.places, saved.cells, strict=True):
@@ -261,7 +263,7 @@ class CompiledEngine(ABC):
                 found["input_gate"] = 1 - found["forget_gate"]
             if place.direction:
                 found = {name: packing.reverse(rows) for name, rows in found.items()}
-            result.append({name: packing.unpack(np.ascontiguousarray(found[name])) for name in place.cell.quantities})
+            result.append({name: packing.unpack(found[name]) for name in place.cell.quantities})
         return result
 
     @staticmethod

@@ -57,8 +57,8 @@ class Packing:
         return np.ascontiguousarray(backwards).reshape(rows.shape)
 
     def sort(self, states: np.ndarray) -> np.ndarray:
-        """A copy of states (B, H) in packed order."""
-        return states.copy() if self.full else states[self._order]
+        """States (B, H) in packed order; themselves where nothing is padded."""
+        return states if self.full else states[self._order]
 
     def unsort(self, states: np.ndarray) -> np.ndarray:
         """States (B, H) from packed order to the caller's."""

@@ -1,0 +1,267 @@
+"""Looking inside: every gate and state of every neuron while a model reads a text."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from math import prod
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastlstm import _check
+from fastlstm.colours import limits
+from fastlstm.engines import Workspace
+from fastlstm.find import Found, Probe, find, probe
+from fastlstm.targets import Target, resolve
+from fastlstm.views import Row, View
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastlstm.network import LanguageNetwork
+
+# Steps read at once: what the engine keeps of them is all the memory that tracing works in.
+WINDOW = 1024
+# Steps of a view where it does not say how many: of one row, and of several.
+MOST_STEPS, MOST_COLUMNS = 5000, 400
+
+
+class TraceLayer:
+    """The quantities of one layer at every step, (T, H) arrays as attributes: `cell_state`, `hidden_state`, …
+
+    `quantities` has those that were kept by name, in the order in which the cell computes them.
+    """
+
+    def __init__(self, k: int, quantities: dict[str, np.ndarray]) -> None:
+        self._k = k
+        self.quantities: Mapping[str, np.ndarray] = MappingProxyType(quantities)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_"):  # while being copied there are no quantities to look at
+            raise AttributeError(name)
+        try:
+            return self.quantities[name]
+        except KeyError:
+            kept = ", ".join(self.quantities) or "nothing"
+            raise AttributeError(f"layer {self._k} of this trace has no {name!r}; it holds {kept}") from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.quantities]
+
+    def __repr__(self) -> str:
+        """The number and names of the quantities."""
+        return f"<TraceLayer {self._k}: {', '.join(self.quantities) or 'nothing kept'}>"
+
+
+class Trace:
+    """What a model computed while reading a text, step by step. Made by `Model.trace`.
+
+    Attributes:
+        symbols: the T symbols read; row t of every array is the state once `symbols[t]` has been read.
+        tokens: (T,) int32, their ids.
+        layers: one `TraceLayer` for each layer.
+    """
+
+    def __init__(
+        self, network: LanguageNetwork, symbols: Sequence[str] | Sequence[bytes], tokens: np.ndarray,
+        layers: list[TraceLayer],
+    ) -> None:
+        self.symbols, self.tokens, self.layers = symbols, tokens, layers
+        self._network, self._version = network, network.parameters.version
+
+    def __len__(self) -> int:
+        """T, the steps."""
+        return len(self.tokens)
+
+    def probabilities_at(self, steps: slice | np.ndarray) -> np.ndarray:
+        """(n, V): how likely the model held each symbol to come next, after some of the steps only.
+
+        Raises:
+            RuntimeError: the model has been trained since.
+        """
+        if self._network.parameters.version != self._version:
+            raise RuntimeError("the model's parameters have changed since this trace; trace the text again")
+        layers = self.layers if self._network.stack.skip else self.layers[-1:]
+        outputs = self._network.last_output(([layer.hidden_state[steps] for layer in layers],))
+        return np.exp(self._network.log_probabilities(np.ascontiguousarray(outputs)))
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(T, V): row t is how likely the model held each symbol to come after `symbols[t]`. Computed at each use."""
+        return self.probabilities_at(slice(None))
+
+    def quantity(self, layer: int, name: str) -> np.ndarray:
+        """`layers[layer].name` (T, H), with errors in words."""
+        return self._layer(layer).quantities[_check.choice("quantity", name, self._layer(layer).quantities)]
+
+    def arrays(self) -> Iterator[tuple[int, str, np.ndarray]]:
+        """(layer, quantity, (T, H) array) of all that was kept."""
+        for k, layer in enumerate(self.layers):
+            for name, array in layer.quantities.items():
+                yield k, name, array
+
+    # ---- what it means ---------------------------------------------------------------------------------------------
+
+    def target(self, target: Target) -> np.ndarray:
+        """A target (T,) over this text: see `fastlstm.targets`."""
+        return resolve(target, self.symbols)
+
+    def find(
+        self, target: Target, *, top: int = 10, quantities: Iterable[str] | None = None, shifts: int = 99, seed: int = 0
+    ) -> list[Found]:
+        """The neurons that follow a target most closely.
+
+        Args:
+            target: of `fastlstm.targets` (count, position, depth, countdown, one_of, matches), a regular expression, or
+                an array (T,) of numbers or a mask; its NaN do not count.
+            top: how many, at most.
+            quantities: which to look through; None is all that were kept.
+            shifts: how often the target is moved against the text, to see what correlation chance gives.
+            seed: of these shifts.
+
+        Returns:
+            [(layer, neuron, quantity, correlation, p_value)], the largest |correlation| first. `p_value` is that of the
+            best of all that was looked through, so 0.05 is a bar that a trace without meaning passes once in twenty times.
+
+        >>> from fastlstm import Model, targets
+        >>> trace = Model(vocabulary="ab.", hidden_size=4, num_layers=1, seed=0).trace("aab.b." * 20)
+        >>> trace.find(targets.count("a", reset="."), top=1)[0].layer
+        0
+        """
+        kept = list(dict.fromkeys(name for _, name, _ in self.arrays()))
+        chosen = kept if quantities is None else [_check.choice("quantities", name, kept) for name in quantities]
+        arrays = [(k, name, array) for k, name, array in self.arrays() if name in chosen]
+        return find(arrays, self.target(target), top, shifts, seed)
+
+    def probe(
+        self, target: Target, *, layers: Iterable[int] | None = None, quantity: str = "hidden_state", shifts: int = 99,
+        seed: int = 0,
+    ) -> Probe:
+        """How well all neurons together tell a target on text they were not fitted to, against chance.
+
+        Args:
+            target, shifts, seed: as in `find`.
+            layers: whose neurons; None is all.
+            quantity: which of their quantities.
+
+        Returns:
+            The score on the last third of the text (R², or balanced accuracy where the target has two values), the mean
+            score of targets moved against the text, and the p-value of the score among these.
+        """
+        chosen = range(len(self.layers)) if layers is None else layers
+        states = np.concatenate([self.quantity(k, quantity) for k in chosen], axis=1)
+        return probe(states, self.target(target), shifts, seed)
+
+    # ---- what it looks like ----------------------------------------------------------------------------------------
+
+    def view(
+        self, layer: int = 0, neuron: int | None = None, quantity: str | None = "hidden_state", *, start: int = 0,
+        stop: int | None = None,
+    ) -> View:
+        """A part of the text with the values of one quantity of one neuron, of all neurons, or of all quantities.
+
+        Args:
+            layer: counted from 0.
+            neuron: None for all of the layer, with a line for each.
+            quantity: None for all of the neuron's, with a line for each.
+            start, stop: steps shown; without `stop`, as many as are quickly seen.
+
+        Returns:
+            A view that prints in colours in a terminal, shows in a notebook, and has `text`, `html`, `to_html` and `plot`.
+        """
+        rows = self._rows(layer, neuron, quantity)
+        _check.count("start", start, 0)
+        most = MOST_STEPS if len(rows) == 1 else MOST_COLUMNS
+        stop = min(len(self), start + most if stop is None else _check.count("stop", stop, 0))
+        what = "neuron view" if quantity is None else quantity.replace("_", " ")
+        who = "all neurons" if neuron is None else f"neuron {neuron}"
+        shown = [row._replace(values=row.values[start:stop]) for row in rows]
+        return View(f"{what}, layer {layer}, {who}", self.symbols[start:stop], shown, max(len(self) - max(stop, start), 0))
+
+    def show(
+        self, layer: int, neuron: int | None, quantity: str | None = "cell_state", *, start: int = 0, stop: int | None = None,
+        width: int | None = None, colour: bool | None = None, dark: bool = False,
+    ) -> None:
+        """Print the text, each symbol on the colour of the neuron's value when it has been read: red below 0, blue above.
+
+        Args:
+            layer, neuron, quantity, start, stop: as in `view`.
+            width: columns; None is the terminal's.
+            colour: None is colours in a terminal, unless NO_COLOR is set, and bars below the text elsewhere.
+            dark: colours on black paper.
+        """
+        width = shutil.get_terminal_size().columns if width is None else _check.count("width", width)
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") if colour is None else colour
+        print(self.view(layer, neuron, quantity, start=start, stop=stop).text(width, colour=colour, dark=dark))
+
+    def plot(
+        self, layer: int, neuron: int | None = None, quantity: str | None = "cell_state", *, start: int = 0,
+        stop: int | None = None,
+    ) -> Figure:
+        """The same as a matplotlib figure: `figure.savefig(path)` writes it."""
+        return self.view(layer, neuron, quantity, start=start, stop=stop).plot()
+
+    def _repr_html_(self) -> str:
+        kept = next(((k, name) for k, name, _ in reversed(list(self.arrays()))), None)
+        return self.view(kept[0], None, kept[1]).html() if kept else f"<p>{escape(repr(self))}</p>"
+
+    def _rows(self, layer: int, neuron: int | None, quantity: str | None) -> list[Row]:
+        names = list(self._layer(layer).quantities) if quantity is None else [quantity]
+        arrays = {name: self.quantity(layer, name) for name in names}
+        H = next((array.shape[1] for array in arrays.values()), 0)
+        if neuron is None and quantity is None:
+            raise ValueError("neuron and quantity cannot both be None: choose a neuron, or a quantity")
+        if neuron is not None and _check.count("neuron", neuron, 0) >= H:
+            raise IndexError(f"neuron {neuron} is outside [0, {H})")
+        return [
+            Row(str(n) if neuron is None else name, name, array[:, n], limits(name, array[:, n]))
+            for name, array in arrays.items() for n in (range(H) if neuron is None else [neuron])
+        ]
+
+    def _layer(self, k: int) -> TraceLayer:
+        _check.count("layer", k, 0)
+        if k >= len(self.layers):
+            raise IndexError(f"layer {k} is outside [0, {len(self.layers)})")
+        return self.layers[k]
+
+    def __repr__(self) -> str:
+        """The sizes."""
+        return f"<Trace of {len(self):,} symbols through {len(self.layers)} layers>"
+
+
+def trace(
+    network: LanguageNetwork, symbols: Sequence[str] | Sequence[bytes], tokens: np.ndarray, layers: Iterable[int] | None,
+    quantities: Iterable[str] | None,
+) -> Trace:
+    """What the network computes on tokens (T,) from the zero state, `WINDOW` steps at a time.
+
+    Args:
+        network: reads the tokens.
+        symbols: what they stand for.
+        tokens: int32.
+        layers, quantities: which to keep; None is all.
+    """
+    T, L = len(tokens), network.stack.num_layers
+    chosen = range(L) if layers is None else sorted({_check.count("layers", k, 0) for k in layers})
+    if chosen and chosen[-1] >= L:
+        raise IndexError(f"layer {chosen[-1]} is outside [0, {L})")
+    state, workspace = network.zero_state(1), Workspace()
+    results: list[dict[str, np.ndarray]] = [{} for _ in range(L)]
+    for start in range(0, max(T, 1), WINDOW):  # a text of nothing is read too, to know the quantities
+        cells, state = network.quantities(tokens[start : start + WINDOW, None], state, workspace)
+        kept = [{name: array[:, 0] for name, array in cell.items()} for cell in cells]
+        if start == 0:
+            names = list(kept[0]) if quantities is None else [_check.choice("quantities", q, kept[0]) for q in quantities]
+            shapes = [(T, *kept[k][name].shape[1:]) for k in chosen for name in names]
+            _check.memory("the trace", sum(map(prod, shapes)), network.dtype)
+            for k in chosen:
+                results[k] = {name: np.empty((T, *a.shape[1:]), network.dtype) for name, a in kept[k].items() if name in names}
+        for into, found in zip(results, kept, strict=True):
+            for name, array in into.items():
+                array[start : start + WINDOW] = found[name]
+    return Trace(network, symbols, tokens, [TraceLayer(k, arrays) for k, arrays in enumerate(results)])

@@ -1,0 +1,236 @@
+"""The experiments: rows E6 to E9. Ten seeds of each are in bench/experiments.py."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastlstm import Model, cli, experiments, targets
+from fastlstm.experiments import common, copying, counting, selective, state
+from fastlstm.trace import Trace, TraceLayer
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Training that learns nothing, but quickly."""
+    monkeypatch.setattr(common, "STEPS", 120)
+    for experiment in (counting, selective, state, copying):
+        monkeypatch.setattr(experiment, "ROUNDS", 1)
+    monkeypatch.setattr(selective, "EASY_ROUNDS", 1)
+
+
+def made_up(lines, symbols, **quantities):
+    """A trace of lines with these values (T, H) in layer 0."""
+    model = Model(vocabulary=symbols, hidden_size=2, num_layers=1, seed=0)
+    trace = model.trace("".join(lines))
+    arrays = dict(trace.layers[0].quantities) | {name: np.asarray(values, np.float32) for name, values in quantities.items()}
+    return Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer(0, arrays)])
+
+
+# ---- lines ---------------------------------------------------------------------------------------------------------
+
+
+def test_lines():
+    rng = random.Random(0)
+    lines = {name: [part.line(rng) for _ in range(500)] for name, part in (
+        ("counting", counting), ("selective", selective), ("state", state), ("copy", copying))}
+    assert {line.count("a") for line in lines["counting"]} == set(range(1, 11))
+    assert all(line == "a" * line.count("a") + "X" + "b" * line.count("a") + "\n" for line in lines["counting"])
+    for line in lines["selective"]:
+        before, after = line.split("Y")
+        assert after == "b" * before.count("a") + "\n"
+    assert any("X" in line.strip("X").split("Y")[0] for line in lines["selective"])
+    assert {line[-2] + line[0] for line in lines["state"]} == {"aA", "bB"}
+    assert {line.count("x") for line in lines["state"]} == set(range(1, 11))
+    assert {line for line in lines["copy"]} == {f"{s}X{s}\n" for s in copying.STRINGS}
+    assert len(copying.STRINGS) == 27
+
+
+def test_every_stream_begins_with_a_line():
+    text = common.corpus(lambda rng: "ab\n", random.Random(0))
+    assert len(text) == common.STREAMS * common.STEPS + 1
+    assert all(text[k * common.STEPS : k * common.STEPS + 3] == "ab\n" for k in range(common.STREAMS))
+
+
+# ---- questions -----------------------------------------------------------------------------------------------------
+
+
+def test_wrong_answers_are_found():
+    model = Model(hidden_size=16, num_layers=1, seed=0)
+    model.fit("abX\ncdX\n" * 200, epochs=15, batch_size=4, seq_length=20, progress=False, learning_rate=1e-2, threads=1)
+    assert common.wrong(model, {"ab": "X\n", "cd": "X\n"}) == []
+    assert common.wrong(model, {"ab": "X\n", "cd": "Y\n", "a": "b\n"}) == ["cd", "a"]
+
+
+def test_largest_n(monkeypatch):
+    monkeypatch.setattr(counting, "wrong", lambda model, answers: [p for p in answers if p in ("aaaX", "aaaaaX")])
+    assert counting.largest(None) == 2
+    monkeypatch.setattr(counting, "wrong", lambda model, answers: [])
+    assert counting.largest(None) == counting.FURTHEST
+
+
+def test_memory_is_the_cell_that_keeps_two_classes_apart_by_its_gates():
+    lines = ["AxxY" + "a\n", "BxY" + "b\n", "AxY" + "a\n"]
+    text = "".join(lines)
+    is_b, at_x = np.array([line[0] == "B" for line in lines for _ in line]), np.array([c == "x" for c in text])
+    cell = np.stack([np.where(is_b, 1, -1) + 0.3 * np.arange(len(text)) % 2, np.where(is_b, 3.0, 2.5)], axis=1)
+    shut, opened = np.full((len(text), 2), [0.5, 0.05]), np.full((len(text), 2), [0.99, 0.95])
+    trace = made_up(lines, "ABxYab\n", cell_state=cell, input_gate=shut, forget_gate=opened)
+    assert state._memory(trace.layers[0], at_x, is_b) == (1, pytest.approx(1.0))
+    trace = made_up(lines, "ABxYab\n", cell_state=cell, input_gate=shut, forget_gate=0.5 * opened)
+    neuron, margin = state._memory(trace.layers[0], at_x, is_b)
+    assert neuron == 1
+    assert margin == pytest.approx(1.0)
+
+
+def test_counter_is_the_one_whose_input_gate_keeps_the_others_out():
+    rng = random.Random(0)
+    lines = [selective.line(rng) for _ in range(40)]
+    text = "".join(lines)
+    count = targets.count("a", reset="\n")(list(text))
+    noise = 0.1 * np.random.default_rng(0).normal(size=len(text))
+    at_x = np.array([symbol == "X" for symbol in text])
+    gate = np.stack([np.full(len(text), 0.5), np.where(at_x, 0.02, 0.9)], axis=1)
+    cell = np.stack([count, -count + noise], axis=1)
+    trace = made_up(lines, "aXYb\n", cell_state=cell, input_gate=gate, candidate=np.full((len(text), 2), -0.95))
+    neuron, r = selective._counter(trace)
+    assert neuron == 1
+    assert -1 < r < -0.99
+    assert selective._at_y(trace) == (0, 0.0)
+    trace = made_up(lines, "aXYb\n", cell_state=cell, input_gate=gate, candidate=np.full((len(text), 2), 0.3))
+    assert selective._counter(trace) == (0, pytest.approx(1))
+    trace = made_up(lines, "aXYb\n", cell_state=np.zeros((len(text), 2)))
+    assert selective._at_y(trace) == (None, None)
+
+
+def test_strings_that_one_cell_tells_apart():
+    order = copying.STRINGS * 2
+    lines = list(map(copying.written, order))
+    number = np.repeat([copying.STRINGS.index(string) for string in order], 8)
+    second = np.where(number < 5, number, 5) + np.repeat(np.arange(len(order)) // 27 * 0.1, 8)
+    trace = made_up(lines, "abcX\n", cell_state=np.stack([number % 3, second], axis=1))
+    (layer, neuron), separated, scatter = copying._separator(trace, order)
+    assert (layer, neuron, separated) == (0, 1, 5)
+    assert list(scatter)[:2] == ["aaa", "aab"]
+    assert scatter["aab"] == (1, pytest.approx(1.1))
+
+
+def test_silent_neuron_holds_something():
+    lines = list(map(copying.written, copying.STRINGS))
+    before = np.array([k < 3 for line in lines for k in range(8)])
+    cell = np.stack([np.ones(len(before)), np.where(before, 0.1, 1)], axis=1)
+    hidden = np.where(before, 0.05, -1)[:, None].repeat(2, axis=1)
+    found = copying._silent(made_up(lines, "abcX\n", cell_state=cell, hidden_state=hidden))
+    assert found == {"layer": 0, "neuron": 0, "share": 1.0, "largest_h": pytest.approx(0.05), "largest_c": 1.0}
+    assert copying._silent(made_up(lines, "abcX\n", cell_state=cell, hidden_state=hidden + 0.5)) is None
+
+
+def test_next_symbol_is_told_from_the_kth():
+    order = random.Random(0).sample(copying.STRINGS, 27) * 2
+    lines = list(map(copying.written, order))
+    text = "".join(lines)
+    first = np.array([line[0] == "b" for line in lines for _ in line])
+    following = np.array([symbol == "b" for symbol in text[1:] + "a"])
+    trace = made_up(lines, "abcX\n", cell_state=np.zeros((len(text), 2)), hidden_state=np.stack([following, first], axis=1))
+    next_is_b, kth = copying._roles(trace, order)
+    assert (next_is_b["neuron"], next_is_b["quantity"]) == (0, "hidden_state")
+    assert next_is_b["correlation"] == pytest.approx(1)
+    assert max(map(abs, next_is_b["others"].values())) < 0.7
+    assert kth[0]["neuron"] == 1
+    assert kth[0]["correlation"] == pytest.approx(1)
+    assert kth[0]["others"]["next"] == pytest.approx(next_is_b["others"]["0"])
+    assert next_is_b["own"]
+    assert kth[0]["own"]
+    assert abs(kth[1]["correlation"]) < 0.7
+    assert not kth[1]["own"]
+    assert "which it follows more closely" in copying._told("symbol 1 was b", kth[1])
+
+
+# ---- from end to end -----------------------------------------------------------------------------------------------
+
+
+def test_counting():
+    """E6: perfect in range and beyond it, a cell that counts, gates that stay flat while it does."""
+    said = []
+    report = experiments.run("counting", 0, said.append)
+    figures = report.figures
+    assert figures["perfect_in_range"] is True
+    assert figures["max_n"] >= 11
+    assert abs(figures["correlation"]) >= 0.95
+    assert figures["gate_deviations"]["forget_gate"]["a"] < 0.1
+    assert set(figures["levels"]) == {"a", "X", "b", "newline"}
+    assert len(said) == counting.ROUNDS // common.TELL
+    assert common.wrong(report.model, {"aaaaX": "bbbb\n"}) == []
+
+
+def trained(name):
+    """A model that `fastlstm experiment` trained, seed 5 of selective and 0 of the others."""
+    return Model.load(DATA / f"{name}.safetensors")
+
+
+def test_selective():
+    """E7: a counter whose input gate is shut at X though its candidate is large."""
+    figures = selective.examine(trained("selective")).figures
+    assert figures["perfect_in_range"] is True
+    assert abs(figures["correlation"]) >= 0.95
+    assert figures["input_gate_at_X"] < 0.1
+    assert figures["candidate_size_at_X"] >= 0.9
+    assert figures["input_gate_keeps_X_out"] is True
+    assert figures["monotone_neuron"] is not None
+    assert figures["spread_at_equal_n"] < 1
+
+
+def test_state():
+    """E8: A and B are kept apart through all the x's by a shut input gate and an open forget gate."""
+    figures = state.examine(trained("state")).figures
+    assert figures["perfect_in_range"] is True
+    assert figures["margin"] > 0.3
+    assert figures["input_gate_on_x"] < 0.1
+    assert figures["forget_gate_on_x"] > 0.9
+    assert figures["kept_by_gates"] is True
+    assert abs(figures["counting_correlation"]) > 0.7
+
+
+def test_copy():
+    """E9: perfect, one cell that tells many strings apart, a silent one, and each meaning with its own neuron."""
+    figures = copying.examine(trained("copy")).figures
+    assert figures["perfect_in_range"] is True
+    assert figures["separated"] >= 5
+    assert figures["silent"]["largest_h"] < 0.1 < 0.5 < figures["silent"]["largest_c"]
+    assert figures["next_is_b"]["own"]
+    assert abs(figures["next_is_b"]["correlation"]) > 0.8
+    assert [role["own"] for role in figures["symbol_was_b"]] == [True] * 3
+
+
+@pytest.mark.parametrize(("name", "keys"), [
+    ("counting", {"max_n", "gate_deviations"}),
+    ("selective", {"input_gate_at_X", "candidate_size_at_X", "monotone_neuron", "spread_at_equal_n"}),
+    ("state", {"margin", "input_gate_on_x", "forget_gate_on_x", "counting_neuron"}),
+    ("copy", {"separated", "at_X", "silent", "next_is_b", "symbol_was_b"}),
+])
+def test_command(name, keys, short, tmp_path, capfd):
+    page = tmp_path / "page.html"
+    assert cli.main(["experiment", name, "--seed", "3", "--json", "--html", str(page)]) == 0
+    figures = json.loads(capfd.readouterr().out)
+    assert {"experiment", "perfect_in_range", "neuron", "correlation"} | keys <= set(figures)
+    assert figures["experiment"] == name
+    assert figures["perfect_in_range"] is False
+    assert f"The {name} experiment, seed 3" in page.read_text()
+    assert cli.main(["experiment", name, "--seed", "3", "--html", str(page)]) == 0
+    shown = capfd.readouterr().out
+    assert "\x1b" not in shown
+    assert f"ell {figures['neuron']}" in shown
+    assert cli.main(["experiment", name, "--seed", "3", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == figures
+
+
+def test_other_files_are_not_overwritten(short, tmp_path, capfd):
+    page = tmp_path / "page.html"
+    page.write_text("<p>mine</p>")
+    assert cli.main(["experiment", "state", "--html", str(page)]) == 2
+    assert "exists and is not a fastlstm page" in capfd.readouterr().err
+    assert page.read_text() == "<p>mine</p>"

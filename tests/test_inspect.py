@@ -1,0 +1,167 @@
+"""What written text copies, makes up and gets right: `fastlstm inspect`, rows C6 to C8."""
+
+import io
+import json
+import math
+
+import pytest
+
+from fastlstm import Model, cli, structure
+
+PYTHON = '''"""A module."""
+
+import os
+from sys import path
+
+
+def good(a):
+    """Doc."""
+    return a
+
+
+class A:
+    def method(self):
+        # a comment
+        yield 1
+
+    def bare(self):
+        pass
+'''
+JAVA = """/*
+ * Licence.
+ */
+package a.b;
+
+import java.util.List;
+
+public class A {
+    /** Comment. */
+    @Override
+    public int one(int x) {
+        if (x > 0) { return 1; }
+        return 2;
+    }
+
+    private static void two() {
+        done();
+    }
+
+    // a note
+    public List<String> three() {
+        throw new Error();
+    }
+
+    public int broken() {
+        done();
+    }
+}
+"""
+PLAY = "First Citizen:\nBefore we proceed.\nHear me.\n\nAll:\nspeak, speak.\n\nnot a speech\n\nROMEO:\n"
+
+
+def test_python_rates():
+    assert list(structure.python([PYTHON]).values()) == [1, 1, 2 / 3, 2 / 3]
+    assert structure.python(["def f():\n    pass\nimport os\n"])["imports above all definitions"] == 0
+    assert structure.python(["x = 1\n", PYTHON])["begin with a comment or docstring"] == 0.5
+    assert all(map(math.isnan, list(structure.python([]).values())))
+
+
+def test_java_rates():
+    assert structure.java([JAVA]) == {
+        "begin with a licence": 1, "licence, package, imports, class in order": 1, "methods after a comment": 0.5,
+        "non-void methods that return or throw": 2 / 3, "void methods that return a value": 0,
+    }
+    shuffled = "import a.B;\npackage a;\nclass A {\n  public void f() { return 1; }\n}\n"
+    rates = structure.java([shuffled])
+    assert rates["licence, package, imports, class in order"] == 0
+    assert rates["void methods that return a value"] == 1
+
+
+def test_play_rates():
+    assert structure.play([PLAY]) == {
+        "paragraphs that begin with a speaker": 0.75, "speeches with words below the name": 2 / 3,
+        "lines that begin with a capital": 2 / 3,
+    }
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder of modules, and a model that knows them by heart."""
+    (tmp_path / "src").mkdir()
+    for k in range(3):
+        (tmp_path / "src" / f"m{k}.py").write_text(PYTHON.replace("good", f"good_{k}"))
+    model = Model(hidden_size=48, num_layers=1, seed=0)
+    text = "".join((tmp_path / "src" / f"m{k}.py").read_text() for k in range(3))
+    model.fit(text * 8, epochs=12, batch_size=4, seq_length=50, learning_rate=1e-2, progress=False, validation=None, threads=1)
+    model.save(tmp_path / "m.safetensors")
+    return tmp_path
+
+
+def test_command(files, capfd):
+    arguments = ["inspect", str(files / "m.safetensors"), str(files / "src"), "--samples", "3", "--length", "300"]
+    arguments += ["--seed", "1"]
+    assert cli.main([*arguments, "--temperature", "0.2", "--prompt", "import", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert [len(sample["text"]) for sample in told["samples"]] == [300] * 3
+    for sample in told["samples"]:
+        copy = sample["longest_copy"]
+        assert sample["text"][copy["start"] :].startswith(copy["text"])
+        with open(copy["source"]) as file:
+            assert file.read()[copy["place"] :].startswith(copy["text"])
+        assert copy["length"] > 50  # it knows them by heart
+        assert sample["nearest"]["share"] > 0.4
+    assert told["kind"] == "python"
+    assert told["validity"]["corpus"]["parses"] == 1
+    assert told["structure"]["corpus"]["imports above all definitions"] == 1
+    assert told["seed"] == 1
+    assert cli.main([*arguments, "--temperature", "1.8"]) == 0
+    shown = capfd.readouterr().out
+    assert "sample 2: the longest copied span has " in shown
+    assert "words of its own: " in shown
+    assert "functions with a docstring or comment" in shown
+
+
+def test_command_without_a_kind(files, capfd):
+    (files / "play.txt").write_text(PLAY)
+    arguments = ["inspect", str(files / "m.safetensors"), str(files / "play.txt"), "--samples", "1", "--length", "20"]
+    assert cli.main([*arguments, "--json"]) == 0
+    assert set(json.loads(capfd.readouterr().out)) == {"seed", "samples", "made_up_words"}
+    assert cli.main([*arguments, "--json", "--kind", "play"]) == 0
+    assert set(json.loads(capfd.readouterr().out)["structure"]) == {"written", "corpus"}
+    assert cli.main([*arguments[:-1], "7"]) == 2
+    assert "length must be at least 8, got 7" in capfd.readouterr().err
+
+
+def test_standard_library_is_the_default(files, capfd, monkeypatch):
+    monkeypatch.setattr("fastlstm.cli_inspect.standard_library_files", lambda: [PYTHON, PYTHON])
+    assert cli.main(["inspect", str(files / "m.safetensors"), "--samples", "1", "--length", "50", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["kind"] == "python"
+    assert told["validity"]["corpus"]["definitions"] == 2  # the last of each file may be cut off
+
+
+def test_quiz(files, capfd, monkeypatch):
+    source = (files / "src" / "m0.py").read_text()
+    arguments = ["inspect", str(files / "m.safetensors"), str(files / "src" / "m0.py"), "--samples", "4", "--length", "40"]
+    arguments += ["--quiz", "--seed", "1", "--temperature", "3"]
+
+    def asked(answers, *options):
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{answer}\n" for answer in answers)))
+        assert cli.main([*arguments, *options]) == 0
+        return capfd.readouterr()
+
+    shown = asked("rrrrrrrr")
+    assert shown.out == "4 of 8 right\n"
+    real = ["It is real." in part for part in shown.err.split("real or generated?")[1:]]
+    assert sum(real) == 4
+    passages = shown.err.split("  | ", 1)[1].split("real or generated?")[0].replace("\n  | ", "\n").rstrip("\n")
+    assert (passages in source) is real[0]
+    assert asked("".join("r" if is_real else "g" for is_real in real)).out == "8 of 8 right\n"
+    assert json.loads(asked("g", "--json").out) == {"right": int(not real[0]), "asked": 1, "seed": 1}
+
+
+def test_models_of_bytes(tmp_path, capfd):
+    Model(symbols="bytes", hidden_size=4, num_layers=1, seed=0).save(tmp_path / "m.safetensors")
+    (tmp_path / "text").write_bytes(b"some text \xff of bytes")
+    assert cli.main(["inspect", str(tmp_path / "m.safetensors"), str(tmp_path / "text"), "--length", "50", "--seed", "1"]) == 0
+    assert "sample 4" in capfd.readouterr().out

@@ -1,0 +1,83 @@
+"""Novelty: planted copies are found. Row C6."""
+
+import random
+import string
+
+import numpy as np
+import pytest
+
+from fastlstm import novelty
+from fastlstm.novelty import Corpus
+
+
+def letters(n, seed):
+    return "".join(random.Random(seed).choices(string.ascii_lowercase + " ", k=n))
+
+
+@pytest.fixture(params=[64, 1 << 20])
+def block(request, monkeypatch):
+    monkeypatch.setattr(novelty, "BLOCK", request.param)
+
+
+def brute_force(sample, texts):
+    """The length of the longest common span."""
+    return max(j - i for i in range(len(sample)) for j in range(i, len(sample) + 1) if any(sample[i:j] in t for t in texts))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_longest_copy_is_brute_forces(seed, block):
+    rng = random.Random(seed)
+    texts = ["".join(rng.choices("abü日", k=rng.randint(0, 150))) for _ in range(4)] + ["a"]
+    sample = "".join(rng.choices("abü日", k=40))
+    copy = Corpus(list(zip("ABCDE", texts, strict=True))).longest_copy(sample)
+    assert copy.length == brute_force(sample, texts)
+    assert copy.text == sample[copy.start : copy.start + copy.length]
+    assert texts["ABCDE".index(copy.source)][copy.place :].startswith(copy.text)
+
+
+def test_planted_copy_is_found(block):
+    texts = [(f"text {k}", letters(3000, k)) for k in range(5)]
+    planted = texts[3][1][1234 : 1234 + 77]
+    sample = letters(200, 9) + "Q" + planted + "Q" + letters(300, 10)
+    assert Corpus(texts).longest_copy(sample) == (77, 201, "text 3", 1234, planted)
+    nearest = Corpus(texts).nearest(planted)
+    assert nearest == (1.0, "text 3", 1234, planted)
+
+
+def test_nearest_passage_survives_changes(block):
+    texts = [(f"text {k}", letters(2000, k)) for k in range(3)]
+    planted = list(texts[1][1][500:700])
+    for k in range(10, 200, 25):
+        planted[k] = "Q"
+    nearest = Corpus(texts).nearest("".join(planted))
+    assert (nearest.source, nearest.place, len(nearest.text)) == ("text 1", 500, 200)
+    assert 0.6 < nearest.share < 0.75  # 8 changes break 8 spans each, of 193
+    assert Corpus(texts).nearest(letters(200, 99)).share < 0.1
+    assert Corpus([("short", "abcdefghij")]).nearest("xxabcdefghijxx" * 3).source == "short"
+
+
+def test_no_span_crosses_two_texts(block):
+    assert Corpus([("a", "hello "), ("b", "world")]).longest_copy("hello world").text == "hello "
+    assert Corpus([("a", "xyz")]).longest_copy("abc").length == 0
+    assert Corpus([("a", "xyz")]).longest_copy("").length == 0
+
+
+def test_hashes_are_those_of_equal_spans(block):
+    points = novelty._points(letters(500, 0) * 2)
+    hashes = np.concatenate([found for _, found in novelty._hashes(points, 7)])
+    assert len(hashes) == 994
+    np.testing.assert_array_equal(hashes[:494], hashes[500:])
+    assert len(np.unique(hashes[:500])) == 500
+
+
+def test_made_up_words():
+    corpus = Corpus([("a", "The cat's whiskers, #tag and Über")])
+    found = corpus.made_up("the Cat's über-cat #tag #new #new cats don't 12 x_1")
+    assert found == {"cat": 1, "#new": 2, "cats": 1, "don't": 1, "x_1": 1}
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="no text to compare with"):
+        Corpus([("a", "")])
+    with pytest.raises(ValueError, match="at least 8 characters, got 3"):
+        Corpus([("a", "abcdefghijk")]).nearest("abc")
