@@ -1,4 +1,4 @@
-"""Plants gradient faults one at a time in a copy of the tree and asks whether the tests named for each catch it.
+"""Plants gradient faults one at a time in copies of the tree and asks whether the tests named for each catch it.
 
 Run as `python tests/mutants.py` with an interpreter that has NumPy, SciPy, Cython, setuptools and pytest. A fault is
 caught when an assertion of a named test fails; a build error, any other exception, a crash or a timeout is no catch.
@@ -12,34 +12,43 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from queue import Queue
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
+COPIES = 2  # of the tree, each with a fault of its own at a time
 LAYERS, CORE, NETWORK = "tests/test_layers.py", "tests/test_core.py", "tests/test_network.py"
 NATIVE, CONTRACT, MODEL = "tests/test_native.py", "tests/test_layers_contract.py", "tests/test_model.py"
 COMPILED, PACKING = "src/fastlstm/engines/compiled.py", "src/fastlstm/engines/packing.py"
+GRADIENTS, TOKEN_INPUT = "src/fastlstm/engines/gradients.py", "src/fastlstm/engines/tokens.py"
 ENGINE, NET, PARAMETERS = "src/fastlstm/engines/native.py", "src/fastlstm/network.py", "src/fastlstm/parameters.py"
-OPTIM = "src/fastlstm/optim.py"
-BLAS_LOOPS, MATH, SOFTMAX = "src/fastlstm/_lstm.pyx", "csrc/math.inc.h", "csrc/softmax.inc.h"
+OPTIM, CELLS, LOOPS = "src/fastlstm/optim.py", "src/fastlstm/cells.py", "src/fastlstm/_loops.pyx"
+EQUATIONS, REFERENCE_LSTM = "src/fastlstm/reference/equations.py", "src/fastlstm/reference/lstm.py"
+REFERENCE_GRU, REFERENCE_STACK = "src/fastlstm/reference/gru.py", "src/fastlstm/reference/stack.py"
 LSTM, GRU, RNN, STEP = "csrc/lstm.inc.h", "csrc/gru.inc.h", "csrc/rnn.inc.h", "csrc/step.inc.h"
 CELL, LAYER, STACK, PRODUCT = "csrc/cell.inc.h", "csrc/layer.inc.h", "csrc/stack.inc.h", "csrc/product.inc.h"
-DIVIDED = "csrc/divided.inc.h"
+DIVIDED, MATH, SOFTMAX = "csrc/divided.inc.h", "csrc/math.inc.h", "csrc/softmax.inc.h"
 
 DIFFERENCES = f"{LAYERS}::test_gradients_equal_central_differences"
 REFERENCE = f"{LAYERS}::test_float64_equals_reference"
 ONE_BY_ONE = f"{LAYERS}::test_ragged_equals_one_by_one"
 CHUNKED = f"{LAYERS}::test_chunked_equals_whole"
 TOKENS = f"{LAYERS}::test_tokens_equal_one_hot_vectors"
-KERNEL = f"{CORE}::test_lstm_step_equals_reference"
 MULTIPLY = f"{CORE}::test_product_equals_numpy"
+MULTIPLY_GATES = f"{CORE}::test_product_with_the_weights_of_gates_equals_numpy"
 MULTIPLY_TRANSPOSED = f"{CORE}::test_transposed_product_equals_numpy"
 STACKS, STREAMS = f"{NATIVE}::test_stacks_equal_the_reference", f"{NATIVE}::test_streams_equal_the_reference"
 CELL_FORWARD = "tests/test_cells.py::test_forward_equals_the_formulas"
 CELL_BACKWARD = "tests/test_cells.py::test_backward_equals_central_differences"
-CELL_LAYERS = "tests/test_native_cells.py::test_layers_equal_their_steps"
-CELL_STACKS = "tests/test_native_cells.py::test_stacks_equal_layers"
 NETWORK_DIFFERENCES = f"{NETWORK}::test_every_gradient_by_finite_differences"
+# Of these the engine, the stack and the cell follow in brackets.
+EQUAL = "tests/test_recurrent.py::test_float64_equals_reference"
+STREAMED = "tests/test_recurrent.py::test_streamed_equals_whole"
+ONE_HOT = "tests/test_recurrent.py::test_tokens_equal_one_hot_vectors"
+OF_REFERENCE = "tests/test_reference_gradients.py::test_gradients_equal_central_differences"
 
 
 class Mutant(NamedTuple):
@@ -54,34 +63,67 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     # both compiled engines
-    Mutant("h0 taken as 0", COMPILED, "packing.sort(h0[k]), packing.sort(c0[k])", "0, packing.sort(c0[k])", (REFERENCE,)),
-    Mutant("c0 ignored", COMPILED, "packing.sort(h0[k]), packing.sort(c0[k])", "packing.sort(h0[k]), 0", (REFERENCE,)),
-    Mutant("h_t for h_{t-1} in dU", COMPILED, "gates, packing.previous(h), workspace", "gates, h[packing.B :], workspace",
-           (DIFFERENCES,)),
-    Mutant("bias_hh gradient missing", COMPILED, "[...] = d_bias", "[...] = 0", (DIFFERENCES,)),
-    Mutant("bias taken twice", COMPILED, 'stack.parameters[f"bias_ih_l{k}"] + stack.parameters[f"bias_hh_l{k}"]',
-           '2 * (stack.parameters[f"bias_ih_l{k}"] + stack.parameters[f"bias_hh_l{k}"])', (REFERENCE,)),
-    Mutant("dropout mask lost backwards", COMPILED, "d_rows *= mask", "pass", (DIFFERENCES,)),
-    Mutant("dropout mask lost forwards", COMPILED, "rows = rows * mask", "rows = rows * 1", (DIFFERENCES,)),
-    Mutant("dstate ignored", COMPILED, "packing.sort(dh[k]), packing.sort(dc[k])",
-           "packing.sort(0 * dh[k]), packing.sort(0 * dc[k])", (CHUNKED,)),
-    Mutant("dx zero at t = 0", COMPILED, 'self.back_affine(d_rows, gates, stack.store, f"weight_ih_l{k}")\n',
-           'self.back_affine(d_rows, gates, stack.store, f"weight_ih_l{k}")\n'
+    Mutant("h0 taken as 0", COMPILED, "buffer[:B] = state", "buffer[:B] = 0 if buffer is h else state", (REFERENCE,)),
+    Mutant("c0 ignored", COMPILED, "buffer[:B] = state", "buffer[:B] = 0 if buffer is c else state", (REFERENCE,)),
+    Mutant("dropout mask lost backwards", COMPILED, "d_input *= saved.masks[k]", "pass", (DIFFERENCES,)),
+    Mutant("dropout mask lost forwards", COMPILED, "else outputs[-1] * mask", "else outputs[-1] * 1", (DIFFERENCES,)),
+    Mutant("dstate ignored", COMPILED, "(packing.sort(part[place.index])", "(packing.sort(0 * part[place.index])", (CHUNKED,)),
+    Mutant("dx zero at t = 0", COMPILED, 'arrays.gates, stack.store, place.name("weight_ih"))\n',
+           'arrays.gates, stack.store, place.name("weight_ih"))\n'
            "                d_rows[: packing.batch_sizes[0]] = 0\n", (DIFFERENCES,)),
-    Mutant("repeated tokens counted once", COMPILED, "_core.scatter_add(table, gates, rows.places, threads_for(gates.size))",
-           "table[rows.places] = gates", (TOKENS,)),
-    Mutant("columns of absent tokens not cleared", COMPILED, "d_weight.fill(0)", "pass", (NETWORK_DIFFERENCES,)),
     Mutant("padding takes part", COMPILED, "if lengths is None else Packing(T, B, lengths)", "if True else None",
            (f"{LAYERS}::test_padding_changes_no_bit",)),
+    Mutant("recurrent dropout lost", COMPILED, "packing.sort(masks.recurrent[place.index])",
+           "0 * packing.sort(masks.recurrent[place.index]) + 1",
+           (f"{EQUAL}[native-skip, ragged, recurrent dropout-LSTM]",)),
+    Mutant("outputs of the other direction not turned round", COMPILED, "backwards = packing.reverse(found[-1].h[B:])",
+           "backwards = found[-1].h[B:].copy()", (f"{EQUAL}[native-bidirectional, dropout-plain]",)),
+    Mutant("gradient of the other direction's input not turned round", COMPILED,
+           "packing.reverse(d_rows) if place.direction else d_rows", "d_rows",
+           (f"{EQUAL}[native-bidirectional, dropout-plain]",)),
+    Mutant("one direction's part of the input's gradient lost", COMPILED,
+           "d_input = _sum(d_input, packing.reverse(d_rows) if place.direction else d_rows)",
+           "d_input = packing.reverse(d_rows) if place.direction else d_rows",
+           (f"{EQUAL}[native-bidirectional, dropout-plain]",)),
+    Mutant("sum of the directions goes back to one", COMPILED, "dy = packing.reverse(dy)",
+           'dy = packing.reverse(dy) * (stack.merge != "sum")', (f"{EQUAL}[native-bidirectional sum, ragged-plain]",)),
+    Mutant("upper layers' part of dx missing", COMPILED, "d_x = _sum(d_x, d_input[:, below:].copy())", "pass",
+           (f"{EQUAL}[native-skip, bidirectional-plain]",)),
+    Mutant("output's part of the lower layers' gradients lost", COMPILED, "_sum(d_outputs[k - 1], d_input)", "d_input",
+           (f"{EQUAL}[native-skip, bidirectional-plain]",)),
+    Mutant("other direction reads tokens forwards", COMPILED, "packing.reverse(ids) if place.direction else ids", "ids",
+           (f"{ONE_HOT}[native-5-bidirectional, ragged-plain]",)),
+    Mutant("h_t for h_{t-1} in dU", GRADIENTS, "packing.previous(arrays.h) if", "arrays.h[packing.B :] if", (DIFFERENCES,)),
+    Mutant("h_{t-1} without its mask in dU", GRADIENTS, "if arrays.fed is None else arrays.fed", "",
+           (f"{EQUAL}[native-skip, ragged, recurrent dropout-LSTM]",)),
+    Mutant("bias_hh gradient missing", GRADIENTS, "[...] = d_bias_ih", "[...] = 0", (DIFFERENCES,)),
+    Mutant("reset gate lost in the gradient of U's bias", GRADIENTS, "_sum_rows(d_bias_hh, d_recurrent)",
+           "d_bias_hh[...] = d_bias_ih", (f"{EQUAL}[native-one layer-GRU]",)),
+    Mutant("reset gate lost in dU", GRADIENTS, "d_recurrent = arrays.recurrent", "d_recurrent = arrays.gates.copy()",
+           (f"{EQUAL}[blas-one layer-GRU]",)),
+    Mutant("dU of a reset before the product without it", GRADIENTS, "2 * H :]), arrays.recurrent, workspace",
+           "2 * H :]), previous, workspace", (f"{EQUAL}[native-one layer-GRU, reset before]",)),
+    Mutant("peephole of o learns from the state before", GRADIENTS, 'if gate == "o" else', "if False else",
+           (f"{EQUAL}[native-one layer-peephole]",)),
+    Mutant("peephole of f learns from the state after", GRADIENTS, 'if gate == "o" else', 'if gate in "fo" else',
+           (f"{EQUAL}[native-one layer-full peephole]",)),
+    Mutant("bias taken twice", TOKEN_INPUT, 'arrays[place.name("bias_ih")] + arrays[place.name("bias_hh")]',
+           '2 * (arrays[place.name("bias_ih")] + arrays[place.name("bias_hh")])', (REFERENCE,)),
+    Mutant("token table without the bias", TOKEN_INPUT, "[:, columns].T, bias,", "[:, columns].T, 0 * bias,", (TOKENS,)),
+    Mutant("repeated tokens counted once", TOKEN_INPUT,
+           "_core.scatter_add(sums, gates, given.places, threads_for(gates.size))", "sums[given.places] = gates", (TOKENS,)),
+    Mutant("columns of absent tokens not cleared", TOKEN_INPUT, "d_weight.fill(0)", "pass", (NETWORK_DIFFERENCES,)),
     Mutant("previous rows of ragged batches unsorted", PACKING, "np.where(step == 0, rank,",
            "np.where(step == 0, self._order[rank],", (DIFFERENCES,)),
     Mutant("states of ragged batches not put back", PACKING, "unsorted[self._order] = states",
            "unsorted[...] = states[self._order]", (ONE_BY_ONE,)),
+    Mutant("ragged sequences not turned round", PACKING, "start[lengths[rank] - 1 - step]", "start[step]",
+           (f"{EQUAL}[native-bidirectional sum, ragged-plain]",)),
     Mutant("what was made of the values not made anew", PARAMETERS, "if version != self.changes[0]:", "if value is None:",
            (DIFFERENCES, NETWORK_DIFFERENCES)),
     # the native engine
-    Mutant("token table without the bias", COMPILED, '["weight_ih_l0"].T, bias, order="C")',
-           '["weight_ih_l0"].T, 0 * bias, order="C")', (TOKENS,)),
+    Mutant("bias of U h missing", ENGINE, 'if place.cell.kind == "gru" else None\n            return',
+           "if False else None\n            return", (f"{EQUAL}[native-one layer-GRU]",)),
     Mutant("nothing is made anew after an update", OPTIM, "self._parameters.touch()", "pass",
            (f"{MODEL}::test_reference_engine_trains_to_the_same_weights",)),
     Mutant("streams go on with old parameters", ENGINE, "if self._changes[0] != self._version:", "if False:",
@@ -123,7 +165,7 @@ MUTANTS = [
            (STREAMS,)),
     Mutant("upper layers go on from the first one's cell state", STACK, "c ? c + k * state : NULL", "c", (STREAMS,)),
     # the gates
-    Mutant("gates i and f swapped", LSTM, "STORE(i_at, d_i)", "STORE(i_at, d_f)", (KERNEL,)),
+    Mutant("gates i and f swapped", LSTM, "STORE(i_at, d_i)", "STORE(i_at, d_f)", (CELL_BACKWARD,)),
     Mutant("dc not multiplied by f", LSTM, "d_before = state * f;", "d_before = state;", (DIFFERENCES,)),
     Mutant("c for tanh(c) in the gradient of o", LSTM, "vec d_o = out * squashed", "vec d_o = out * LOAD(at->c + j)",
            (DIFFERENCES,)),
@@ -132,7 +174,9 @@ MUTANTS = [
     Mutant("peephole of o lost in the gradient of c", LSTM, "state = vfma(d_o, LOAD(w_o), state);", ";", (CELL_BACKWARD,)),
     Mutant("peephole of f lost in the gradient of c", LSTM, "d_before = vfma(d_f, LOAD(w_f), d_before);", ";",
            (CELL_BACKWARD,)),
-    Mutant("coupled gate's gradient without the candidate", LSTM, "forgotten = before - g;", "forgotten = before;",
+    Mutant("coupled gate the same as the forget gate", LSTM, "            i = vset(1) - f;", "            i = f;",
+           (CELL_FORWARD,)),
+    Mutant("coupled gate's gradient plus the candidate", LSTM, "forgotten = before - g;", "forgotten = before + g;",
            (CELL_BACKWARD,)),
     Mutant("reset gate after the product left out", GRU, "n = vfma(r, LOAD(u + 2 * at->H + j), n);",
            "n = n + LOAD(u + 2 * at->H + j);", (CELL_FORWARD,)),
@@ -142,15 +186,18 @@ MUTANTS = [
     Mutant("reset gate lost in the gradient of U's part", GRU, "STORE(u_n, d_n * r)", "STORE(u_n, d_n)", (CELL_BACKWARD,)),
     Mutant("derivative of the plain cell left out", RNN, "out * NAME(activation_slope)(cell.activation, LOAD(at->gates + j))",
            "out", (CELL_BACKWARD,)),
-    Mutant("a row's last units missing", CELL, "if (whole < end) ", "if (whole + 1 < end) ", (KERNEL,)),
+    Mutant("derivative of the plain cell from its pre-activation", RNN, "STORE(at->gates + j, h);", ";",
+           (f"{EQUAL}[native-one layer-plain]",)),
+    Mutant("a row's last units missing", CELL, "if (whole < end) ", "if (whole + 1 < end) ", (CELL_FORWARD,)),
     Mutant("units of a strip's last vector missing", STEP, "AT_MOST((k1 - k0) * size, H - unit)",
            "AT_MOST((k1 - k0) * size, H - unit) - 1", (STACKS,)),
     Mutant("state's part lost where there is an input's", STEP, "if (U)\n", "if (U && !W)\n", (STREAMS,)),
     Mutant("U's part begins without its bias", STEP, "states.starts = !apart || s->recurrent_bias;", "states.starts = !apart;",
-           (CELL_LAYERS,)),
+           (f"{EQUAL}[native-one layer-GRU]",)),
     Mutant("U's part of the gradient overwrites what went past it", STEP, "(&rows, s->cell.kind == FL_GRU,", "(&rows, 0,",
-           (CELL_LAYERS,)),
-    Mutant("upper layers without U's bias", STACK, "s->recurrent_bias[k]", "s->recurrent_bias[0]", (CELL_STACKS,)),
+           (f"{EQUAL}[native-one layer-GRU]",)),
+    Mutant("upper layers without U's bias", STACK, "s->recurrent_bias[k]", "s->recurrent_bias[0]",
+           (f"{STREAMED}[native-stacked-GRU]",)),
     Mutant("derivative of tanh wrong", MATH, "case FL_TANH: return one - y * y;", "case FL_TANH: return one - y;",
            (DIFFERENCES,)),
     Mutant("softmax gradient without scale", SOFTMAX, "(REAL)(scale / sum)", "(REAL)(1 / sum)",
@@ -162,6 +209,8 @@ MUTANTS = [
            "phase = 2; phase < phases; phase++", (MULTIPLY,)),
     Mutant("a panel's last columns not packed", PRODUCT, "v * LANES, v < at->vecs ?", "v * LANES, v + 1 < at->vecs ?",
            (MULTIPLY,)),
+    Mutant("last gate of three missing where a strip is odd", PRODUCT, "STRIP_BLOCKS(G)) * G;",
+           "STRIP_BLOCKS(G)) * G & ~(G == 3);", (MULTIPLY_GATES,)),
     Mutant("later blocks of K read the first of A", PRODUCT, "panel + k0 * PANEL, k0, AT_MOST",
            "panel + k0 * PANEL, 0, AT_MOST", (MULTIPLY,)),
     Mutant("blocks of K overwrite each other", PRODUCT, "add || k0, scratch", "add, scratch",
@@ -175,13 +224,45 @@ MUTANTS = [
            (MULTIPLY,)),
     Mutant("only the first thread scatters", DIVIDED, "j->m, j->n, begin, end);", "j->m, j->n, begin, index ? begin : end);",
            (f"{CORE}::test_scatter_add_equals_numpy",)),
-    # the time loops of the BLAS engine
-    Mutant("BLAS: last step missing", BLAS_LOOPS, "            start -= rows\n",
-           "            start -= rows\n            if t == T - 1:\n                continue\n", (DIFFERENCES,)),
-    Mutant("BLAS: dh summed over the steps", BLAS_LOOPS, "4 * H, False, False, <real>0)", "4 * H, False, False, <real>1)",
-           (DIFFERENCES,)),
-    Mutant("BLAS: wrong previous rows where sequences end", BLAS_LOOPS, "B + start - batch_sizes[t - 1] if t",
-           "B + start - rows if t", (ONE_BY_ONE,)),
+    # the time loops with products through BLAS
+    Mutant("BLAS: last step missing", LOOPS, "            first -= rows\n",
+           "            first -= rows\n            if t == T - 1:\n                continue\n",
+           (f"{EQUAL}[blas-one layer-LSTM]",)),
+    Mutant("BLAS: dh summed over the steps", LOOPS, "wide, U, rows, R, wide, False, False, <real>0)",
+           "wide, U, rows, R, wide, False, False, <real>1)", (f"{EQUAL}[blas-one layer-LSTM]",)),
+    Mutant("BLAS: wrong previous rows where sequences end", LOOPS, "B + first - batch_sizes[t - 1] if t",
+           "B + first - rows if t", (f"{EQUAL}[blas-two layers, ragged-LSTM]",)),
+    Mutant("recurrent mask lost backwards", LOOPS, "        add_masked(dh, d_fed, mask, rows * R)",
+           "        for k in range(rows * R):\n            dh[k] += d_fed[k]",
+           (f"{EQUAL}[native-skip, ragged, recurrent dropout-GRU]",)),
+    Mutant("reset gate before U's bias", LOOPS, "        step.c_prev = h_prev\n        run_forward(&step, FL_GRU, gates)",
+           "        for r in range(rows * H):\n"
+           "            gates[r // H * wide + 2 * H + r % H] += (<const real *>w.bias_hh)[2 * H + r % H]\n"
+           "            recurrent[r // H * wide + 2 * H + r % H] -= (<const real *>w.bias_hh)[2 * H + r % H]\n"
+           "        step.c_prev = h_prev\n        run_forward(&step, FL_GRU, gates)", (f"{EQUAL}[blas-one layer-GRU]",)),
+    Mutant("reset gate's gradient without the recurrent mask", LOOPS, "                step.c_prev = fed",
+           "                step.c_prev = h_prev",
+           (f"{EQUAL}[native-skip, ragged, recurrent dropout-GRU, reset before]",)),
+    Mutant("gradient of the projection without later steps", LOOPS, "        step.dh, step.dy = scratch, NULL",
+           "        step.dh, step.dy = scratch, NULL\n"
+           "        for k in range(rows * R):\n            d_projected[k] = dy[k]", (f"{EQUAL}[native-one layer-projected]",)),
+    Mutant("full peephole of o transposed", LOOPS, "w.full[2], rows, H, H, False, True,",
+           "w.full[2], rows, H, H, False, False,", (f"{EQUAL}[native-one layer-full peephole]",)),
+    Mutant("full peephole of f transposed backwards", LOOPS, "w.full[1], rows, H, H, False, False,",
+           "w.full[1], rows, H, H, False, True,", (f"{EQUAL}[native-one layer-coupled full peephole]",)),
+    # the reference
+    Mutant("blocks of g and o swapped", CELLS, '"g": "candidate", "o": "output_gate"', '"o": "output_gate", "g": "candidate"',
+           ("tests/test_reference_lstm.py::test_output_gate_sees_the_new_cell_state",)),
+    Mutant("reference: peephole of o sees the state before", REFERENCE_LSTM, '_peep(p, "o", c_t)', '_peep(p, "o", c)',
+           ("tests/test_reference_lstm.py::test_output_gate_sees_the_new_cell_state",)),
+    Mutant("reference: gradient past the update gate lost", REFERENCE_GRU, "(dh * z,)", "(0 * dh,)",
+           (f"{OF_REFERENCE}[gru-one]",)),
+    Mutant("reference: recurrent mask lost backwards", REFERENCE_STACK, "dfed * mask[rows]", "dfed",
+           (f"{OF_REFERENCE}[gru-two-ways]",)),
+    Mutant("reference: the other direction not followed back", REFERENCE_STACK, "for t in reversed(order)",
+           "for t in reversed(range(len(order)))", (f"{OF_REFERENCE}[rnn-two-ways]",)),
+    Mutant("gradient passes a held gate", EQUATIONS, "np.zeros_like(value) if name in self.held else d_value", "d_value",
+           ("tests/test_recurrent.py::test_held_gates_have_their_values",)),
 ]
 
 
@@ -203,6 +284,9 @@ class Copy:
         self.environment["COLUMNS"] = "1000"  # pytest cuts the reasons of failures to the terminal's width
         self.environment.pop("FASTLSTM_ISA", None)
         self.replace("setup.py", '"-O3"', '"-O1"')  # compiles in half the time
+        self.replace("setup.py", "[*HEADERS,", "[*(HEADERS if sources else []),")  # which change only in their bodies
+        self.builds = {self.build()}
+        self.check_is_imported()
 
     def run(self, *command: str) -> subprocess.CompletedProcess:
         """Run Python in the copy."""
@@ -249,29 +333,37 @@ class Copy:
         return f"neither passed nor failed (exit {done.returncode}): {lines[-2:]}"
 
 
+def plant(copies: Queue[Copy], mutant: Mutant) -> tuple[str, float]:
+    """What the tests say of a fault in a free copy, and in how many seconds."""
+    copy, start = copies.get(), time.monotonic()
+    original = copy.replace(mutant.file, mutant.old, mutant.new)
+    if not mutant.file.endswith(".py"):
+        digest = copy.build()
+        if digest in copy.builds:
+            sys.exit(f"{mutant.name}: the build did not take up the change")
+        copy.builds.add(digest)
+    verdict = copy.test(mutant.tests)
+    (copy.root / mutant.file).write_text(original)
+    copies.put(copy)
+    return verdict, time.monotonic() - start
+
+
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="fastlstm-mutants-") as folder:
-        copy = Copy(Path(folder).resolve())
-        builds = {copy.build()}
-        copy.check_is_imported()
-        verdict = copy.test(tuple(dict.fromkeys(test for mutant in MUTANTS for test in mutant.tests)))
-        if verdict != "passed":
-            sys.exit(f"without any fault, the named tests: {verdict}")
+    with tempfile.TemporaryDirectory(prefix="fastlstm-mutants-") as folder, ThreadPoolExecutor(COPIES) as pool:
+        made = list(pool.map(Copy, [Path(folder).resolve() / str(k) for k in range(COPIES)]))
+        tests = tuple(dict.fromkeys(test for mutant in MUTANTS for test in mutant.tests))
+        for verdict in pool.map(Copy.test, made, [tests[k::COPIES] for k in range(COPIES)]):
+            if verdict != "passed":
+                sys.exit(f"without any fault, the named tests: {verdict}")
+        copies: Queue[Copy] = Queue()
+        for copy in made:
+            copies.put(copy)
         caught = 0
-        for mutant in sorted(MUTANTS, key=lambda mutant: not mutant.file.endswith(".py")):  # Python first: no builds
-            start = time.monotonic()
-            original = copy.replace(mutant.file, mutant.old, mutant.new)
-            if not mutant.file.endswith(".py"):
-                digest = copy.build()
-                if digest in builds:
-                    sys.exit(f"{mutant.name}: the build did not take up the change")
-                builds.add(digest)
-            verdict = copy.test(mutant.tests)
-            (copy.root / mutant.file).write_text(original)
+        ordered = sorted(MUTANTS, key=lambda mutant: not mutant.file.endswith(".py"))  # Python first: no builds
+        for mutant, (verdict, seconds) in zip(ordered, pool.map(partial(plant, copies), ordered), strict=True):
             caught += verdict.startswith("failed")
             mark = "caught" if verdict.startswith("failed") else "MISSED"
-            print(f"{mark}  {mutant.name:50} {Path(mutant.file).name:14} {time.monotonic() - start:4.0f} s  {verdict}",
-                  flush=True)
+            print(f"{mark}  {mutant.name:57} {Path(mutant.file).name:14} {seconds:4.0f} s  {verdict}", flush=True)
     print(f"{caught} of {len(MUTANTS)} caught")
     return 0 if caught == len(MUTANTS) else 1
 

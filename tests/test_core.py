@@ -175,11 +175,11 @@ def test_product_equals_numpy(isa, dtype, threads):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_product_with_the_weights_of_gates_equals_numpy(isa, dtype, threads):
-    """Packed by `group`, with the four gates of the same units beside each other, the result is the same."""
-    for turn, H in enumerate((*SIZES, 64, 65, 130)):
+    """Packed by `group`, with the gates of the same units beside each other, the result is the same."""
+    for turn, (H, G) in enumerate(product((*SIZES, 64, 65, 130), (3, 4))):
         M, K = ROWS[turn % len(ROWS)], DEPTHS[turn % len(DEPTHS)]
-        A, B, bias = random_arrays(dtype, (M, K), (K, 4 * H), 4 * H, seed=H)
-        C, guard = guarded(np.full((M, 4 * H), np.nan, dtype))
+        A, B, bias = random_arrays(dtype, (M, K), (K, G * H), G * H, seed=H)
+        C, guard = guarded(np.full((M, G * H), np.nan, dtype))
         _core.product(C, A, packed(B, H, threads), bias, H, False, threads)
         assert_product(C, A, B, bias)
         assert (guard == 12345).all()
