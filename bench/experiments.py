@@ -1,6 +1,6 @@
 """The experiments with ten seeds each: how often they come out, and what is found.
 
-    python bench/experiments.py [NAME …] [--seeds N] [--output FILE]
+    python bench/experiments.py [NAME …] [--first SEED] [--seeds N] [--output FILE]
 """
 
 import argparse
@@ -65,6 +65,7 @@ def main() -> None:
     """Run them all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="nothing is all")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "experiments.md")
     arguments = parser.parse_args()
@@ -76,7 +77,7 @@ def main() -> None:
     ]
     for name in arguments.names or experiments.EXPERIMENTS:
         runs = []
-        for seed in range(arguments.seeds):
+        for seed in range(arguments.first, arguments.first + arguments.seeds):
             began = time.process_time()
             figures = experiments.run(name, seed, lambda _: None).figures
             runs.append((seed, time.process_time() - began, figures))

@@ -386,7 +386,8 @@ class Model:
             symbols, ids = self.vocabulary.split(text), self.vocabulary.encode(text)
         else:
             ids = self._ids(x)
-            symbols = [self.vocabulary.decode([id_]) for id_ in ids.tolist()]
+            names = [self.vocabulary.decode([v]) for v in range(len(self.vocabulary))]
+            symbols = [names[id_] for id_ in ids.tolist()]
         return trace(network, symbols, np.ascontiguousarray(ids, np.int32), layers, quantities)
 
     def _generator(
