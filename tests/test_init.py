@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from fastlstm import LSTM, init
+from fastlstm import GRU, LSTM, RNN, init
 from fastlstm.init import INITIALIZERS
 from fastlstm.parameters import Parameters
 from helpers import assert_equal
@@ -156,3 +156,24 @@ def test_unknown_initializer_is_refused_with_a_suggestion():
     message = r"^initializer must be one of 'uniform', 'xavier', 'orthogonal', got 'orthogonl'; did you mean 'orthogonal'\?$"
     with pytest.raises(ValueError, match=message):
         LSTM(3, 4, initializer="orthogonl")
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("peephole", ["diagonal", "full"])
+def test_peepholes_begin_at_zero(name, peephole):
+    parameters = LSTM(3, 8, peephole=peephole, initializer=name, seed=0).parameters
+    assert not any(parameters[f"weight_c{gate}_l0"].any() for gate in "ifo")
+
+
+@pytest.mark.parametrize("stack", [GRU, RNN])
+def test_cells_without_forget_gates_have_no_bias_set(stack, dtype):
+    for name, array in stack(3, 50, dtype=dtype, seed=0).parameters.items():
+        if name.startswith("weight"):
+            assert_uniform(array, 50**-0.5)
+        assert 0.8 * 50**-0.5 < np.abs(array).max() <= 50**-0.5 * (1 + 1e-6)
+
+
+def test_orthogonal_projections_are_parts_of_orthogonal_matrices():
+    rnn = LSTM(3, 8, proj_size=5, initializer="orthogonal", dtype="float64", seed=0)
+    for gate in gates(rnn.parameters["weight_hh_l0"]):
+        np.testing.assert_allclose(gate.T @ gate, np.eye(5), rtol=0, atol=1e-13)

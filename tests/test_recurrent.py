@@ -77,13 +77,13 @@ def test_float64_equals_reference(compiled, cell, stack):
 
 
 @every_cell
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 3, 17), (30, 3, 34), (20, 23, 64), (100, 2, 65)], ids=str)
+@pytest.mark.parametrize("sizes", [(1, 3, 1), (30, 3, 34), (20, 23, 65)], ids=str)
 def test_float32_is_within_bounds(compiled, isa, cell, sizes):
     T, B, H = sizes
     kind, options = cell
-    options = {**options, "proj_size": max(1, H // 2)} if "proj_size" in options else options
-    if H == 1 and options.get("proj_size"):
-        pytest.skip("a projection has fewer numbers than units")
+    options = {**options, "proj_size": H // 2} if "proj_size" in options else options
+    if H == 1 and "proj_size" in options:
+        H, options = 2, {**options, "proj_size": 1}  # fewer numbers than units
     lengths = np.random.default_rng(T).integers(0, T + 1, B) if B == 23 else None
     case = random_case(T, B, 5, H, 2, stack=kind, dtype="float32", lengths=lengths, **options)
     got, want = run(case), run_reference(case)
