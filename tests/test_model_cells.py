@@ -33,7 +33,7 @@ def test_learns_writes_and_is_the_same_from_a_file(options, tmp_path):
     model = make(options)
     history = fit(model, 60)
     assert history[-1]["loss"] < 0.4 < 2 < history[0]["loss"]
-    assert "quick brown fox" in model.sample(100, prompt="the lazy dog. the ", temperature=0)
+    assert "brown fox" in model.sample(100, prompt="the quick ", temperature=0)
     assert model.complete("the qu")[0][0] == "ick"
     assert model.surprisal("the quick brown fxo")[-2] > 2
     model.save(tmp_path / "m.safetensors")
