@@ -131,7 +131,7 @@ def test_only_what_was_kept_is_looked_through():
 
 def test_errors():
     trace = traced(text_of(40))
-    with pytest.raises(ValueError, match="target must vary, got 0 at every step"):
+    with pytest.raises(ValueError, match="target must vary over the text, got 0 at every step"):
         trace.find(targets.one_of("Q"))
     with pytest.raises(ValueError, match="target must count at 30 steps at least, got 3"):
         trace.probe(np.where(np.arange(len(trace)) < 3, 1.0, np.nan))

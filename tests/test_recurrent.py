@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -299,6 +301,23 @@ def test_held_gates_have_their_values(dtype):
     assert not any(gradient.any() for gradient in gradients.values())
 
 
+def test_gates_are_held_in_one_thread_and_one_block():
+    rnn, x, seen = LSTM(3, 4, seed=0), np.ones((5, 1, 3)), []
+    free, value = rnn(x)[0], np.full(4, 0.5)
+    with rnn.hold(output_gate=value):
+        value[...] = 0  # a copy was taken
+        thread = threading.Thread(target=lambda: seen.append(rnn(x)[0]))
+        thread.start()
+        thread.join()
+        with rnn.hold(input_gate=0.5):
+            assert set(rnn.held) == {"output_gate", "input_gate"}
+        held = rnn(x)[0]
+    np.testing.assert_array_equal(seen[0], free)
+    assert held.any()
+    assert not np.array_equal(held, free)
+    np.testing.assert_array_equal(rnn(x)[0], free)
+
+
 def test_held_gates_are_named_as_the_cell_has_them():
     for rnn, name, message in [
         (LSTM(3, 4), "forgetgate", "did you mean 'forget_gate'"),
@@ -307,6 +326,10 @@ def test_held_gates_are_named_as_the_cell_has_them():
     ]:
         with pytest.raises(ValueError, match=message), rnn.hold(**{name: 1.0}):
             pass
+    with pytest.raises(ValueError, match=r"must be a number where widths differ by layer, got shape \(4,\)"):
+        LSTM(3, (4, 6), 2).hold(forget_gate=np.ones(4)).__enter__()
+    with pytest.raises(ValueError, match="a plain cell has no gates to hold"):
+        RNN(3, 4).hold(forget_gate=1.0).__enter__()
     wrong = LSTM(3, 4).hold(forget_gate=[1, 2, 3])
     with pytest.raises(ValueError, match=r"forget_gate must have shape \(4,\), got \(3,\)"), wrong:
         pass
@@ -370,3 +393,39 @@ def test_uneven_widths_have_lists_of_states():
     assert y.shape == (5, 2, 12)
     assert [a.shape for a in h] == [a.shape for a in c] == [(2, 2, 4), (2, 2, 6)]
     rnn(np.zeros((5, 2, 3)), (h, c))
+
+
+# ---- memory ------------------------------------------------------------------------------------------------------
+
+
+def test_a_single_step_of_two_directions_that_are_added_keeps_their_states(compiled):
+    case = random_case(T=1, stack=GRU, bidirectional=True, merge="sum")
+    assert_close(run(case), run_reference(case), 1e-12)
+
+
+@pytest.mark.parametrize("stack", [LSTM, GRU])
+def test_a_single_row_of_a_stack_with_skips_leaves_dy_as_it_is(compiled, stack):
+    case = random_case(T=1, B=1, L=3, stack=stack, skip=True)
+    case.dy.flags.writeable = False
+    assert_close(run(case), run_reference(case), 1e-12)
+
+
+def test_calls_with_skips_at_the_same_time_do_not_share_memory(compiled):
+    rnn, x = LSTM(8, 64, 2, skip=True, seed=0), np.random.default_rng(0).standard_normal((20, 30, 2, 8)).astype("f")
+    want, wrong = [rnn(one)[0] for one in x], []
+
+    def work():
+        for _ in range(10):
+            wrong.extend(k for k, one in enumerate(x) if not np.allclose(rnn(one)[0], want[k], atol=1e-5))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not wrong

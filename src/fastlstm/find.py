@@ -113,7 +113,7 @@ def _prepared(target: np.ndarray, shifts: int, seed: int) -> tuple[np.ndarray, n
         raise ValueError(f"the target must count at {LEAST_STEPS} steps at least, got {len(rows)}")
     values = target[rows]
     if values.min() == values.max():
-        raise ValueError(f"the target must vary, got {values[0]:g} at every step")
+        raise ValueError(f"the target must vary over the text, got {values[0]:g} at every step that counts")
     n, rng = len(rows), np.random.default_rng(_check.count("seed", seed, 0))
     offsets = np.concatenate([[0], rng.integers(n // 10, n - n // 10, shifts, endpoint=True)])
     return rows, (values - values.mean()) / values.std(), offsets

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from inspect import signature
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,9 @@ from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.stream import Stream
 
+_NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
+# By the id of a stack its gates that are held by hand, in this thread or task.
+_HELD: ContextVar[Mapping[int, Mapping[str, np.ndarray]]] = ContextVar("fastlstm_held", default=MappingProxyType({}))
 # As callers see it: h, or (h, c); each (L*D, B, H), or a list of (D, B, H_k) where widths differ by layer.
 State = Any
 
@@ -69,6 +75,7 @@ class Recurrent:
             _check.choice(name, getattr(cell, name), ACTIVATIONS)
         self.activation, self.recurrent_activation = cell.activation, cell.recurrent_activation
         self.initializer = _check.choice("initializer", initializer, init.INITIALIZERS)
+        cell = replace(cell, input_size=self.input_size)
         self.layout = Layout.stacked(cell, widths, bidirectional=self.bidirectional, merge=self.merge, skip=self.skip)
         self.places = list(self.layout.places())
         gates = len(cell.gates)
@@ -77,7 +84,6 @@ class Recurrent:
         _check.memory("the parameters", sum(int(np.prod(shape, dtype=object)) for shape in shapes.values()), self.dtype)
         self._rng = np.random.default_rng(seed)
         self.shelf = Shelf()
-        self.held: dict[str, np.ndarray] = {}
         self.store = Parameters(shapes, self.dtype)
         init.stack(self.store, self.places, self.initializer, self._rng)
 
@@ -217,14 +223,15 @@ class Recurrent:
 
     @contextmanager
     def hold(self, **gates: ArrayLike) -> Iterator[None]:
-        """Hold gates at values of your own, in all layers, inside a `with` block; for experiments.
+        """Hold gates at values of your own, in all layers, inside a `with` block, in this thread or task; for experiments.
 
         A held gate has this value whatever its weights say, and passes no gradient to them. Computed by the reference
-        engine, some hundred times slower than the others. Streams made inside hold them too.
+        engine, some hundred times slower than the others. A stream holds them if it was made, and steps, inside the block.
 
         Args:
-            gates: a number, or (H,), for each of `input_gate`, `forget_gate`, `candidate`, `output_gate` (LSTM),
-                `reset_gate`, `update_gate`, `candidate` (GRU). Coupled gates have no input gate of their own.
+            gates: a number, or (H,) where all layers have H units, for each of `input_gate`, `forget_gate`, `candidate`,
+                `output_gate` (LSTM), `reset_gate`, `update_gate`, `candidate` (GRU). Coupled gates have no input gate of their
+                own.
 
         >>> import fastlstm, numpy as np
         >>> rnn = fastlstm.LSTM(3, 4, seed=0)
@@ -238,14 +245,21 @@ class Recurrent:
         if not names:
             raise ValueError("a plain cell has no gates to hold")
         for name, value in gates.items():
-            shape = np.shape(value)
             _check.choice("the gate", name, names)
-            values[name] = _check.array(name, value, shape and (self.hidden_size,), np.dtype(np.float64))
-        before, self.held = self.held, {**self.held, **values}
+            found = _check.any_array(name, value)
+            if found.ndim and not isinstance(self.hidden_size, int):
+                raise ValueError(f"{name} must be a number where widths differ by layer, got shape {found.shape}")
+            values[name] = _check.array(name, found, found.shape and (self.hidden_size,), np.dtype(np.float64)).copy()
+        token = _HELD.set({**_HELD.get(), id(self): {**self.held, **values}})
         try:
             yield
         finally:
-            self.held = before
+            _HELD.reset(token)
+
+    @property
+    def held(self) -> Mapping[str, np.ndarray]:
+        """The gates that are held by hand, by name."""
+        return _HELD.get().get(id(self), _NOTHING)
 
     # ---- dropout, states, checks ---------------------------------------------------------------------------------
 

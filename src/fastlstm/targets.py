@@ -62,7 +62,10 @@ def countdown(symbols: Symbols) -> Function:
 
 def matches(pattern: str | re.Pattern) -> Function:
     """1 at the symbols that touch a match of a regular expression, else 0. Bytes are matched as Latin-1 characters."""
-    compiled = re.compile(pattern)
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"the target must be a regular expression, got {pattern!r}: {error}") from None
 
     def of(text: Text) -> np.ndarray:
         parts = [part.decode("latin-1") if isinstance(part, bytes) else part for part in text]

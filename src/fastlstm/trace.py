@@ -50,6 +50,10 @@ class TraceLayer:
             kept = ", ".join(self.quantities) or "nothing"
             raise AttributeError(f"layer {self._k} of this trace has no {name!r}; it holds {kept}") from None
 
+    def __reduce__(self) -> tuple[type[TraceLayer], tuple[int, dict[str, np.ndarray]]]:
+        """Pickle and copy by the arrays."""
+        return type(self), (self._k, dict(self.quantities))
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.quantities]
 
@@ -190,7 +194,7 @@ class Trace:
         """Print the text, each symbol on the colour of the neuron's value when it has been read: red below 0, blue above.
 
         Args:
-            layer, neuron, quantity, start, stop: as in `view`.
+            layer, neuron, quantity, start, stop: as in `view`; of cells without a cell state the default is `hidden_state`.
             width: columns; None is the terminal's.
             colour: None is colours in a terminal, unless NO_COLOR is set, and bars below the text elsewhere.
             dark: colours on black paper.
@@ -211,6 +215,8 @@ class Trace:
         return self.view(kept[0], None, kept[1]).html() if kept else f"<p>{escape(repr(self))}</p>"
 
     def _rows(self, layer: int, neuron: int | None, quantity: str | None) -> list[Row]:
+        if quantity == "cell_state" and "c" not in self._network.stack.layout.states:
+            quantity = "hidden_state"
         names = list(self._layer(layer).quantities) if quantity is None else [quantity]
         arrays = {name: self.quantity(layer, name) for name in names}
         H = next((array.shape[1] for array in arrays.values()), 0)

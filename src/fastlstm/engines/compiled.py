@@ -131,9 +131,9 @@ class CompiledEngine(ABC):
             packing.final(arrays.c) if keep else packing.unsort(arrays.c).copy() for arrays in found if arrays.c is not None
         ]
         saved = Saved(packing, found, layer_masks, workspace, own_workspace, embedding, ids) if keep else None
+        y = np.concatenate(outputs, axis=1) if layout.skip else outputs[-1]
         if own_workspace and not keep:
             stack.shelf.give_back(workspace)
-        y = np.concatenate(outputs, axis=1) if layout.skip else outputs[-1]
         return packing.unpack(y), final[: len(states)], saved
 
     @staticmethod
@@ -273,7 +273,7 @@ class CompiledEngine(ABC):
         if not stack.layout.skip:
             return [None] * (L - 1) + [d_y]
         ends = np.cumsum([stack.layout.layer_size(k) for k in range(L)])
-        return [np.ascontiguousarray(part) for part in np.split(d_y, ends[:-1], axis=1)]
+        return [part.copy() for part in np.split(d_y, ends[:-1], axis=1)]  # which become sums
 
 
 def _sum(total: np.ndarray | None, part: np.ndarray) -> np.ndarray:

@@ -53,8 +53,7 @@ class Packing:
         """A copy of packed rows with every sequence backwards."""
         if not self.full:
             return rows[self._mirror]
-        backwards = rows.reshape(self.T, self.B, *rows.shape[1:])[::-1]
-        return np.ascontiguousarray(backwards).reshape(rows.shape)
+        return rows.reshape(self.T, self.B, *rows.shape[1:])[::-1].copy().reshape(rows.shape)
 
     def sort(self, states: np.ndarray) -> np.ndarray:
         """States (B, H) in packed order; themselves where nothing is padded."""
