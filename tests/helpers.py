@@ -31,7 +31,10 @@ def random_case(T=6, B=4, I=3, H=5, L=1, *, stack=LSTM, lengths=None, dtype="flo
         return rng.standard_normal(shape).astype(dtype)
 
     def state():
-        return rnn.public_state(tuple([normal(part.shape) for part in parts] for parts in rnn.zero_states(B)))
+        parts = rnn.zero_states(B)
+        return rnn.public_state(tuple(
+            normal(part.shape) if isinstance(part, np.ndarray) else [normal(array.shape) for array in part] for part in parts
+        ))
 
     x, initial = normal((T, B, I)), state()
     return Case(
@@ -64,7 +67,11 @@ def run_reference(case, dropout_seed=None):
     state, dstate = (rnn.checked_state("", "", part, B) for part in (case.state, case.dstate))
     y, state, tape = reference.stack_forward(rnn.layout, rnn.parameters, case.x, state, case.lengths, masks)
     dx, dstate, gradients = reference.stack_backward(rnn.layout, rnn.parameters, tape, case.dy, dstate)
-    state, dstate = map(rnn.public_state, (state, dstate))
+    state, dstate = (
+        rnn.public_state(tuple(
+            part if size is None else np.array(part) for size, part in zip(rnn.layout.state_sizes.values(), parts, strict=True)
+        )) for parts in (state, dstate)
+    )
     return {"y": y, "dx": dx, **named(rnn, "", "", state), **named(rnn, "d", "0", dstate), **gradients}
 
 

@@ -99,7 +99,7 @@ class LanguageNetwork:
         y, state, _ = self.stack.engine.forward(
             self.stack, ids, state, lengths, None, keep=False, embedding=self._vectors
         )
-        return y, tuple(map(np.array, state))
+        return y, state
 
     def last_output(self, state: States) -> np.ndarray:
         """The stack's output (B, ·) of the step that led to this state."""
@@ -161,7 +161,7 @@ class LanguageNetwork:
             stack, saved, dy.reshape(y.shape), self.zero_state(ids.shape[1]),
             gradients.section(self._section).arrays, want_dx=False, d_embedding=d_embedding,
         )
-        return float(losses.sum()), tuple(map(np.array, state))
+        return float(losses.sum()), state
 
     def _head(
         self, rows: np.ndarray, targets: np.ndarray, scale: float, gradients: dict[str, np.ndarray] | None,

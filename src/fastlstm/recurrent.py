@@ -287,11 +287,14 @@ class Recurrent:
         ])
 
     def public_state(self, states: States) -> State:
-        """States as callers see them, in memory of their own."""
-        D, parts = len(self.layout.layers[0]), []
-        for size, part in zip(self.layout.state_sizes.values(), states, strict=True):
-            parts.append([np.array(part[k : k + D]) for k in range(0, len(part), D)] if size is None else np.array(part))
-        return tuple(parts) if len(parts) > 1 else parts[0]
+        """States, which are an engine's, as callers see them."""
+        if None in self.layout.state_sizes.values():
+            D = len(self.layout.layers[0])
+            states = tuple([
+                part if isinstance(part, np.ndarray) else [np.array(part[k : k + D]) for k in range(0, len(part), D)]
+                for part in states
+            ])
+        return states if len(states) > 1 else states[0]
 
     def checked_state(self, before: str, after: str, state: State | None, B: int) -> States:
         """A caller's state, or zeros for None, as engines take it; messages name its parts with `before` and `after`."""

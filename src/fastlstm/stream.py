@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Stream:
     @property
     def state(self) -> State:
         """A copy of the state, as a call of the stack returns it; assign one to continue from it."""
-        return self._rnn.public_state(self._stepper.state)
+        return self._rnn.public_state(tuple(map(copy, self._stepper.state)))
 
     @state.setter
     def state(self, state: State | None) -> None:

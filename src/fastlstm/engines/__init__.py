@@ -11,7 +11,7 @@ An engine is a module's ENGINE, an object with
 whose arguments have been checked by `fastlstm.recurrent`: `stack` is the `Recurrent`, x (T, B, I) or token ids (T, B), which
 stand for one-hot vectors or for the rows of `embedding` (V, I); `masks` are those of dropout. `gradients` is a dict of arrays
 that `backward` fills; to `d_embedding` it adds. With a `workspace`, y, dx and what is saved may live in its arrays, until it
-is used again; without one, what is returned is the caller's.
+is used again; without one, what is returned is the caller's, and the states always are.
 
 native and blas are `compiled.CompiledEngine`s, with products of their own. Texts are written by the native kernels under
 every engine (`network.LanguageNetwork.writer`).
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from fastlstm.engines.compiled import CompiledEngine
     from fastlstm.engines.reference import ReferenceEngine
 
-# h, or h and c: of each a (B, ·) for every cell, in the order of `Layout.places`.
-States = tuple[Sequence[np.ndarray], ...]
+# h, or h and c: of each a (B, ·) for every cell, in the order of `Layout.places`: one array, or a list where sizes differ.
+States = tuple[np.ndarray | Sequence[np.ndarray], ...]
 
 NAMES = ("native", "blas", "reference")
 # The faster engine for each instruction set, as measured: without vector instructions of our own, BLAS has better ones.

@@ -127,14 +127,24 @@ class CompiledEngine(ABC):
                 found.append(arrays)
             outputs.append(self._layer_output(stack, k, found, packing, workspace, callers))
             layer_masks.append(mask)
-        final = [packing.final(arrays.h) for arrays in found], [
-            packing.final(arrays.c) if keep else packing.unsort(arrays.c).copy() for arrays in found if arrays.c is not None
-        ]
+        final = self._final(stack, found, packing, keep)
         saved = Saved(packing, found, layer_masks, workspace, own_workspace, embedding, ids) if keep else None
         y = np.concatenate(outputs, axis=1) if layout.skip else outputs[-1]
         if own_workspace and not keep:
             stack.shelf.give_back(workspace)
-        return packing.unpack(y), final[: len(states)], saved
+        return packing.unpack(y), final, saved
+
+    @staticmethod
+    def _final(stack: Recurrent, found: list[CellArrays], packing: Packing, keep: bool) -> States:
+        """The states after the last valid step, in memory of their own."""
+        final: list[np.ndarray | list[np.ndarray]] = []
+        for name, size in stack.layout.state_sizes.items():
+            if name == "h":
+                last = [packing.final(arrays.h) for arrays in found]
+            else:
+                last = [packing.final(arrays.c) if keep else packing.unsort(arrays.c) for arrays in found]
+            final.append([part.copy() for part in last] if size is None else np.array(last))
+        return tuple(final)
 
     @staticmethod
     def _arrays(
@@ -189,7 +199,7 @@ class CompiledEngine(ABC):
         d_outputs = self._by_layer(stack, packing.pack(dy))
         want_x = want_dx or d_embedding is not None
         d_x: np.ndarray | None = None
-        found: list[list[np.ndarray]] = [list(part) for part in dstates]
+        found = tuple([np.empty_like(part) if isinstance(part, np.ndarray) else list(part) for part in dstates])
         for k in reversed(range(stack.num_layers)):
             d_input = self._layer_backward(
                 stack, k, saved, d_outputs[k], dstates, found, gradients, want_x or k > 0, want_dx, d_embedding
@@ -209,10 +219,10 @@ class CompiledEngine(ABC):
             _core.scatter_add(d_embedding, d_x, saved.tokens, threads_for(d_x.size))
         if saved.own_workspace:
             stack.shelf.give_back(workspace)
-        return packing.unpack(d_x) if want_dx else None, tuple(found)
+        return packing.unpack(d_x) if want_dx else None, found
 
     def _layer_backward(
-        self, stack: Recurrent, k: int, saved: Saved, d_output: np.ndarray, dstates: States, found: list[list[np.ndarray]],
+        self, stack: Recurrent, k: int, saved: Saved, d_output: np.ndarray, dstates: States, found: States,
         gradients_of: dict[str, np.ndarray], want_input: bool, want_dx: bool, d_embedding: np.ndarray | None,
     ) -> np.ndarray | None:
         """Layer k from the gradient of its output (N, ·), with all its parameters'; returns that of its input."""

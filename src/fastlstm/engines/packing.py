@@ -68,8 +68,10 @@ class Packing:
         return unsorted
 
     def final(self, buffer: np.ndarray) -> np.ndarray:
-        """The last valid state of every sequence, in the caller's order, from a state buffer (B + N, H)."""
-        return buffer[self.N :].copy() if self.full else self.unsort(buffer[self._last])
+        """The last valid state of every sequence, in the caller's order, of a state buffer (B + N, H); a view where nothing is
+        padded.
+        """
+        return buffer[self.N :] if self.full else self.unsort(buffer[self._last])
 
     def previous(self, buffer: np.ndarray) -> np.ndarray:
         """The state before each packed row, from a state buffer (B + N, H)."""

@@ -86,7 +86,9 @@ class ReferenceEngine:
 
     @staticmethod
     def _single(stack: Recurrent, states: States) -> States:
-        return tuple([array.astype(stack.dtype) for array in part] for part in states)
+        sizes = stack.layout.state_sizes.values()
+        parts = [[array.astype(stack.dtype) for array in part] for part in states]
+        return tuple([part if size is None else np.array(part) for size, part in zip(sizes, parts, strict=True)])
 
     def stepper(self, stack: Recurrent, B: int) -> ForwardStepper:
         """See `fastlstm.engines`."""
