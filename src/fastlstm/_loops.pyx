@@ -40,7 +40,9 @@ cdef class Weights:
 
 
 cdef const void *address(array) except? NULL:
-    return NULL if array is None else <const void *><size_t>array.ctypes.data
+    if array is None:
+        return NULL
+    return <const void *><size_t>array.ctypes.data
 
 
 cdef inline real *start(real[:, ::1] array) noexcept nogil:
