@@ -158,13 +158,6 @@ def test_unknown_initializer_is_refused_with_a_suggestion():
         LSTM(3, 4, initializer="orthogonl")
 
 
-@pytest.mark.parametrize("name", INITIALIZERS)
-@pytest.mark.parametrize("peephole", ["diagonal", "full"])
-def test_peepholes_begin_at_zero(name, peephole):
-    parameters = LSTM(3, 8, peephole=peephole, initializer=name, seed=0).parameters
-    assert not any(parameters[f"weight_c{gate}_l0"].any() for gate in "ifo")
-
-
 @pytest.mark.parametrize("stack", [GRU, RNN])
 def test_cells_without_forget_gates_have_no_bias_set(stack, dtype):
     for name, array in stack(3, 50, dtype=dtype, seed=0).parameters.items():

@@ -57,14 +57,13 @@ def section(parameters: Parameters, hidden_size: int, initializer: str, rng: np.
 def stack(parameters: Parameters, places: Iterable[Place], initializer: str, rng: np.random.Generator) -> None:
     """Fill the parameters of a stack's cells.
 
-    An LSTM's forget-gate biases sum to 1: it starts by remembering (Jozefowicz, Zaremba & Sutskever 2015). Peepholes start at
-    0: c is not bounded, and large weights on all of it would shut the gates before anything is learnt.
+    An LSTM's forget-gate biases sum to 1: it starts by remembering (Jozefowicz, Zaremba & Sutskever 2015).
     """
     for place in places:
         H, gates = place.cell.hidden_size, list(place.cell.gates)
         for name, shape in place.cell.shapes().items():
             array = parameters.arrays[place.name(name)]
-            array[...] = 0 if name.startswith("weight_c") else INITIALIZERS[initializer](name, shape, H, rng)
+            array[...] = INITIALIZERS[initializer](name, shape, H, rng)
             if name.startswith("bias") and "f" in gates:
                 forget = gates.index("f")
                 array[forget * H : (forget + 1) * H] = name == "bias_ih"

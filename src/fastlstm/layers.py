@@ -51,7 +51,7 @@ class LSTM(Recurrent):
         proj_size: R > 0: h_t = weight_hr (o ∘ φ(c_t)) has R numbers (Sak, Senior & Beaufays 2014); less than H.
         initializer: of the parameters (`fastlstm.init`): "uniform" (all in ±1/√H), "xavier" (each gate's matrices in
             ±√(6 / (columns + H)), biases 0) or "orthogonal" (each gate's recurrent matrix orthogonal, else as "xavier").
-            Forget-gate biases are 1 and peepholes 0 in all of them.
+            Forget-gate biases are 1 in all of them.
         dtype: "float32" or "float64", of parameters, outputs and states.
         seed: of the initial parameters and of dropout without a `dropout_seed`; None takes fresh entropy.
 
