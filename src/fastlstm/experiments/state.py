@@ -31,7 +31,7 @@ def line(rng: random.Random) -> str:
 
 def run(seed: int, say: Say, **options: Any) -> Report:
     """Train, test, and find the memory."""
-    options = {"initializer": "orthogonal", **options}  # with it, most seeds shut the memory's gate
+    options = {"initializer": "orthogonal", **options}  # with it, more seeds shut the memory's gate
     return examine(train([line] * ROUNDS, SYMBOLS, HIDDEN_SIZE, 1, LEARNING_RATE, seed, say, **options))
 
 
