@@ -122,7 +122,7 @@ MUTANTS = [
     Mutant("what was made of the values not made anew", PARAMETERS, "if version != self.changes[0]:", "if value is None:",
            (DIFFERENCES, NETWORK_DIFFERENCES)),
     # the native engine
-    Mutant("bias of U h missing", ENGINE, 'if place.cell.kind == "gru" else None\n            return',
+    Mutant("bias of U h missing", ENGINE, 'if place.cell.apart else None\n            return',
            "if False else None\n            return", (f"{EQUAL}[native-one layer-GRU]",)),
     Mutant("nothing is made anew after an update", OPTIM, "self._parameters.touch()", "pass",
            (f"{MODEL}::test_reference_engine_trains_to_the_same_weights",)),

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-KINDS = ("lstm", "gru", "rnn")
 PEEPHOLES = ("diagonal", "full")
 MERGES = ("concat", "sum")
 DIRECTIONS = ("", "_reverse")  # what parameter names end with
@@ -53,6 +52,11 @@ class Cell:
     def gates(self) -> dict[str, str]:
         """The blocks of H pre-activations in their order, each with the name of what it becomes."""
         return {gate: name for gate, name in _GATES[self.kind].items() if not (self.coupled and gate == "i")}
+
+    @cached_property
+    def apart(self) -> bool:
+        """Whether W x + b_ih and U h + b_hh are kept apart, because the cell does not simply add them."""
+        return self.kind == "gru" and self.reset_after
 
     @cached_property
     def quantities(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def _weights(stack: Recurrent, place: Place) -> _loops.Weights:
         arrays, cell = stack.store.arrays, place.cell
         full = [arrays.get(place.name(f"weight_c{gate}")) if cell.peephole == "full" else None for gate in "ifo"]
         bias_hh = None
-        if cell.kind == "gru" and cell.reset_after:
+        if cell.apart:
             bias_hh = arrays[place.name("bias_hh")] if cell.bias else np.zeros(3 * cell.hidden_size, stack.dtype)
         weight_hr = arrays.get(place.name("weight_hr"))
         return _loops.Weights(kernel_cell(stack, place), arrays[place.name("weight_hh")], bias_hh, weight_hr, full)

@@ -104,7 +104,7 @@ class NativeEngine(CompiledEngine):
             U = packed(store, place.name("weight_hh"), H)
             W = packed(store, place.name("weight_ih"), H) if table is None else None
             bias = input_bias(stack, place)[None] if table is None else table
-            own_bias = store.arrays.get(place.name("bias_hh")) if place.cell.kind == "gru" else None
+            own_bias = store.arrays.get(place.name("bias_hh")) if place.cell.apart else None
             return _Weights(loops.kernel_cell(stack, place), W, U, bias, own_bias)
 
         return make(None) if table is not None else store.derived(("layer", place.index, _core.isa()), make)
@@ -125,7 +125,7 @@ class NativeEngine(CompiledEngine):
         scratch, recurrent = None, arrays.recurrent
         if not keep:
             scratch = workspace.empty("block", (threads * block * G * H,), stack.dtype)
-            recurrent = workspace.empty("recurrent", (B, 3 * H), stack.dtype) if cell.kind == "gru" else None
+            recurrent = workspace.empty("recurrent", (B, 3 * H), stack.dtype) if cell.apart else None
         _native.forward(
             weights.cell, arrays.h, arrays.c, arrays.gates, recurrent, x, ids, weights.W, weights.bias, weights.U,
             weights.own_bias, packing.batch_sizes, keep, workspace.empty("listed rows", (threads, block), ROW), scratch,

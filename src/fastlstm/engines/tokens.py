@@ -31,7 +31,7 @@ def input_bias(stack: Recurrent, place: Place) -> np.ndarray:
         arrays, cell = stack.store.arrays, place.cell
         if not cell.bias:
             return np.zeros(len(cell.gates) * cell.hidden_size, stack.dtype)
-        if cell.kind == "gru" and cell.reset_after:
+        if cell.apart:
             return arrays[place.name("bias_ih")]
         with np.errstate(invalid="ignore", over="ignore"):
             return arrays[place.name("bias_ih")] + arrays[place.name("bias_hh")]
