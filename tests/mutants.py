@@ -30,6 +30,7 @@ EQUATIONS, REFERENCE_LSTM = "src/fastlstm/reference/equations.py", "src/fastlstm
 REFERENCE_GRU, REFERENCE_STACK = "src/fastlstm/reference/gru.py", "src/fastlstm/reference/stack.py"
 LSTM, GRU, RNN, STEP = "csrc/lstm.inc.h", "csrc/gru.inc.h", "csrc/rnn.inc.h", "csrc/step.inc.h"
 CELL, LAYER, STACK, PRODUCT = "csrc/cell.inc.h", "csrc/layer.inc.h", "csrc/stack.inc.h", "csrc/product.inc.h"
+NATIVE_LOOPS = "src/fastlstm/_native.pyx"
 DIVIDED, MATH, SOFTMAX = "csrc/divided.inc.h", "csrc/math.inc.h", "csrc/softmax.inc.h"
 
 DIFFERENCES = f"{LAYERS}::test_gradients_equal_central_differences"
@@ -151,6 +152,8 @@ MUTANTS = [
     Mutant("every step of a block reads its first projection", LAYER, "used += l->tokens ? 0 : step.rows;", "used += 0;",
            (STACKS,)),
     Mutant("bias left out of the projection", LAYER, ".bias = l->bias,", "", (REFERENCE,)),
+    Mutant("each layer of a call starts from the first one's c", NATIVE_LOOPS, "c + k * state", "c",
+           (f"{NATIVE}::test_calls_without_lengths_equal_the_reference",)),
     Mutant("threads read the first sequences' input", LAYER, "rows[listed++] = next + s.first + b;",
            "rows[listed++] = next + b;", (STACKS,)),
     Mutant("last units of several threads missing", LAYER, "share_of(l, kernels->strip_count(wide, H), index, count)",

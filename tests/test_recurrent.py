@@ -410,8 +410,9 @@ def test_a_single_row_of_a_stack_with_skips_leaves_dy_as_it_is(compiled, stack):
     assert_close(run(case), run_reference(case), 1e-12)
 
 
-def test_calls_with_skips_at_the_same_time_do_not_share_memory(compiled):
-    rnn, x = LSTM(8, 64, 2, skip=True, seed=0), np.random.default_rng(0).standard_normal((20, 30, 2, 8)).astype("f")
+@pytest.mark.parametrize("skip", [False, True])
+def test_calls_at_the_same_time_do_not_share_memory(compiled, skip):
+    rnn, x = LSTM(8, 64, 2, skip=skip, seed=0), np.random.default_rng(0).standard_normal((20, 30, 2, 8)).astype("f")
     want, wrong = [rnn(one)[0] for one in x], []
 
     def work():

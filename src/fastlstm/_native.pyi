@@ -15,7 +15,17 @@ def backward(
     c: np.ndarray | None, dy: np.ndarray, U: np.ndarray, batch_sizes: np.ndarray, divide_units: bool, threads: int,
 ) -> None: ...
 
-class Steps:
+class Stack:
+    wide: int
+    def __init__(
+        self, cells: list[Cell], W: list[np.ndarray | None], bias: list[np.ndarray], U: list[np.ndarray],
+        recurrent_bias: list[np.ndarray | None], I: int, H: int,
+    ) -> None: ...
+    def run(
+        self, x: np.ndarray, states: tuple[np.ndarray, ...], block: int, threads: int, divide_units: bool
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]: ...
+
+class Steps(Stack):
     h: np.ndarray
     c: np.ndarray | None
     threads: int

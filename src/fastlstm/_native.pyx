@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The native engine's layers over all steps, and its stacks step by step, without the GIL.
 
-Rows are packed by step (see `_lstm.pyx`), weights as `_core.pack` does. Callers validate shapes, dtypes and contiguity.
+Rows are packed by step (see `_loops.pyx`), weights as `_core.pack` does. Callers validate shapes, dtypes and contiguity.
 """
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
@@ -82,6 +82,16 @@ def backward(Cell cell, real[:, ::1] gates, real[:, ::1] recurrent, real[:, ::1]
         layer_backward(&layer, threads)
 
 
+cdef enum:
+    LINE = 64             # bytes of a cache line
+    MOST_IDLE = 1 << 24   # bytes of scratch memory that a stack keeps for the next call
+
+
+cdef char *line_at(void *memory) noexcept nogil:
+    """The first byte of a cache line at or after `memory`."""
+    return <char *>memory + -<size_t>memory % LINE
+
+
 cdef void *address(object array) except NULL:
     """Where the numbers of a C-contiguous array are."""
     cdef Py_buffer view
@@ -90,20 +100,19 @@ cdef void *address(object array) except NULL:
     return view.buf
 
 
-cdef class Steps:
-    """A stack of layers that goes on step by step, for B sequences, and their states.
+cdef class Stack:
+    """Layers one after another, with their packed weights.
 
     cells, W, bias, U, recurrent_bias: lists with one for each layer, packed W and U, bias (1, GH), recurrent_bias (3H,) or
     None. W[0] None: the stack reads tokens, and bias[0] (·, GH) is the table of what each contributes. All of one dtype;
-    sizes are B, I and H.
+    sizes are I and H.
     """
 
-    def __init__(self, cells: list[Cell], W: list, bias: list, U: list, recurrent_bias: list, int64_t B, int64_t I, int64_t H,
-                 int64_t threads) -> None:
+    def __init__(self, cells: list[Cell], W: list, bias: list, U: list, recurrent_bias: list, int64_t I, int64_t H) -> None:
         cdef int64_t L = len(U), k
         cdef Cell cell
         self.dtype = bias[0].dtype
-        self.format = self.dtype.char.encode()
+        self.wide = bias[0].shape[1]
         parts = W, bias, U, recurrent_bias
         pointers = np.array([[0 if array is None else array.ctypes.data for array in part] for part in parts], np.uintp)
         cdef size_t[:, ::1] places = pointers
@@ -112,21 +121,81 @@ cdef class Steps:
         for k in range(L):
             cell = cells[k]
             own[k] = cell.cell
-        gates, recurrent = np.empty((B, bias[0].shape[1]), self.dtype), None
-        self.h, self.c = np.zeros((2, L, B, H), self.dtype), None
+        self.weights = cells, parts, pointers, kinds
         memset(&self.stack, 0, sizeof(self.stack))
-        if own.kind == FL_LSTM:
-            self.c = np.zeros((L, B, H), self.dtype)
-            self.stack.c = address(self.c)
-        elif own.kind == FL_GRU:
-            recurrent = np.empty((B, 3 * H), self.dtype)
-            self.stack.recurrent = address(recurrent)
-        self.arrays = cells, parts, pointers, kinds, gates, recurrent
         self.stack.real64, self.stack.cells = self.dtype == np.float64, own
-        self.stack.L, self.stack.B, self.stack.I, self.stack.H = L, B, I, H
+        self.stack.L, self.stack.I, self.stack.H = L, I, H
         self.stack.W, self.stack.bias = <const void **>&places[0, 0], <const void **>&places[1, 0]
         self.stack.U, self.stack.recurrent_bias = <const void **>&places[2, 0], <const void **>&places[3, 0]
-        self.stack.gates, self.stack.h = address(gates), address(self.h)
+
+    def run(self, object x, object states, int64_t block, int64_t threads, bint divide_units) -> tuple:
+        """All steps of vectors x (T, B, I) from the states (h,), or (h, c) of LSTMs, each (L, B, H).
+
+        block: rows of input that are multiplied at a time, B or more. Returns y (T, B, H) and the final states.
+        """
+        cdef fl_layer layer
+        cdef int64_t T = x.shape[0], B = x.shape[1], L = self.stack.L, H = self.stack.H, k, rows = (T + 1) * B
+        cdef size_t width = 8 if self.stack.real64 else 4, state = B * H * width
+        cdef size_t numbers = (T + threads * block) * sizeof(int64_t), gates = threads * block * self.wide * width
+        cdef size_t recurrent = 3 * state if self.stack.cells.kind == FL_GRU else 0, between = rows * H * width if L > 1 else 0
+        scratch, self.idle = self.idle, None  # another thread that comes now finds none, and makes its own
+        if scratch is None or <size_t>len(scratch) < numbers + gates + recurrent + 2 * between + 5 * LINE:
+            scratch = np.empty(numbers + gates + recurrent + 2 * between + 5 * LINE, np.uint8)
+        cdef char *memory = line_at(address(scratch))
+        out = np.empty(rows * H + LINE // width, self.dtype)
+        cdef char *last = line_at(address(out))
+        cdef int64_t first = (last - <char *>address(out)) // <int64_t>width
+        final = [np.array(part) for part in states]
+        cdef char *h = <char *>address(final[0])
+        memset(&layer, 0, sizeof(layer))
+        layer.real64, layer.T, layer.B, layer.H, layer.block = self.stack.real64, T, B, H, block
+        layer.divide_units = divide_units
+        cdef int64_t *batch_sizes = <int64_t *>memory
+        for k in range(T):
+            batch_sizes[k] = B
+        layer.batch_sizes, layer.rows = batch_sizes, batch_sizes + T
+        memory = line_at(memory + numbers)
+        layer.scratch = memory
+        memory = line_at(memory + gates)
+        layer.recurrent = memory if recurrent else NULL
+        memory = line_at(memory + recurrent)
+        cdef char *outputs[2]
+        outputs[0], outputs[1] = memory, line_at(memory + between)
+        layer.x, layer.I = address(x), self.stack.I
+        cdef char *c = NULL if len(final) == 1 else <char *>address(final[1])
+        with nogil:
+            for k in range(L):
+                layer.cell, layer.W, layer.U = self.stack.cells[k], self.stack.W[k], self.stack.U[k]
+                layer.bias, layer.recurrent_bias = self.stack.bias[k], self.stack.recurrent_bias[k]
+                layer.h = last if k == L - 1 else outputs[k % 2]
+                layer.c = NULL if c is NULL else c + k * state
+                memcpy(layer.h, h + k * state, state)
+                if T * B > 0:
+                    layer_forward(&layer, threads)
+                memcpy(h + k * state, <char *>layer.h + T * state, state)
+                layer.x, layer.I = <char *>layer.h + state, H
+        if scratch.nbytes <= MOST_IDLE:
+            self.idle = scratch
+        return out[first + B * H : first + rows * H].reshape(T, B, H), tuple(final)
+
+
+cdef class Steps(Stack):
+    """A stack that goes on step by step, for B sequences, and their states."""
+
+    def __init__(self, cells: list[Cell], W: list, bias: list, U: list, recurrent_bias: list, int64_t B, int64_t I, int64_t H,
+                 int64_t threads) -> None:
+        super().__init__(cells, W, bias, U, recurrent_bias, I, H)
+        self.format = self.dtype.char.encode()
+        gates, recurrent = np.empty((B, self.wide), self.dtype), None
+        self.h, self.c = np.zeros((2, self.stack.L, B, H), self.dtype), None
+        if self.stack.cells.kind == FL_LSTM:
+            self.c = np.zeros((self.stack.L, B, H), self.dtype)
+            self.stack.c = address(self.c)
+        elif self.stack.cells.kind == FL_GRU:
+            recurrent = np.empty((B, 3 * H), self.dtype)
+            self.stack.recurrent = address(recurrent)
+        self.scratch = gates, recurrent
+        self.stack.B, self.stack.gates, self.stack.h = B, address(gates), address(self.h)
         self.threads = threads
 
     @property

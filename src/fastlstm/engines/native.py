@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastlstm import _core, _native
-from fastlstm.cells import Cell, Place
+from fastlstm.cells import Cell, Masks, Place
 from fastlstm.engines import States, Workspace, aligned_empty, loops, tokens
-from fastlstm.engines.compiled import CellArrays, CompiledEngine
+from fastlstm.engines.compiled import CellArrays, CompiledEngine, Saved
 from fastlstm.engines.packing import Packing
 from fastlstm.engines.stepper import ForwardStepper
 from fastlstm.engines.tokens import Tokens, input_bias
@@ -146,6 +146,28 @@ class NativeEngine(CompiledEngine):
             packing.batch_sizes, divide_units, threads,
         )
         return None
+
+    def forward(
+        self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
+        workspace: Workspace | None = None, embedding: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, States, Saved | None]:
+        """See `fastlstm.engines`. Vectors through a stack that has steps, of which nothing is kept, take a single call."""
+        whole = None
+        if not keep and lengths is None and workspace is None and x.ndim == 3:
+            whole = stack.store.derived(("stack", _core.isa()), lambda _: self._whole(stack))
+        if whole is None:
+            return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
+        T, B, I = x.shape
+        threads, divide_units = division(B, stack.hidden_size, 2 * T * B * whole.wide * (I + stack.hidden_size))
+        return *whole.run(x, states, max(BLOCK, B), threads, divide_units), None
+
+    def _whole(self, stack: Recurrent) -> _native.Stack | None:
+        """The stack that reads vectors, with the present parameters; None where it has no steps."""
+        if not self.has_steps(stack):
+            return None
+        weights = [self._weights(stack, place, None) for place in stack.places]
+        cells, W, U, bias, own_bias = map(list, zip(*weights, strict=True))
+        return _native.Stack(cells, W, bias, U, own_bias, stack.input_size, stack.hidden_size)
 
     def steps(self, stack: Recurrent, B: int, table: np.ndarray | None) -> _native.Steps:
         """The stack step by step, reading vectors, or tokens by their `table` (·, G*H); with the present parameters."""

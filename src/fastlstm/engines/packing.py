@@ -12,7 +12,7 @@ class Packing:
     N         rows in all: the sum of the lengths
     batch_sizes (T,)  how many sequences are still running at each step
 
-    State buffers hold B rows of initial state, then the N rows of states (see `_lstm.pyx`).
+    State buffers hold B rows of initial state, then the N rows of states (see `_loops.pyx`).
     """
 
     def __init__(self, T: int, B: int, lengths: np.ndarray | None) -> None:
