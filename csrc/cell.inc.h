@@ -38,10 +38,27 @@ FL_INLINE NAME(backward_row) NAME(backward_row_of)(const fl_backward_step *s, in
 }
 #undef ROW
 
+/* The activation of a gate or candidate, and its derivative from its value y. */
+FL_INLINE vec NAME(gate)(const fl_cell *cell, int kind, vec a)
+{
+    if (cell->clip)
+        a = vmin(vset((REAL)cell->clip), vmax(vset((REAL)-cell->clip), a));
+    return NAME(activation)(kind, a);
+}
+
+FL_INLINE vec NAME(gate_slope)(const fl_cell *cell, int kind, vec y)
+{
+    vec slope = NAME(activation_slope)(kind, y), zero = vset(0);
+    if (!cell->clip)
+        return slope;
+    vec lowest = NAME(gate)(cell, kind, vset((REAL)-cell->clip)), highest = NAME(gate)(cell, kind, vset((REAL)cell->clip));
+    return vgreater(y, lowest, vgreater(highest, y, slope, zero), zero);
+}
+
 /* Whether the compiler has a branch-free copy of a cell's body for these settings. */
 FL_INLINE int NAME(is_usual)(const fl_cell *cell)
 {
-    return cell->kind <= FL_RNN && !cell->coupled && !cell->peepholes && cell->activation == FL_TANH &&
+    return cell->kind <= FL_RNN && !cell->coupled && !cell->clip && !cell->peepholes && cell->activation == FL_TANH &&
            (cell->recurrent == FL_SIGMOID || cell->kind == FL_RNN);
 }
 

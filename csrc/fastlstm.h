@@ -48,6 +48,7 @@ enum { FL_LSTM, FL_GRU, FL_RNN, FL_LSTM_STATE, FL_LSTM_OUTPUT, FL_GRU_RESET, FL_
 typedef struct {
     int kind, coupled;          /* coupled: LSTMs only */
     int activation, recurrent;  /* FL_ activations */
+    double clip;                /* pre-activations are clipped to +-clip; 0: they are not */
     const void *peepholes;      /* (3, H) w_i w_f w_o, or coupled (2, H) w_f w_o; NULL: none */
 } fl_cell;
 

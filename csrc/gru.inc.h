@@ -12,8 +12,8 @@ FL_INLINE void NAME(gru_forward_part)(const NAME(forward_row) *at, int64_t j, in
             r = r + LOAD(u + j);
             z = z + LOAD(u + at->H + j);
         }
-        r = NAME(activation)(sigma, r);
-        z = NAME(activation)(sigma, z);
+        r = NAME(gate)(&cell, sigma, r);
+        z = NAME(gate)(&cell, sigma, z);
         if (kind == FL_GRU)
             n = vfma(r, LOAD(u + 2 * at->H + j), n);
         STORE(r_at, r);
@@ -23,7 +23,7 @@ FL_INLINE void NAME(gru_forward_part)(const NAME(forward_row) *at, int64_t j, in
             return;
         }
     }
-    n = NAME(activation)(phi, n);
+    n = NAME(gate)(&cell, phi, n);
     STORE(n_at, n);
     STORE(at->h + j, vfma(z, before - n, n));
 }
@@ -35,21 +35,21 @@ FL_INLINE void NAME(gru_backward_part)(const NAME(backward_row) *at, int64_t j, 
     vec before = LOAD(at->c_prev + j), out = LOAD(dh_at);
     if (kind == FL_GRU_RESET) {
         vec r = LOAD(r_at), d_product = LOAD(at->dc + j);
-        STORE(r_at, d_product * before * NAME(activation_slope)(sigma, r));
+        STORE(r_at, d_product * before * NAME(gate_slope)(&cell, sigma, r));
         STORE(dh_at, vfma(d_product, r, out));
         return;
     }
     if (at->dy)
         out = out + LOAD(at->dy + j);
     vec z = LOAD(z_at), n = LOAD(n_at);
-    vec d_z = out * (before - n) * NAME(activation_slope)(sigma, z);
-    vec d_n = out * (vset(1) - z) * NAME(activation_slope)(phi, n);
+    vec d_z = out * (before - n) * NAME(gate_slope)(&cell, sigma, z);
+    vec d_n = out * (vset(1) - z) * NAME(gate_slope)(&cell, phi, n);
     STORE(z_at, d_z);
     STORE(n_at, d_n);
     STORE(dh_at, z * out);
     if (kind == FL_GRU) {
         REAL *u_r = at->recurrent + j, *u_z = u_r + at->H, *u_n = u_z + at->H;
-        vec r = LOAD(r_at), d_r = d_n * LOAD(u_n) * NAME(activation_slope)(sigma, r);
+        vec r = LOAD(r_at), d_r = d_n * LOAD(u_n) * NAME(gate_slope)(&cell, sigma, r);
         STORE(r_at, d_r);
         STORE(u_r, d_r);
         STORE(u_z, d_z);

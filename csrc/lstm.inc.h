@@ -16,17 +16,17 @@ FL_INLINE void NAME(lstm_forward_part)(const NAME(forward_row) *at, int64_t j, i
     if (kind == FL_LSTM_OUTPUT)
         state = LOAD(at->c + j);
     else {
-        vec before = LOAD(at->c_prev + j), f = LOAD(f_at), g = NAME(activation)(phi, LOAD(g_at)), i;
+        vec before = LOAD(at->c_prev + j), f = LOAD(f_at), g = NAME(gate)(&cell, phi, LOAD(g_at)), i;
         if (w)
             f = vfma(LOAD(w_f), before, f);
-        f = NAME(activation)(sigma, f);
+        f = NAME(gate)(&cell, sigma, f);
         if (cell.coupled)
             i = vset(1) - f;
         else {
             i = LOAD(i_at);
             if (w)
                 i = vfma(LOAD(w_i), before, i);
-            i = NAME(activation)(sigma, i);
+            i = NAME(gate)(&cell, sigma, i);
             STORE(i_at, i);
         }
         state = vfma(f, before, i * g);
@@ -39,7 +39,7 @@ FL_INLINE void NAME(lstm_forward_part)(const NAME(forward_row) *at, int64_t j, i
     vec o = LOAD(o_at);
     if (w)
         o = vfma(LOAD(w_o), state, o);
-    o = NAME(activation)(sigma, o);
+    o = NAME(gate)(&cell, sigma, o);
     STORE(o_at, o);
     STORE(at->h + j, o * NAME(activation)(phi, state));
 }
@@ -52,7 +52,7 @@ FL_INLINE void NAME(lstm_backward_part)(const NAME(backward_row) *at, int64_t j,
         vec o = LOAD(o_at), squashed = NAME(activation)(phi, LOAD(at->c + j)), out = LOAD(at->dh + j);
         if (at->dy)
             out = out + LOAD(at->dy + j);
-        vec d_o = out * squashed * NAME(activation_slope)(sigma, o);
+        vec d_o = out * squashed * NAME(gate_slope)(&cell, sigma, o);
         state = vfma(out * o, NAME(activation_slope)(phi, squashed), state);
         if (w)
             state = vfma(d_o, LOAD(w_o), state);
@@ -64,13 +64,13 @@ FL_INLINE void NAME(lstm_backward_part)(const NAME(backward_row) *at, int64_t j,
             i = LOAD(i_at);
             forgotten = before;
         }
-        vec d_f = state * forgotten * NAME(activation_slope)(sigma, f), d_before = state * f;
+        vec d_f = state * forgotten * NAME(gate_slope)(&cell, sigma, f), d_before = state * f;
         STORE(f_at, d_f);
-        STORE(g_at, state * i * NAME(activation_slope)(phi, g));
+        STORE(g_at, state * i * NAME(gate_slope)(&cell, phi, g));
         if (w)
             d_before = vfma(d_f, LOAD(w_f), d_before);
         if (!cell.coupled) {
-            vec d_i = state * g * NAME(activation_slope)(sigma, i);
+            vec d_i = state * g * NAME(gate_slope)(&cell, sigma, i);
             STORE(i_at, d_i);
             if (w)
                 d_before = vfma(d_i, LOAD(w_i), d_before);

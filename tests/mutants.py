@@ -152,6 +152,8 @@ MUTANTS = [
     Mutant("every step of a block reads its first projection", LAYER, "used += l->tokens ? 0 : step.rows;", "used += 0;",
            (STACKS,)),
     Mutant("bias left out of the projection", LAYER, ".bias = l->bias,", "", (REFERENCE,)),
+    Mutant("gradients pass where pre-activations are clipped", CELL, "if (!cell->clip)\n        return slope;",
+           "if (!cell->clip || 1)\n        return slope;", ("tests/test_cells.py::test_backward_equals_central_differences",)),
     Mutant("each layer of a call starts from the first one's c", NATIVE_LOOPS, "c + k * state", "c",
            (f"{NATIVE}::test_calls_without_lengths_equal_the_reference",)),
     Mutant("threads read the first sequences' input", LAYER, "rows[listed++] = next + s.first + b;",

@@ -49,6 +49,8 @@ def _attributes(cell, D):
         "activation_alpha": [alphas[a][0] for a in activations if a in alphas],
         "activation_beta": [alphas[a][1] for a in activations if a in alphas],
     }
+    if cell.clip is not None:
+        found["clip"] = cell.clip
     if cell.coupled:
         found["input_forget"] = 1
     if cell.kind == "gru":

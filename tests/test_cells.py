@@ -15,8 +15,8 @@ CASES += [(kind, False, False) for kind in ("gru", "rnn", "gru_reset", "gru_upda
 BLOCKS = {"gru": "rzn", "rnn": "a", "gru_reset": "r", "gru_update": "zn", "lstm_state": "ifg", "lstm_output": "o"}
 
 
-def formula(kind, coupled, a, u, before, c, w, phi, sigma):
-    """Activated gates by name, c and h, of pre-activations by name; `c` is the state of FL_LSTM_OUTPUT."""
+def formula(kind, coupled, a, u, before, c, w, phi, sigma, squash):
+    """Activated gates by name, c and h, of pre-activations by name; `c` is the state of FL_LSTM_OUTPUT, squash is φ of it."""
     g, h = dict(a), None
     if kind in ("lstm", "lstm_state"):
         g["f"] = sigma(a["f"] + w.get("f", 0) * before)
@@ -25,7 +25,7 @@ def formula(kind, coupled, a, u, before, c, w, phi, sigma):
         c = g["f"] * before + g["i"] * g["g"]
     if kind in ("lstm", "lstm_output"):
         g["o"] = sigma(a["o"] + w.get("o", 0) * c)
-        h = g["o"] * phi(c)
+        h = g["o"] * squash(c)
     if kind in ("gru", "gru_reset"):
         g["r"], g["z"] = sigma(a["r"] + u.get("r", 0)), sigma(a["z"] + u.get("z", 0))
         h = g["r"] * before
@@ -43,8 +43,11 @@ def formula(kind, coupled, a, u, before, c, w, phi, sigma):
 class Case:
     """Random arrays of one cell, and what it makes of them by the formulas, in float64."""
 
-    def __init__(self, kind, coupled, peepholes, names, rows, H, dtype):
-        self.kind, self.coupled, self.names, self.dtype = kind, coupled, names, dtype
+    def __init__(self, kind, coupled, peepholes, names, clip, rows, H, dtype):
+        self.kind, self.coupled, self.dtype = kind, coupled, dtype
+        limit = clip or np.inf
+        self.phi, self.sigma = (lambda a, f=TRUTHS[name]: f(np.clip(a, -limit, limit)) for name in names)
+        self.squash, self.slope = TRUTHS[names[0]], reference.clipped(reference.ACTIVATIONS[names[1]], limit).slope
         self.blocks = "rzn" if kind.startswith("gru") else "a" if kind == "rnn" else "fgo" if coupled else "ifgo"
         G = len(self.blocks)
         self.gates, u, self.before, self.c, self.dh, self.dc, self.dy = random_arrays(
@@ -53,10 +56,10 @@ class Case:
         self.recurrent = u if kind == "gru" else None
         self.w = random_arrays(dtype, (G - 1, H), seed=1)[0] if peepholes else None
         if kind == "gru_update":
-            self.gates[:, H : 2 * H] = TRUTHS[names[1]](self.gates[:, H : 2 * H].astype(np.float64))
+            self.gates[:, H : 2 * H] = self.sigma(self.gates[:, H : 2 * H].astype(np.float64) / 9)  # none at a limit
         if not kind.startswith("lstm"):
             self.c = None
-        self.cell = _core.Cell(kind, *[KINDS[name] for name in names], coupled, self.w)
+        self.cell = _core.Cell(kind, *[KINDS[name] for name in names], coupled, self.w, clip)
 
     def truth(self, **given):
         """The formulas' results for `given` arrays in place of the case's."""
@@ -66,8 +69,7 @@ class Case:
         a = {name: gates[:, k * H : (k + 1) * H] for k, name in enumerate(self.blocks)}
         u = {} if recurrent is None else {name: recurrent[:, k * H : (k + 1) * H] for k, name in enumerate("rzn")}
         peepholes = {} if w is None else dict(zip("fo" if self.coupled else "ifo", w, strict=True))
-        phi, sigma = (TRUTHS[name] for name in self.names)
-        g, c, h = formula(self.kind, self.coupled, a, u, before, c, peepholes, phi, sigma)
+        g, c, h = formula(self.kind, self.coupled, a, u, before, c, peepholes, self.phi, self.sigma, self.squash)
         return np.concatenate([g[name] for name in self.blocks], axis=1), c, h
 
     def forward(self):
@@ -88,9 +90,9 @@ def bound(dtype):
 
 @pytest.fixture(params=CASES, ids=lambda case: " ".join([case[0], *np.array(["coupled", "peepholes"])[list(case[1:])]]))
 def cases(request, dtype):
-    """Cases of one kind in every odd size, the activations changing in turn."""
+    """Cases of one kind in every odd size, the activations changing in turn, and whether pre-activations are clipped."""
     sizes = [(rows, H) for H in UNITS for rows in ROWS]
-    return [Case(*request.param, PAIRS[turn % 3], *size, dtype) for turn, size in enumerate(sizes)]
+    return [Case(*request.param, PAIRS[turn % 3], turn % 2 * 0.6, *size, dtype) for turn, size in enumerate(sizes)]
 
 
 def test_forward_equals_the_formulas(isa, cases):
@@ -126,7 +128,7 @@ def differences(case, name):
 def test_backward_equals_central_differences(isa, cases):
     for case in cases:
         kind, H = case.kind, case.before.shape[1]
-        gates, c, _ = (None if v is None else v.astype(case.dtype) for v in case.truth())
+        gates, c, _ = case.forward()
         d_gates, guard = guarded(gates)
         recurrent, dh = None if case.recurrent is None else case.recurrent.copy(), case.dh.copy()
         dc = case.dc.copy() if kind.startswith("lstm") or kind == "gru_reset" else None
@@ -137,7 +139,7 @@ def test_backward_equals_central_differences(isa, cases):
         limits = {"rtol": 4 * bound(case.dtype), "atol": 4 * bound(case.dtype) + 1e-8}
         want = differences(case, "gates")
         if kind == "gru_update":  # z was activated before
-            want[:, H : 2 * H] *= reference.ACTIVATIONS[case.names[1]].slope(gates[:, H : 2 * H].astype(np.float64))
+            want[:, H : 2 * H] *= case.slope(gates[:, H : 2 * H].astype(np.float64))
         changed = np.repeat([name in BLOCKS.get(kind, "ifgo") for name in case.blocks], H)
         np.testing.assert_allclose(d_gates[:, changed], want[:, changed], **limits)
         np.testing.assert_array_equal(d_gates[:, ~changed], gates[:, ~changed])

@@ -99,7 +99,7 @@ def test_stacks_equal_the_reference(isa, dtype, threads, H):
 
 @pytest.mark.parametrize("H", HIDDEN)
 def test_calls_without_lengths_equal_the_reference(isa, dtype, threads, H):
-    for B, case, *_, want in known_cases(H, dtype):
+    for _, case, *_, want in known_cases(H, dtype):
         y, state = case.rnn(case.x, case.state)
         for name, got in {"y": y, **named(case.rnn, "", "", state)}.items():
             assert_outputs_close(got, want[name], dtype)

@@ -40,8 +40,11 @@ CELLS = {
     "GRU": (GRU, {}),
     "GRU, no bias": (GRU, {"bias": False}),
     "GRU, reset before": (GRU, {"reset_after": False}),
+    "LSTM, clipped": (LSTM, {"clip": 0.3}),
+    "projected full peephole, clipped": (LSTM, {"proj_size": 4, "peephole": "full", "clip": 0.3}),
+    "GRU, clipped": (GRU, {"clip": 0.3}),
     "GRU, other activations": (GRU, {"activation": "softsign", "recurrent_activation": "hard_sigmoid"}),
-    "GRU, reset before, other activations": (GRU, {"reset_after": False, "activation": "relu", "bias": False}),
+    "GRU, reset before, other activations": (GRU, {"reset_after": False, "activation": "relu", "bias": False, "clip": 1.0}),
 }
 STACKS = {
     "one layer": {"L": 1},
@@ -352,6 +355,8 @@ def test_layouts_have_the_widths_they_say():
     (LSTM, {"peephole": "diagnal"}, ValueError, "got 'diagnal'; did you mean 'diagonal'?"),
     (LSTM, {"proj_size": 8}, ValueError, "proj_size must be less than hidden_size = 8, got 8"),
     (LSTM, {"proj_size": -1}, ValueError, "proj_size must be at least 0, got -1"),
+    (RNN, {"clip": 0}, ValueError, "clip must be in (0, inf), got 0"),
+    (GRU, {"clip": "1"}, TypeError, "clip must be a number, got '1'"),
     (LSTM, {"recurrent_dropout": 1}, ValueError, "recurrent_dropout must be in [0, 1), got 1"),
     (GRU, {"merge": "add"}, ValueError, "merge must be one of 'concat', 'sum', got 'add'"),
     (GRU, {"hidden_size": (8, 9), "num_layers": 3}, ValueError, "one width for each of 3 layers, got 2"),

@@ -64,6 +64,11 @@ def test_stacks_equal_torch(torch, kind, options, L, bias, bidirectional, length
         ("rnn", {}),
         ("rnn", {"activation": "sigmoid"}),
         ("rnn", {"activation": "hard_sigmoid", "bias": False}),
+        ("lstm", {"clip": 0.5}),
+        ("lstm", {"clip": 0.5, "peephole": "diagonal", "coupled": True}),
+        ("gru", {"clip": 0.5}),
+        ("gru", {"clip": 0.5, "reset_after": False}),
+        ("rnn", {"clip": 0.5}),
     ],
 )
 def test_layer_equals_onnx_runtime(onnxruntime, kind, options, bidirectional, lengths):

@@ -31,6 +31,7 @@ cdef extern from "fastlstm.h" nogil:
 
     ctypedef struct fl_cell:
         int kind, coupled, activation, recurrent
+        double clip
         const void *peepholes
 
     ctypedef struct fl_forward_step:

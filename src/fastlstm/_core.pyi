@@ -37,7 +37,8 @@ def activate(y: np.ndarray, x: np.ndarray, kind: int) -> None: ...
 class Cell:
     peepholes: np.ndarray | None
     def __init__(
-        self, kind: str, activation: int, recurrent_activation: int, coupled: bool = False, peepholes: np.ndarray | None = None
+        self, kind: str, activation: int, recurrent_activation: int, coupled: bool = False, peepholes: np.ndarray | None = None,
+        clip: float = 0,
     ) -> None: ...
 
 def cell_forward(

@@ -152,12 +152,13 @@ _CELLS = {
 
 cdef class Cell:
     """What a cell does after its products: a kind of fastlstm.h, its activations as `reference.ACTIVATIONS` counts them,
-    and for LSTMs peepholes (3, H), coupled (2, H), or None."""
+    where it clips pre-activations (0: nowhere), and for LSTMs peepholes (3, H), coupled (2, H), or None."""
 
-    def __init__(self, str kind, int activation, int recurrent_activation, bint coupled=False, peepholes=None) -> None:
+    def __init__(self, str kind, int activation, int recurrent_activation, bint coupled=False, peepholes=None,
+                 double clip=0) -> None:
         cdef Py_buffer view
         self.cell.kind, self.cell.coupled, self.peepholes = _CELLS[kind], coupled, peepholes
-        self.cell.activation, self.cell.recurrent = activation, recurrent_activation
+        self.cell.activation, self.cell.recurrent, self.cell.clip = activation, recurrent_activation, clip
         if peepholes is not None:
             PyObject_GetBuffer(peepholes, &view, PyBUF_C_CONTIGUOUS)
             self.cell.peepholes = view.buf

@@ -33,6 +33,7 @@ class Cell:
     input_size, hidden_size: I and H.
     bias: whether there are `bias_ih` and `bias_hh`.
     activation, recurrent_activation: φ of candidates (and of c, in the LSTM) and σ of gates.
+    clip: pre-activations of gates and candidates are clipped to ±clip; None leaves them.
     peephole, coupled, proj_size: of the LSTM; see `fastlstm.LSTM`.
     reset_after: of the GRU; see `fastlstm.GRU`.
     """
@@ -43,6 +44,7 @@ class Cell:
     bias: bool = True
     activation: str = "tanh"
     recurrent_activation: str = "sigmoid"
+    clip: float | None = None
     peephole: str | None = None
     coupled: bool = False
     proj_size: int = 0

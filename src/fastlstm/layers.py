@@ -48,6 +48,8 @@ class LSTM(Recurrent):
         coupled: whether i = 1 - f: only as much is written as is forgotten (Greff et al. 2017). Gates are f, g, o.
         activation: φ: "tanh", "sigmoid", "relu", "hard_sigmoid" (relu6(x + 3) / 6), "softsign" or "linear".
         recurrent_activation: σ, one of the same.
+        clip: None, or a number above 0: φ and σ of gates and candidates take min(max(a, -clip), clip) in place of a, as the
+            attribute of that name in ONNX; φ(c_t) takes c_t as it is.
         proj_size: R > 0: h_t = weight_hr (o ∘ φ(c_t)) has R numbers (Sak, Senior & Beaufays 2014); less than H.
         initializer: of the parameters (`fastlstm.init`): "uniform" (all in ±1/√H), "xavier" (each gate's matrices in
             ±√(6 / (columns + H)), biases 0) or "orthogonal" (each gate's recurrent matrix orthogonal, else as "xavier").
@@ -66,14 +68,14 @@ class LSTM(Recurrent):
         self, input_size: int, hidden_size: int | Sequence[int], num_layers: int = 1, *, bias: bool = True,
         dropout: float = 0.0, recurrent_dropout: float = 0.0, bidirectional: bool = False, merge: str = "concat",
         skip: bool = False, peephole: str | None = None, coupled: bool = False, activation: str = "tanh",
-        recurrent_activation: str = "sigmoid", proj_size: int = 0, initializer: str = "uniform",
+        recurrent_activation: str = "sigmoid", clip: float | None = None, proj_size: int = 0, initializer: str = "uniform",
         dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         options = _given(locals())
         self.peephole, self.coupled = _check.optional(_check.choice, "peephole", peephole, PEEPHOLES), bool(coupled)
         self.proj_size = _check.count("proj_size", proj_size, 0)
         cell = Cell(
-            "lstm", input_size, 0, bool(bias), activation, recurrent_activation, self.peephole, self.coupled,
+            "lstm", input_size, 0, bool(bias), activation, recurrent_activation, clip, self.peephole, self.coupled,
             self.proj_size,
         )
         super().__init__(
@@ -99,7 +101,7 @@ class GRU(Recurrent):
     Args:
         reset_after: whether the reset gate multiplies what `weight_hh` has made of h, or h itself.
         input_size, hidden_size, num_layers, bias, dropout, recurrent_dropout, bidirectional, merge, skip, activation,
-            recurrent_activation, initializer, dtype, seed: as for `LSTM`; there is no forget gate.
+            recurrent_activation, clip, initializer, dtype, seed: as for `LSTM`; there is no forget gate.
 
     >>> import numpy as np
     >>> y, h = GRU(3, 4, num_layers=2, bidirectional=True, seed=0)(np.zeros((5, 2, 3)))
@@ -110,13 +112,13 @@ class GRU(Recurrent):
     def __init__(
         self, input_size: int, hidden_size: int | Sequence[int], num_layers: int = 1, *, bias: bool = True,
         dropout: float = 0.0, recurrent_dropout: float = 0.0, bidirectional: bool = False, merge: str = "concat",
-        skip: bool = False, activation: str = "tanh", recurrent_activation: str = "sigmoid", reset_after: bool = True,
-        initializer: str = "uniform", dtype: DTypeLike = "float32", seed: int | None = None,
+        skip: bool = False, activation: str = "tanh", recurrent_activation: str = "sigmoid", clip: float | None = None,
+        reset_after: bool = True, initializer: str = "uniform", dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         options = _given(locals())
         self.reset_after = bool(reset_after)
         cell = Cell(
-            "gru", input_size, 0, bool(bias), activation, recurrent_activation, reset_after=self.reset_after,
+            "gru", input_size, 0, bool(bias), activation, recurrent_activation, clip, reset_after=self.reset_after,
         )
         super().__init__(
             cell, hidden_size, num_layers, dropout=dropout, recurrent_dropout=recurrent_dropout,
@@ -134,8 +136,8 @@ class RNN(Recurrent):
 
     Args:
         nonlinearity: φ, one of `LSTM`'s activations.
-        input_size, hidden_size, num_layers, bias, dropout, recurrent_dropout, bidirectional, merge, skip, initializer, dtype,
-            seed: as for `LSTM`; there is no forget gate.
+        input_size, hidden_size, num_layers, bias, dropout, recurrent_dropout, bidirectional, merge, skip, clip, initializer,
+            dtype, seed: as for `LSTM`; there is no forget gate.
 
     >>> import numpy as np
     >>> y, h = RNN(3, 4, nonlinearity="relu", seed=0)(np.zeros((5, 2, 3)))
@@ -146,13 +148,13 @@ class RNN(Recurrent):
     def __init__(
         self, input_size: int, hidden_size: int | Sequence[int], num_layers: int = 1, *, nonlinearity: str = "tanh",
         bias: bool = True, dropout: float = 0.0, recurrent_dropout: float = 0.0, bidirectional: bool = False,
-        merge: str = "concat", skip: bool = False, initializer: str = "uniform", dtype: DTypeLike = "float32",
-        seed: int | None = None,
+        merge: str = "concat", skip: bool = False, clip: float | None = None, initializer: str = "uniform",
+        dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         options = _given(locals())
         self.nonlinearity = _check.choice("nonlinearity", nonlinearity, ACTIVATIONS)
         super().__init__(
-            Cell("rnn", input_size, 0, bool(bias), nonlinearity), hidden_size, num_layers, dropout=dropout,
+            Cell("rnn", input_size, 0, bool(bias), nonlinearity, clip=clip), hidden_size, num_layers, dropout=dropout,
             recurrent_dropout=recurrent_dropout, bidirectional=bidirectional, merge=merge, skip=skip,
             initializer=initializer, dtype=dtype, seed=seed, options=options,
         )

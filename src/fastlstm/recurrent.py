@@ -75,7 +75,8 @@ class Recurrent:
             _check.choice(name, getattr(cell, name), ACTIVATIONS)
         self.activation, self.recurrent_activation = cell.activation, cell.recurrent_activation
         self.initializer = _check.choice("initializer", initializer, init.INITIALIZERS)
-        cell = replace(cell, input_size=self.input_size)
+        self.clip = _check.optional(partial(_check.number, open_ends="("), "clip", cell.clip, 0)
+        cell = replace(cell, input_size=self.input_size, clip=self.clip)
         self.layout = Layout.stacked(cell, widths, bidirectional=self.bidirectional, merge=self.merge, skip=self.skip)
         self.places = list(self.layout.places())
         gates = len(cell.gates)

@@ -29,7 +29,7 @@ def kernel_cell(stack: Recurrent, place: Place) -> _core.Cell:
         if cell.peephole == "diagonal":
             peepholes = np.array([stack.store.arrays[place.name(f"weight_c{gate}")] for gate in cell.gates if gate != "g"])
         return _core.Cell(
-            cell.kind, _KINDS[cell.activation], _KINDS[cell.recurrent_activation], cell.coupled, peepholes
+            cell.kind, _KINDS[cell.activation], _KINDS[cell.recurrent_activation], cell.coupled, peepholes, cell.clip or 0
         )
 
     return stack.store.derived(("cell", place.index), make)

@@ -4,7 +4,7 @@ Dimensions: T steps, B sequences, I inputs, H hidden units, V symbols. Arrays ar
 order of gates are PyTorch's. A new cell is a class beside those of `lstm`, `gru` and `rnn`. Nothing here is fast.
 """
 
-from fastlstm.reference.activations import ACTIVATIONS, Activation, Array, sigmoid
+from fastlstm.reference.activations import ACTIVATIONS, Activation, Array, clipped, sigmoid
 from fastlstm.reference.equations import Equations
 from fastlstm.reference.gru import GRU
 from fastlstm.reference.losses import softmax_cross_entropy
@@ -14,6 +14,6 @@ from fastlstm.reference.rnn import RNN
 from fastlstm.reference.stack import CELLS, StackTape, State, quantities, stack_backward, stack_forward
 
 __all__ = [
-    "ACTIVATIONS", "CELLS", "GRU", "LSTM", "RNN", "Activation", "Array", "Equations", "StackTape", "State", "adam",
+    "ACTIVATIONS", "CELLS", "GRU", "LSTM", "RNN", "Activation", "Array", "Equations", "StackTape", "State", "adam", "clipped",
     "quantities", "rmsprop", "sgd", "sigmoid", "softmax_cross_entropy", "stack_backward", "stack_forward",
 ]

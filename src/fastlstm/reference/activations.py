@@ -30,3 +30,12 @@ ACTIVATIONS: dict[str, Activation] = {
     "softsign": Activation(lambda x: x / (1 + np.abs(x)), lambda y: (1 - np.abs(y)) ** 2),
     "linear": Activation(lambda x: x, np.ones_like),
 }
+
+
+def clipped(activation: Activation, clip: float) -> Activation:
+    """The activation of min(max(x, -clip), clip), whose derivative is 0 from there on."""
+    lowest, highest = activation.value(np.array([-clip, clip]))
+    return Activation(
+        lambda x: activation.value(np.clip(x, -clip, clip)),
+        lambda y: np.where((y > lowest) & (y < highest), activation.slope(y), 0.0),
+    )

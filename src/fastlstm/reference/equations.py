@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastlstm import _check
 from fastlstm.cells import Cell
-from fastlstm.reference.activations import ACTIVATIONS, Activation, Array
+from fastlstm.reference.activations import ACTIVATIONS, Activation, Array, clipped
 
 ALL = slice(None)
 
@@ -71,8 +71,9 @@ class Equations(ABC):
         return ACTIVATIONS[self.cell.activation]
 
     def activation(self, name: str) -> Activation:
-        """φ or σ, whichever this gate has."""
-        return self.phi if name in ("candidate", "hidden_state") else ACTIVATIONS[self.cell.recurrent_activation]
+        """φ or σ, whichever this gate has, of pre-activations that are clipped where the cell clips them."""
+        found = self.phi if name in ("candidate", "hidden_state") else ACTIVATIONS[self.cell.recurrent_activation]
+        return found if self.cell.clip is None else clipped(found, self.cell.clip)
 
     def gate(self, name: str, a: Array) -> Array:
         """The gate's value (B, H) from its pre-activation a."""
