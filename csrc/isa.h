@@ -30,10 +30,12 @@
 #endif
 
 /* A tile of a product keeps TILE_ROWS x VECS sums in registers: 24 of 32, 12 of 16; VECS is a power of 2. vkeep(x) has x
- * stay in its register, which compilers else give up to load it again for every use. */
+ * stay in its register, which compilers else give up to load it again for every use. FETCHES: tiles fetch what comes next,
+ * where that was measured to help. */
 #if defined(FL_AVX512)
 #define TILE_ROWS 6
 #define VECS 4
+#define FETCHES 1
 #define vkeep(x) __asm__("" : "+v"(x))
 #elif defined(FL_NEON)
 #define TILE_ROWS 6
@@ -47,6 +49,10 @@
 #define TILE_ROWS 2
 #define VECS 4
 #define vkeep(x) ((void)(x))
+#endif
+
+#ifndef FETCHES
+#define FETCHES 0
 #endif
 
 #define FL_JOIN_(a, b) a##_##b

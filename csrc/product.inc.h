@@ -15,6 +15,10 @@
 #define STRIP_PANELS(G) ((G) >> __builtin_ctz((unsigned)(G) | VECS))
 #define STRIP_BLOCKS(G) (VECS >> __builtin_ctz((unsigned)(G) | VECS))
 #define AT_MOST(x, most) ((x) < (int64_t)(most) ? (x) : (int64_t)(most))
+#undef LINE
+#undef LINES
+#define LINE (64 / (int64_t)sizeof(REAL))          /* numbers in a line of the caches, */
+#define LINES ((PANEL + LINE - 1) / LINE)          /* and lines in a panel's numbers of one k */
 
 /* A walk through a strip, and the panel it has come to. */
 typedef struct {
@@ -101,12 +105,13 @@ static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_
 }
 
 /* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from NULL: 0. One
- * row alone would wait for its own sums, so it takes turns with several sets of them. */
+ * row alone would wait for its own sums, so it takes turns with several sets of them. Thick tiles fetch their panel into the
+ * L1 cache some way ahead, and for each k a line from `next` on, if that is not NULL, into the L2 cache. */
 FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0,
-                               const REAL *panel, int64_t K, const NAME(panel) *at, const int whole,
-                               const int64_t a_stride, const int rows, const int vecs)
+                               const REAL *panel, int64_t K, const NAME(panel) *at, const REAL *next,
+                               const int whole, const int64_t a_stride, const int rows, const int vecs)
 {
-    enum { MOST_PHASES = 4 };
+    enum { MOST_PHASES = 4, AHEAD = 8 };
     const int phases = rows == 1 ? MOST_PHASES : 1;
     vec sums[TILE_ROWS < MOST_PHASES ? MOST_PHASES : TILE_ROWS][VECS];
 #define LANES_OF(v) (whole ? LANES : at->lanes[v])
@@ -121,6 +126,13 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
 #pragma GCC unroll 4
         for (int phase = 0; phase < phases; phase++) {
             vec b[VECS];
+            if (FETCHES && rows > 2) {
+#pragma GCC unroll 4
+                for (int64_t line = 0; line < LINES; line++)
+                    __builtin_prefetch(panel + AHEAD * PANEL + line * LINE);
+                if (next)
+                    __builtin_prefetch(next + k * LINE, 0, 2);
+            }
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++) {
                 b[v] = vload(panel + phase * PANEL + v * LANES);
@@ -152,11 +164,11 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
 
 /* The tile of any size; `packed` says that a's rows are interleaved as pack_rows does. */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
-                       int64_t K, const NAME(panel) *at, int packed, int64_t rows)
+                       int64_t K, const NAME(panel) *at, const REAL *next, int packed, int64_t rows)
 {
     const int whole = at->lanes[at->vecs - 1] == LANES;
     const int64_t step = packed ? TILE_ROWS : 1;
-#define BODY(whole, a_stride, r, v) NAME(tile_body)(c, from, a, k0, panel, K, at, whole, a_stride, r, v)
+#define BODY(whole, a_stride, r, v) NAME(tile_body)(c, from, a, k0, panel, K, at, next, whole, a_stride, r, v)
 #define CASE(r, v)                                           \
     case (r) * 8 + (v):                                      \
         if (!whole)                                          \
@@ -193,7 +205,7 @@ enum {
     NAME(K_BLOCK) = 2048 / sizeof(REAL),    /* of a panel, to stay there as well */
     NAME(COLUMN_BLOCK) = 64 * LANES,        /* columns packed at a time by product_transposed */
     NAME(TRANSPOSED_ROWS) = 16 * TILE_ROWS, /* and rows */
-    NAME(FAR) = (1 << 20) / sizeof(REAL),
+    NAME(FAR) = (1 << 20) / sizeof(REAL),   /* numbers that do not stay in the near caches */
 };
 
 /* How many of the `left` rows the next tile takes: TILE_ROWS, but 8 are 4 and 4 rather than 6 and 2, and 7 are 4 and 3: thin
@@ -212,21 +224,36 @@ typedef struct {
     int64_t count;
     int starts; /* `from` is given, else the sums start from 0 */
     int packed; /* A's rows are interleaved by pack_rows */
-    int far;    /* the result is larger than the near caches: its lines are fetched before they are written */
+    int far;    /* the result does not stay in the near caches: its lines are fetched before they are written */
+    int turned; /* the panels come from the last to the first */
+    int64_t ahead; /* from a panel to the next that comes, where they do not stay in the near caches; else 0 */
 } NAME(rows);
 
-/* One panel's columns of the result, over the inner dimension k0 <= k < k0 + K; `panel` is at k0. */
+/* What `ahead` is for a packed matrix (K, N). */
+FL_INLINE int64_t NAME(ahead)(int64_t K, int64_t N, int turned)
+{
+    return !FETCHES || K * N <= NAME(FAR) ? 0 : (turned ? -K : K) * PANEL;
+}
+
+/* One panel's columns of the result, over the inner dimension k0 <= k < k0 + K; `panel` is at k0. Meanwhile its tiles fetch the
+ * next panel, and what the next panel's sums start from. */
 static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *panel, int64_t k0, int64_t K,
                                 const NAME(panel) *at)
 {
     const REAL *const *from = add ? (const REAL *const *)rows->c : rows->starts ? rows->from : NULL;
-    for (int64_t r = 0, count; r < rows->count; r += count) {
+    int64_t number = 0;
+    for (int64_t r = 0, count; r < rows->count; r += count, number++) {
         count = NAME(tile_size)(rows->count - r);
         if (rows->far)
-            for (int64_t next = r; next < r + count; next++)
+            for (int64_t row = r; row < r + count; row++)
                 for (int64_t v = 0; v < at->vecs; v++)
-                    __builtin_prefetch(rows->c[next] + at->first[v], 1);
-        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, rows->packed, count);
+                    __builtin_prefetch(rows->c[row] + at->first[v], 1);
+        if (FETCHES && from && count > 1)
+            for (int64_t row = r; row < r + count; row++)
+                for (int64_t v = 0; v < at->vecs; v++)
+                    __builtin_prefetch(from[row] + at->first[v] + (rows->turned ? -LANES : LANES), 0, 2);
+        const REAL *next = rows->ahead && number < LINES ? panel + rows->ahead + number * K * LINE : NULL;
+        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, next, rows->packed, count);
     }
 }
 
@@ -245,7 +272,8 @@ static void NAME(product)(const fl_product *q)
     REAL *C = q->C;
     NAME(rows) rows;
     rows.starts = bias != NULL;
-    rows.packed = 0;
+    rows.packed = rows.turned = 0;
+    rows.ahead = NAME(ahead)(q->K, q->N, 0);
     rows.far = q->M * q->N >= NAME(FAR);
     for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
         rows.count = AT_MOST(q->M - m0, NAME(ROW_BLOCK));
@@ -293,7 +321,8 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
 {
     REAL *packed_rows = scratch + NAME(packed_block)(K, N);
     NAME(rows) rows;
-    rows.starts = 0;
+    rows.starts = rows.turned = 0;
+    rows.ahead = 0;
     rows.packed = 1;
     rows.far = M * N >= NAME(FAR);
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {

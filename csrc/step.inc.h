@@ -44,6 +44,9 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     states.starts = !apart || s->recurrent_bias;
     inputs.packed = states.packed = 0;
     inputs.far = states.far = 0;
+    inputs.turned = states.turned = s->descending;
+    inputs.ahead = NAME(ahead)(s->I, wide, s->descending);
+    states.ahead = NAME(ahead)(H, wide, s->descending);
     for (int64_t r = 0; r < count; r++) {
         int64_t row = first + r;
         inputs.c[r] = gates + row * wide;
@@ -76,6 +79,8 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
     NAME(rows) rows;
     rows.count = count;
     rows.starts = rows.packed = rows.far = 0;
+    rows.turned = s->descending;
+    rows.ahead = NAME(ahead)(wide, H, s->descending);
     for (int64_t r = 0; r < count && next; r++) {
         rows.c[r] = dh + (first + r) * H;
         rows.a[r] = next + (first + r) * wide;

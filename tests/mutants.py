@@ -189,7 +189,7 @@ MUTANTS = [
     Mutant("gradient past the update gate lost", GRU, "STORE(dh_at, z * out);", "STORE(dh_at, vset(0) * out);",
            (CELL_BACKWARD,)),
     Mutant("reset gate lost in the gradient of U's part", GRU, "STORE(u_n, d_n * r)", "STORE(u_n, d_n)", (CELL_BACKWARD,)),
-    Mutant("derivative of the plain cell left out", RNN, "out * NAME(activation_slope)(cell.activation, LOAD(at->gates + j))",
+    Mutant("derivative of the plain cell left out", RNN, "out * NAME(gate_slope)(&cell, cell.activation, LOAD(at->gates + j))",
            "out", (CELL_BACKWARD,)),
     Mutant("derivative of the plain cell from its pre-activation", RNN, "STORE(at->gates + j, h);", ";",
            (f"{EQUAL}[native-one layer-plain]",)),
