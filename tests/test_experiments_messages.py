@@ -11,6 +11,7 @@ import pytest
 from fastlstm import Model, cli
 from fastlstm.experiments import common, message, messages
 from fastlstm.experiments.message import Part
+from fastlstm.trace import Trace, TraceLayer
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +107,28 @@ def test_all_features_vary(many):
         assert counted.std() > 0.1
 
 
-def test_a_feature_is_known_only_above_chance_and_above_what_needs_no_learning():
-    answer = {"score": 0.9, "p_value": 0.01, "untrained": 0.8, "symbol_alone": 0.6}
-    assert messages._is_known(answer)
-    for change in ({"p_value": 0.06}, {"untrained": 0.95}, {"symbol_alone": 0.9}):
-        assert not messages._is_known({**answer, **change})
+def test_a_feature_is_known_only_above_chance_and_above_what_needs_no_learning(many):
+    """States that hold a feature, that hold nothing, and that hold it no better than an untrained network's, or the symbol."""
+    text = "".join(part.text for parts in many[:100] for part in parts)
+    feature = np.array([symbol in "aeiou" for symbol in text]).astype(float)
+    following = np.append(feature[1:], 0.0)
+    model = Model(vocabulary=sorted(message.SYMBOLS), hidden_size=2, num_layers=1, seed=0)
+
+    def states(values):
+        trace, both = model.trace(text), np.stack([values, np.ones(len(values))], axis=1).astype(np.float32)
+        return Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer(0, dict.fromkeys(messages.QUANTITIES, both))])
+
+    noise = np.random.default_rng(0).normal(size=len(text))
+    held = messages._answer(states(following), states(noise), following)
+    assert held["known"]
+    assert held["score"] == pytest.approx(1)
+    assert held["correlation"] == pytest.approx(1)
+    assert held["steps"] == len(text)
+    assert not messages._answer(states(noise), states(noise[::-1]), following)["known"]
+    assert not messages._answer(states(following), states(following), following)["known"]
+    read = messages._answer(states(feature), states(noise), feature)
+    assert read["symbol_alone"] == 1
+    assert not read["known"]
 
 
 # ---- from end to end -----------------------------------------------------------------------------------------------
@@ -127,7 +145,7 @@ def test_messages(monkeypatch):
         assert abs(answer["chance"] - (0.5 if answer["measure"] == "balanced accuracy" else 0)) < 0.15
     assert figures["features"]["url"]["score"] > 0.9
     assert figures["features"]["capitals"]["score"] > 0.95
-    assert {"url", "to_be", "capitals"} <= {name for name, answer in figures["features"].items() if messages._is_known(answer)}
+    assert {"url", "to_be", "capitals"} <= {name for name, answer in figures["features"].items() if answer["known"]}
 
 
 def test_command(monkeypatch, tmp_path, capfd):

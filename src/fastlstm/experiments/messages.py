@@ -72,15 +72,15 @@ def examine(model: Model, seed: int) -> Report:
     untrained = Model(**model.config, vocabulary=sorted(SYMBOLS), seed=seed)
     trace, echo = (reader.trace(text, quantities=QUANTITIES) for reader in (model, untrained))
     found = {name: _answer(trace, echo, feature.target) for name, feature in asked.items()}
-    known = [name for name, answer in found.items() if _is_known(answer)]
+    known = sum(answer["known"] for answer in found.values())
     figures = {
         "experiment": "messages", "bits_per_symbol": model.evaluate(text)["bits_per_symbol"],
-        "asked": len(asked), "known": len(known), "features": found,
+        "asked": len(asked), "known": known, "features": found,
     }
     words = [
         f"It reads {MESSAGES} new messages ({len(trace):,} symbols) at {figures['bits_per_symbol']:.3f} bits per symbol.",
         "A linear probe of all its states is fitted on two thirds of them and judged on the last third; beside it, the same",
-        "probe of an untrained network's states, and of the symbol alone that is read. Chance is the feature moved along the text.",
+        "of an untrained network's states, and of the symbol alone. Chance is the score of the feature moved along the text.",
         "",
         f"{'':52}{'score':>7}{'untrained':>11}{'symbol':>8}{'chance':>8}{'p':>6}",
         *(
@@ -90,7 +90,7 @@ def examine(model: Model, seed: int) -> Report:
         ),
         "",
         "Positions are judged by R², all else by balanced accuracy. Only steps count where the symbol is of the kind named.",
-        f"Known, which is above chance (p ≤ {LEVEL}) and above both others: {len(known)} of {len(asked)}.",
+        f"Known, which is above chance (p ≤ {LEVEL}) and above both others: {known} of {len(asked)}.",
         *(
             f"Closest to {name.replace('_', ' ')}: {answer['quantity'].replace('_', ' ')} {answer['neuron']}, "
             f"r = {answer['correlation']:+.2f}."
@@ -103,18 +103,15 @@ def examine(model: Model, seed: int) -> Report:
 
 def _answer(trace: Trace, echo: Trace, target: np.ndarray) -> dict[str, Any]:
     """The held-out scores of the states, of an untrained network's, and of the symbol, one-hot; and the closest neuron."""
-    states = trace.probe(target)
-    symbol = probe(np.eye(len(SYMBOLS), dtype=np.float32)[trace.tokens], target, 1, 0)
+    states, untrained = trace.probe(target), echo.probe(target, shifts=1).score
+    symbol = probe(np.eye(len(SYMBOLS), dtype=np.float32)[trace.tokens], target, 1, 0).score
     closest = trace.find(target, top=1, shifts=1)[0]
     return {
-        **states._asdict(), "untrained": echo.probe(target, shifts=1).score, "symbol_alone": symbol.score,
+        **states._asdict(), "untrained": untrained, "symbol_alone": symbol,
+        "known": states.p_value <= LEVEL and states.score > max(untrained, symbol),
         "steps": int(np.isfinite(target).sum()), "neuron": closest.neuron, "quantity": closest.quantity,
         "correlation": closest.correlation,
     }
-
-
-def _is_known(answer: dict[str, Any]) -> bool:
-    return answer["p_value"] <= LEVEL and answer["score"] > max(answer["untrained"], answer["symbol_alone"])
 
 
 def _text(parts: list[Part]) -> str:
