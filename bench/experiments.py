@@ -78,7 +78,7 @@ ASKED: dict[str, dict[str, Callable[[Figures], bool]]] = {
 # What stands below an experiment's heading.
 NOTES = {
     "counting": "The network of the experiment's source, one layer of 10 units too, reached max_n 18.",
-    "messages": "Of each feature: the score of the states on held-out messages, and in brackets an untrained network's\n"
+    "messages": "Of each feature: the score of the cells on held-out messages, and in brackets an untrained network's\n"
     "and the symbol's. Positions are judged by R², all else by balanced accuracy, which is 0.5 by chance.",
 }
 SEEDS = """\

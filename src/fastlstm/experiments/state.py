@@ -58,8 +58,9 @@ def examine(model: Model) -> Report:
         f"After A or B, 1 to {MOST} x's and Y it writes the same letter: {len(every) - len(failed)} of {len(every)} right.",
         f"Cell {neuron} remembers: through all the x's its values after A and after B are {margin:.0%} of their range apart. "
         f"{NEEDED.format(cost[neuron])}" if margin > 0 else "No cell keeps A and B apart through all the x's.",
-        f"On x its input gate is {on_x['input_gate']:.2f} and its forget gate {on_x['forget_gate']:.2f}; after Y, where it has "
-        f"been used, the forget gate goes down to {forget_after:.2f}.",
+        f"On x its input gate is {on_x['input_gate']:.2f} and its forget gate {on_x['forget_gate']:.2f}: "
+        + ("it is kept by its gates." if kept else f"not the gates alone keep it (its candidate is {on_x['candidate']:+.2f}).")
+        + f" After Y, where it has been used, the forget gate goes down to {forget_after:.2f}.",
         f"Beside it, cell {counter.neuron} counts the x's: r = {counter.correlation:+.3f}.",
         f"What cell {neuron} does on average:", *told_levels(by_symbol, GATES),
     ]
