@@ -16,7 +16,7 @@ from fastlstm.trace import Trace
 HIDDEN_SIZE, LEARNING_RATE = 20, 2e-2
 # Rounds without X's, and with them. What has learnt to count all there is has candidates that nothing moves any more, and
 # learns to leave the X's out by its input gates.
-EASY_ROUNDS, ROUNDS = 10, 60
+EASY_ROUNDS, ROUNDS = 10, 80
 SYMBOLS = "aXYb\n"
 MOST = 10             # the most a's, and the most X's among them
 LINES = 300           # that it is tested on
