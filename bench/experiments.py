@@ -70,7 +70,9 @@ ASKED: dict[str, dict[str, Callable[[Figures], bool]]] = {
         "a neuron silent before X while its cell holds something": lambda f: f["silent"] is not None,
     },
     "messages": {
-        f"{name.replace('_', ' ')} above chance, an untrained network and the symbol":
+        "all features above chance, p ≤ 0.05": lambda f: all(one["p_value"] <= 0.05 for one in f["features"].values()),
+    } | {
+        f"{name.replace('_', ' ')} above an untrained network and the symbol too":
             lambda f, name=name: f["features"][name]["known"]
         for name in FEATURES
     },
@@ -78,7 +80,7 @@ ASKED: dict[str, dict[str, Callable[[Figures], bool]]] = {
 # What stands below an experiment's heading.
 NOTES = {
     "counting": "The network of the experiment's source, one layer of 10 units too, reached max_n 18.",
-    "messages": "Of each feature: the score of the cells on held-out messages, and in brackets an untrained network's\n"
+    "messages": "Of each feature: the score of the states on held-out messages, and in brackets an untrained network's\n"
     "and the symbol's. Positions are judged by R², all else by balanced accuracy, which is 0.5 by chance.",
 }
 SEEDS = """\
@@ -93,7 +95,7 @@ def shown(value: Any) -> str:
         return f"{value:.3f}"
     if isinstance(value, list):
         return " ".join(map(shown, value))
-    if isinstance(value, dict) and "score" in value:
+    if isinstance(value, dict) and "score" in value:  # of a feature
         return f"{value['score']:.2f} ({value['untrained']:.2f}, {value['symbol_alone']:.2f})"
     if isinstance(value, dict):
         return shown(value.get("correlation", value.get("share")))

@@ -16,7 +16,7 @@ from fastlstm.trace import Trace
 
 HIDDEN_SIZE, ROUNDS, LEARNING_RATE = 64, 20, 1e-2
 MESSAGES = 500  # that it is asked about, of another seed than those that it learns from
-LEVEL = 0.05    # of the p-values of what is known
+SHIFTS, LEVEL = 99, 0.05  # of the probes, and of the p-values of what is known
 PICTURED, SHOWN = ("url", "quotation", "capitals"), 500  # features whose closest neuron is shown, and on how many symbols
 QUANTITIES = ("cell_state", "hidden_state")
 LETTERS, CAPITALS = list(ascii_letters), list(ascii_uppercase)
@@ -65,7 +65,7 @@ def features(parts: list[Part]) -> dict[str, Feature]:
 
 
 def examine(model: Model, seed: int) -> Report:
-    """What the cells of a model of such messages tell of each feature, and what tells it without having learnt anything."""
+    """What the states of a model of such messages tell of each feature, and what tells it without having learnt anything."""
     rng = random.Random(f"questions {seed}")
     parts = [part for _ in range(MESSAGES) for part in message(rng)]
     text, asked = _text(parts), features(parts)
@@ -79,8 +79,8 @@ def examine(model: Model, seed: int) -> Report:
     }
     words = [
         f"It reads {MESSAGES} new messages ({len(trace):,} symbols) at {figures['bits_per_symbol']:.3f} bits per symbol.",
-        "A linear probe of all its cells is fitted on two thirds of them and judged on the last third; beside it, the same",
-        "of an untrained network's cells, and of the symbol alone. Chance is the score of the feature moved along the text.",
+        "A linear probe of all its states is fitted on two thirds of them and judged on the last third; beside it, the same",
+        "of an untrained network's states, and of the symbol alone. Chance is the score of the feature moved along the text.",
         "",
         f"{'':52}{'score':>7}{'untrained':>11}{'symbol':>8}{'chance':>8}{'p':>6}",
         *(
@@ -102,17 +102,21 @@ def examine(model: Model, seed: int) -> Report:
 
 
 def _answer(trace: Trace, echo: Trace, target: np.ndarray) -> dict[str, Any]:
-    """The held-out scores of the cells, of an untrained network's, and of the symbol, one-hot; and the closest neuron."""
-    states = trace.probe(target, quantity="cell_state")
-    untrained = echo.probe(target, quantity="cell_state", shifts=1).score
+    """The held-out scores of the states, of an untrained network's, and of the symbol, one-hot; and the closest neuron."""
+    states, untrained = (probe(_states(read), target, shifts, 0) for read, shifts in ((trace, SHIFTS), (echo, 1)))
     symbol = probe(np.eye(len(SYMBOLS), dtype=np.float32)[trace.tokens], target, 1, 0).score
     closest = trace.find(target, top=1, shifts=1)[0]
     return {
-        **states._asdict(), "untrained": untrained, "symbol_alone": symbol,
-        "known": states.p_value <= LEVEL and states.score > max(untrained, symbol),
+        **states._asdict(), "untrained": untrained.score, "symbol_alone": symbol,
+        "known": states.p_value <= LEVEL and states.score > max(untrained.score, symbol),
         "steps": int(np.isfinite(target).sum()), "neuron": closest.neuron, "quantity": closest.quantity,
         "correlation": closest.correlation,
     }
+
+
+def _states(trace: Trace) -> np.ndarray:
+    """(T, 2H): the cells and the outputs."""
+    return np.concatenate([trace.layers[0].quantities[name] for name in QUANTITIES], axis=1)
 
 
 def _text(parts: list[Part]) -> str:
