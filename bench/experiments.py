@@ -84,13 +84,14 @@ NOTES = {
     "and the symbol's. Positions are judged by R², all else by balanced accuracy, which is 0.5 by chance.",
 }
 SEEDS = """\
-**Which seeds count.** Settings were chosen with seeds 0 to 19 (and after a look at 100 to 109, which had been unseen till then); the seeds
-below were run once each, after all was fixed. For counting six settings were tried at first, and then nine more, each with three to ten of
-the seeds 10 to 19: optimiser, initialiser, rates, length, dropout inside the recurrence. For selective about two dozen were tried, and its
-training was then made longer without a trial; nine for state, two for copy, two lengths for messages.
+**Which seeds count.** Settings were chosen with seeds 0 to 19 (and after a look at 100 to 109, which had been unseen
+till then); the seeds below were run once each, after all was fixed. For counting six settings were tried at first, and
+then nine more, each with three to ten of the seeds 10 to 19: optimiser, initialiser, rates, length, dropout inside the
+recurrence. For selective about two dozen were tried, and its training was then made longer without a trial; nine for
+state, two for copy, two lengths for messages.
 
-Which of several cells is "the counter" of selective or "the memory" of state is told by what the network loses when the cell's output is
-held at its mean, not by what its gates do."""
+Which of several cells is "the counter" of selective or "the memory" of state is told by what the network loses when the
+cell's output is held at its mean, not by what its gates do."""
 
 
 def shown(value: Any) -> str:
