@@ -135,14 +135,14 @@ def test_a_feature_is_known_only_above_chance_and_above_what_needs_no_learning(m
 
 
 def test_messages(monkeypatch):
-    """E12, with a tenth of the training: a held-out probe per feature, against chance and what needs no learning."""
+    """E12, with a part of the training: a held-out probe per feature, against chance and what needs no learning."""
     monkeypatch.setattr(messages, "ROUNDS", 3)
     figures = messages.run(0, lambda _: None).figures
     assert set(figures["features"]) == {"hashtag", "url", "mention", "name", "opening_name", "to_be", "quotation", "capitals"}
     for answer in figures["features"].values():
         assert answer["p_value"] == 0.01
         assert answer["score"] > max(answer["chance"], answer["symbol_alone"]) + 0.02
-        assert abs(answer["chance"] - (0.5 if answer["measure"] == "balanced accuracy" else 0)) < 0.15
+        assert answer["chance"] < (0.55 if answer["measure"] == "balanced accuracy" else 0.05)  # R² may be below 0
     assert figures["features"]["url"]["score"] > 0.9
     assert figures["features"]["capitals"]["score"] > 0.95
     assert {"url", "to_be", "capitals"} <= {name for name, answer in figures["features"].items() if answer["known"]}
