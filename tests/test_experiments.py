@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastlstm import Model, cli, experiments, targets
-from fastlstm.experiments import common, copying, counting, selective, state
+from fastlstm.experiments import common, copying, counting, messages, selective, state
 from fastlstm.trace import Trace, TraceLayer
 
 DATA = Path(__file__).parent / "data"
@@ -18,7 +18,7 @@ DATA = Path(__file__).parent / "data"
 def short(monkeypatch):
     """Training that learns nothing, but quickly."""
     monkeypatch.setattr(common, "STEPS", 120)
-    for experiment in (counting, selective, state, copying):
+    for experiment in (counting, selective, state, copying, messages):
         monkeypatch.setattr(experiment, "ROUNDS", 1)
     monkeypatch.setattr(selective, "EASY_ROUNDS", 1)
 
@@ -73,36 +73,43 @@ def test_largest_n(monkeypatch):
     assert counting.largest(None) == counting.FURTHEST
 
 
-def test_memory_is_the_cell_that_keeps_two_classes_apart_by_its_gates():
-    lines = ["AxxY" + "a\n", "BxY" + "b\n", "AxY" + "a\n"]
-    text = "".join(lines)
-    is_b, at_x = np.array([line[0] == "B" for line in lines for _ in line]), np.array([c == "x" for c in text])
-    cell = np.stack([np.where(is_b, 1, -1) + 0.3 * np.arange(len(text)) % 2, np.where(is_b, 3.0, 2.5)], axis=1)
-    shut, opened = np.full((len(text), 2), [0.5, 0.05]), np.full((len(text), 2), [0.99, 0.95])
-    trace = made_up(lines, "ABxYab\n", cell_state=cell, input_gate=shut, forget_gate=opened)
-    assert state._memory(trace.layers[0], at_x, is_b) == (1, pytest.approx(1.0))
-    trace = made_up(lines, "ABxYab\n", cell_state=cell, input_gate=shut, forget_gate=0.5 * opened)
-    neuron, margin = state._memory(trace.layers[0], at_x, is_b)
-    assert neuron == 1
-    assert margin == pytest.approx(1.0)
+def test_costs_show_the_unit_that_is_used():
+    """A network that writes b's after B and a's after A by its unit 1 alone, while unit 0 knows as much."""
+    model = Model(vocabulary="ABab", hidden_size=2, num_layers=1, seed=0)
+    arrays = model.network.parameters.arrays
+    for array in arrays.values():
+        array[...] = 0
+    arrays["lstm.weight_ih_l0"][4:6, :2] = [[-5, 5], [-5, 5]]  # the candidates
+    arrays["output.weight"][2:, 1] = [-9, 9]
+    model.network.parameters.touch()
+    text, before = "AaaBbb" * 20, {name: array.copy() for name, array in arrays.items()}
+    cost = common.costs(model, text)
+    assert cost[0] == pytest.approx(0, abs=1e-6)
+    assert cost[1] > 0.1
+    assert all(np.array_equal(arrays[name], array) for name, array in before.items())
 
 
-def test_counter_is_the_one_whose_input_gate_keeps_the_others_out():
+def test_memory_is_the_needed_cell_of_those_that_keep_two_classes_apart():
+    is_b, at_x = np.array([0, 0, 1, 1, 0, 1], bool), np.array([1, 1, 1, 1, 0, 0], bool)
+    mixed = np.array([1, 3, 2, 4, 0, 0], float)
+    cell = np.stack([mixed, np.where(is_b, 2.0, 1), np.where(is_b, -1.0, 1) + 0.1 * np.arange(6)], axis=1)
+    assert state._memory(cell, at_x, is_b, np.array([9.0, 1, 2])) == (2, pytest.approx(1.7 / 1.9))
+    assert state._memory(cell, at_x, is_b, np.array([9.0, 2, 1])) == (1, pytest.approx(1))
+    assert state._memory(cell[:, :1], at_x, is_b, np.array([9.0])) == (0, pytest.approx(-1 / 3))
+
+
+def test_counter_is_the_needed_cell_of_those_that_count():
     rng = random.Random(0)
     lines = [selective.line(rng) for _ in range(40)]
     text = "".join(lines)
     count = targets.count("a", reset="\n")(list(text))
     noise = 0.1 * np.random.default_rng(0).normal(size=len(text))
-    at_x = np.array([symbol == "X" for symbol in text])
-    gate = np.stack([np.full(len(text), 0.5), np.where(at_x, 0.02, 0.9)], axis=1)
-    cell = np.stack([count, -count + noise], axis=1)
-    trace = made_up(lines, "aXYb\n", cell_state=cell, input_gate=gate, candidate=np.full((len(text), 2), -0.95))
-    neuron, r = selective._counter(trace)
-    assert neuron == 1
-    assert -1 < r < -0.99
+    trace = made_up(lines, "aXYb\n", cell_state=np.stack([count, -count + noise], axis=1))
+    assert selective._counter(trace, np.array([1, 2])) == (1, pytest.approx(-1, abs=0.01))
+    assert selective._counter(trace, np.array([2, 1])) == (0, pytest.approx(1))
     assert selective._at_y(trace) == (0, 0.0)
-    trace = made_up(lines, "aXYb\n", cell_state=cell, input_gate=gate, candidate=np.full((len(text), 2), 0.3))
-    assert selective._counter(trace) == (0, pytest.approx(1))
+    trace = made_up(lines, "aXYb\n", cell_state=np.stack([count, 10 * noise], axis=1))
+    assert selective._counter(trace, np.array([1, 2])) == (0, pytest.approx(1))
     trace = made_up(lines, "aXYb\n", cell_state=np.zeros((len(text), 2)))
     assert selective._at_y(trace) == (None, None)
 
@@ -211,7 +218,7 @@ def test_copy():
 
 @pytest.mark.parametrize(("name", "keys"), [
     ("counting", {"max_n", "gate_deviations"}),
-    ("selective", {"input_gate_at_X", "candidate_size_at_X", "monotone_neuron", "spread_at_equal_n"}),
+    ("selective", {"cost", "input_gate_at_X", "candidate_size_at_X", "monotone_neuron", "spread_at_equal_n"}),
     ("state", {"margin", "input_gate_on_x", "forget_gate_on_x", "counting_neuron"}),
     ("copy", {"separated", "at_X", "silent", "next_is_b", "symbol_was_b"}),
 ])
@@ -229,6 +236,17 @@ def test_command(name, keys, short, tmp_path, capfd):
     assert f"ell {figures['neuron']}" in shown
     assert cli.main(["experiment", name, "--seed", "3", "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == figures
+
+
+@pytest.mark.parametrize("peephole", ["diagonal", "full"])
+def test_command_with_peepholes(peephole, short, tmp_path, capfd):
+    assert cli.main(["experiment", "counting", "--peephole", peephole, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["peephole"] == peephole
+    assert cli.main(["experiment", "counting", "--json"]) == 0
+    without = json.loads(capfd.readouterr().out)
+    assert without["peephole"] is None
+    assert without["levels"] != found["levels"]
 
 
 def test_other_files_are_not_overwritten(short, tmp_path, capfd):

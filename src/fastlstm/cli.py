@@ -92,9 +92,10 @@ def _surprisal(arguments: argparse.Namespace) -> None:
 def _experiment(arguments: argparse.Namespace) -> None:
     if arguments.html is not None:
         views.check_target(arguments.html)
-    report = experiments.run(arguments.name, _check.count("seed", arguments.seed, 0), say)
+    seed = _check.count("seed", arguments.seed, 0)
+    report = experiments.run(arguments.name, seed, say, peephole=arguments.peephole)
     if arguments.html is not None:
-        title = f"The {arguments.name} experiment, seed {arguments.seed}"
+        title = f"The {arguments.name} experiment, seed {seed}"
         parts = [views.words(title, report.words), *(view.html() for view in report.views)]
         views.write_page(arguments.html, views.page(title, parts))
     if arguments.json:

@@ -122,9 +122,11 @@ def parser() -> Parser:
     experiment = commands.add_parser("experiment", help="train a small network on made-up lines, and look what its neurons do")
     experiment.add_argument(
         "name", choices=EXPERIMENTS, metavar="NAME",
-        help="counting (aᴺXbᴺ), selective (X's among the a's), state (A or B, x's, the same letter) or copy (three letters)",
+        help="counting (aᴺXbᴺ), selective (X's among the a's), state (A or B, x's, the same letter), copy (three letters) or "
+        "messages (#hashtags, addresses, names, quotations)",
     )
     experiment.add_argument("--seed", type=int, default=0, help="of lines and weights")
+    experiment.add_argument("--peephole", choices=PEEPHOLES, help="let the gates see the cell (default: they do not)")
     experiment.add_argument("--html", type=Path, metavar="FILE", help="file for a page with the pictures")
 
     info = commands.add_parser("info", help="describe a model file, or this machine")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastlstm.experiments import copying, counting, selective, state
+from fastlstm.experiments import copying, counting, messages, selective, state
 from fastlstm.experiments.common import Report, Say
 
 EXPERIMENTS: dict[str, Callable[..., Report]] = {
     "counting": counting.run, "selective": selective.run, "state": state.run, "copy": copying.run,
+    "messages": messages.run,
 }
 
 
@@ -22,4 +23,5 @@ def run(name: str, seed: int, say: Say, **options: Any) -> Report:
         say: is told of the progress.
         options: of `Model`, beside the sizes.
     """
-    return EXPERIMENTS[name](seed, say, **options)
+    report = EXPERIMENTS[name](seed, say, **options)
+    return report._replace(figures={**report.figures, "seed": seed, **options})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from math import cos, pi
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ Line = Callable[[random.Random], str]
 # its own, so that what is learnt holds from there too.
 STREAMS, STEPS = 32, 4000
 SEQ_LENGTH, EPOCHS = 50, 4
+# In words, what `costs` says of the cell that was chosen by it.
+NEEDED = "Of the cells that do, the network needs it most: with its output held at its mean, it loses {:.2f} bits per symbol."
 # Rounds between two words of progress.
 TELL = 5
 
@@ -86,6 +89,24 @@ def correlation(values: np.ndarray, target: np.ndarray) -> float:
     counts = ~np.isnan(target)
     x, y = values[counts].astype(np.float64), target[counts]
     return float(np.corrcoef(x, y)[0, 1]) if len(x) and x.std() > 1e-6 and y.std() else 0.0
+
+
+def costs(model: Model, text: str) -> np.ndarray:
+    """(H,) bits per symbol that a model of one layer loses on a text when one unit's output is held at its mean.
+
+    So it is told which of several units that know something is the one that the network uses.
+    """
+    means = model.trace(text, quantities=["hidden_state"]).layers[0].hidden_state.mean(axis=0)
+    whole, found = model.evaluate(text)["bits_per_symbol"], np.empty(len(means))
+    for neuron, mean in enumerate(means):
+        other = copy(model)
+        arrays = other.network.parameters.arrays
+        for weight, bias in (("lstm.weight_hh_l0", "lstm.bias_hh_l0"), ("output.weight", "output.bias")):
+            arrays[bias][...] += mean * arrays[weight][:, neuron]
+            arrays[weight][:, neuron] = 0
+        other.network.parameters.touch()
+        found[neuron] = other.evaluate(text)["bits_per_symbol"] - whole
+    return found
 
 
 def levels(trace: Trace, layer: int, neuron: int, symbols: Iterable[str]) -> dict[str, dict[str, float]]:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastlstm import targets
-from fastlstm.experiments.common import Report, Say, cells, correlation, levels, only, told_levels, train, wrong
+from fastlstm.experiments.common import NEEDED, Report, Say, cells, correlation, costs, levels, only, told_levels, train, wrong
 from fastlstm.model import Model
-from fastlstm.trace import TraceLayer
 
 HIDDEN_SIZE, ROUNDS, LEARNING_RATE = 20, 40, 3e-2
 SYMBOLS = "ABxYab\n"
@@ -31,7 +30,7 @@ def line(rng: random.Random) -> str:
 
 def run(seed: int, say: Say, **options: Any) -> Report:
     """Train, test, and find the memory."""
-    options = {"initializer": "orthogonal", **options}  # with it, more seeds shut the memory's gate
+    options = {"initializer": "orthogonal", **options}
     return examine(train([line] * ROUNDS, SYMBOLS, HIDDEN_SIZE, 1, LEARNING_RATE, seed, say, **options))
 
 
@@ -39,10 +38,11 @@ def examine(model: Model) -> Report:
     """What a model of such lines does, which cell remembers the letter, and which counts the x's beside it."""
     every = [written(first, n) for first in "AB" for n in range(1, MOST + 1)]
     failed = wrong(model, {text[:-2]: text[-2:] for text in every})
-    trace = model.trace("".join(text for k in range(3) for text in random.Random(k).sample(every, len(every))))
+    lines = "".join(text for k in range(3) for text in random.Random(k).sample(every, len(every)))
+    trace, cost = model.trace(lines), costs(model, lines)
     symbols = np.array(trace.symbols)
     is_b = trace.target(targets.count("B", reset="\n"))
-    neuron, margin = _memory(trace.layers[0], symbols == "x", is_b > 0)
+    neuron, margin = _memory(trace.layers[0].cell_state, symbols == "x", is_b > 0, cost)
     by_symbol = levels(trace, 0, neuron, "ABxYab\n")
     on_x, forget_after = by_symbol["x"], min(by_symbol[symbol]["forget_gate"] for symbol in ("a", "b", "newline"))
     kept = margin > 0 and on_x["input_gate"] < SHUT and on_x["forget_gate"] > OPEN
@@ -51,15 +51,16 @@ def examine(model: Model) -> Report:
         "experiment": "state", "perfect_in_range": not failed, "wrong": len(failed), "neuron": neuron, "margin": margin,
         "correlation": correlation(trace.layers[0].cell_state[:, neuron], only(is_b, symbols == "x")),
         "input_gate_on_x": on_x["input_gate"], "forget_gate_on_x": on_x["forget_gate"], "kept_by_gates": kept,
-        "least_forget_gate_after": forget_after,
+        "least_forget_gate_after": forget_after, "cost": float(cost[neuron]),
         "counting_neuron": counter.neuron, "counting_correlation": counter.correlation, "levels": by_symbol,
     }
     words = [
         f"After A or B, 1 to {MOST} x's and Y it writes the same letter: {len(every) - len(failed)} of {len(every)} right.",
-        f"Cell {neuron} remembers: through all the x's its values after A and after B are {margin:.0%} of their range apart."
-        if margin > 0 else "No cell keeps A and B apart through all the x's.",
-        f"On x its input gate is {on_x['input_gate']:.2f} and its forget gate {on_x['forget_gate']:.2f}; after Y, where it has "
-        f"been used, the forget gate goes down to {forget_after:.2f}.",
+        f"Cell {neuron} remembers: through all the x's its values after A and after B are {margin:.0%} of their range apart. "
+        f"{NEEDED.format(cost[neuron])}" if margin > 0 else "No cell keeps A and B apart through all the x's.",
+        f"On x its input gate is {on_x['input_gate']:.2f} and its forget gate {on_x['forget_gate']:.2f}: "
+        + ("it is kept by its gates." if kept else f"not the gates alone keep it (its candidate is {on_x['candidate']:+.2f}).")
+        + f" After Y, where it has been used, the forget gate goes down to {forget_after:.2f}.",
         f"Beside it, cell {counter.neuron} counts the x's: r = {counter.correlation:+.3f}.",
         f"What cell {neuron} does on average:", *told_levels(by_symbol, GATES),
     ]
@@ -67,15 +68,13 @@ def examine(model: Model) -> Report:
     return Report(figures, words, [shown.view(0, neuron, "cell_state"), shown.view(0, neuron, None)], model)
 
 
-def _memory(layer: TraceLayer, counts: np.ndarray, is_b: np.ndarray) -> tuple[int, float]:
-    """The cell whose values in one class lie furthest from those in the other, and how far, as a share of their range.
+def _memory(cell: np.ndarray, counts: np.ndarray, is_b: np.ndarray, cost: np.ndarray) -> tuple[int, float]:
+    """The cell that is needed most of those whose values in one class all lie above those in the other, and how far above.
 
-    One whose input gate is shut and forget gate open meanwhile comes before all others.
+    That is told as a share of their range. If there is no such cell, it is the one that comes closest to it.
     """
-    cell = layer.cell_state
     of_a, of_b = cell[counts & ~is_b], cell[counts & is_b]
     gaps = np.maximum(of_a.min(axis=0) - of_b.max(axis=0), of_b.min(axis=0) - of_a.max(axis=0))
     margins = gaps / np.maximum(np.ptp(cell[counts], axis=0), 1e-6)
-    keeps = (layer.input_gate[counts].mean(axis=0) < SHUT) & (layer.forget_gate[counts].mean(axis=0) > OPEN) & (margins > 0)
-    best = int(np.where(keeps, margins + 1, margins).argmax())
+    best = int(np.where(margins > 0, cost, -np.inf).argmax() if (margins > 0).any() else margins.argmax())
     return best, float(margins[best])
