@@ -38,6 +38,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "state": {
         "perfect": "perfect_in_range", "cell": "neuron", "margin": "margin", "input gate on x": "input_gate_on_x",
         "forget gate on x": "forget_gate_on_x", "kept by its gates": "kept_by_gates",
+        "all that are": "keepers",
         "least forget gate after": "least_forget_gate_after",
         "cell that counts x's": "counting_neuron", "its r": "counting_correlation",
     },
@@ -63,7 +64,8 @@ ASKED: dict[str, dict[str, Callable[[Figures], bool]]] = {
     "state": {
         "perfect": lambda f: f["perfect_in_range"],
         "margin above 0": lambda f: f["margin"] > 0,
-        "input gate < 0.1 and forget gate > 0.9 on x": lambda f: f["kept_by_gates"],
+        "a cell with input gate < 0.1 and forget gate > 0.9 on x": lambda f: bool(f["keepers"]),
+        "which is the one that is needed most": lambda f: f["kept_by_gates"],
     },
     "copy": {
         "perfect": lambda f: f["perfect_in_range"],

@@ -89,13 +89,11 @@ def test_costs_show_the_unit_that_is_used():
     assert all(np.array_equal(arrays[name], array) for name, array in before.items())
 
 
-def test_memory_is_the_needed_cell_of_those_that_keep_two_classes_apart():
+def test_margins_between_two_classes():
     is_b, at_x = np.array([0, 0, 1, 1, 0, 1], bool), np.array([1, 1, 1, 1, 0, 0], bool)
     mixed = np.array([1, 3, 2, 4, 0, 0], float)
     cell = np.stack([mixed, np.where(is_b, 2.0, 1), np.where(is_b, -1.0, 1) + 0.1 * np.arange(6)], axis=1)
-    assert state._memory(cell, at_x, is_b, np.array([9.0, 1, 2])) == (2, pytest.approx(1.7 / 1.9))
-    assert state._memory(cell, at_x, is_b, np.array([9.0, 2, 1])) == (1, pytest.approx(1))
-    assert state._memory(cell[:, :1], at_x, is_b, np.array([9.0])) == (0, pytest.approx(-1 / 3))
+    assert state._margins(cell, at_x, is_b) == pytest.approx([-1 / 3, 1, 1.7 / 1.9])
 
 
 def test_counter_is_the_needed_cell_of_those_that_count():
@@ -202,6 +200,7 @@ def test_state():
     assert figures["input_gate_on_x"] < 0.1
     assert figures["forget_gate_on_x"] > 0.9
     assert figures["kept_by_gates"] is True
+    assert figures["neuron"] in figures["keepers"]
     assert abs(figures["counting_correlation"]) > 0.7
 
 

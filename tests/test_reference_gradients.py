@@ -44,7 +44,10 @@ def test_gradients_equal_central_differences(cell, stack):
 @pytest.mark.parametrize(("activation", "recurrent_activation"), list(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)))
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("lstm", {"peephole": "full"}), ("lstm", {"coupled": True, "clip": 0.5}), ("gru", {}), ("gru", {"clip": 0.5}), ("rnn", {})],
+    [
+        ("lstm", {"peephole": "full"}), ("lstm", {"coupled": True, "clip": 0.5}), ("gru", {}), ("gru", {"clip": 0.5}),
+        ("rnn", {}),
+    ],
 )
 def test_gradients_of_other_activations_equal_central_differences(kind, options, activation, recurrent_activation):
     check_gradients(

@@ -42,15 +42,21 @@ def examine(model: Model) -> Report:
     trace, cost = model.trace(lines), costs(model, lines)
     symbols = np.array(trace.symbols)
     is_b = trace.target(targets.count("B", reset="\n"))
-    neuron, margin = _memory(trace.layers[0].cell_state, symbols == "x", is_b > 0, cost)
+    layer, is_x = trace.layers[0], symbols == "x"
+    margins = _margins(layer.cell_state, is_x, is_b > 0)
+    # The one that is needed most of those that keep A and B apart; if none does, that which comes closest to it.
+    neuron = int(np.where(margins > 0, cost, -np.inf).argmax() if (margins > 0).any() else margins.argmax())
+    margin = float(margins[neuron])
+    shut = (layer.input_gate[is_x].mean(axis=0) < SHUT) & (layer.forget_gate[is_x].mean(axis=0) > OPEN)
+    keepers = np.flatnonzero((margins > 0) & shut).tolist()
     by_symbol = levels(trace, 0, neuron, "ABxYab\n")
     on_x, forget_after = by_symbol["x"], min(by_symbol[symbol]["forget_gate"] for symbol in ("a", "b", "newline"))
-    kept = margin > 0 and on_x["input_gate"] < SHUT and on_x["forget_gate"] > OPEN
-    counter = cells(trace, only(trace.target(targets.count("x", reset="\n")), symbols == "x"))[0]
+    counter = cells(trace, only(trace.target(targets.count("x", reset="\n")), is_x))[0]
     figures = {
         "experiment": "state", "perfect_in_range": not failed, "wrong": len(failed), "neuron": neuron, "margin": margin,
-        "correlation": correlation(trace.layers[0].cell_state[:, neuron], only(is_b, symbols == "x")),
-        "input_gate_on_x": on_x["input_gate"], "forget_gate_on_x": on_x["forget_gate"], "kept_by_gates": kept,
+        "correlation": correlation(trace.layers[0].cell_state[:, neuron], only(is_b, is_x)),
+        "input_gate_on_x": on_x["input_gate"], "forget_gate_on_x": on_x["forget_gate"],
+        "kept_by_gates": neuron in keepers, "keepers": keepers,
         "least_forget_gate_after": forget_after, "cost": float(cost[neuron]),
         "counting_neuron": counter.neuron, "counting_correlation": counter.correlation, "levels": by_symbol,
     }
@@ -59,8 +65,10 @@ def examine(model: Model) -> Report:
         f"Cell {neuron} remembers: through all the x's its values after A and after B are {margin:.0%} of their range apart. "
         f"{NEEDED.format(cost[neuron])}" if margin > 0 else "No cell keeps A and B apart through all the x's.",
         f"On x its input gate is {on_x['input_gate']:.2f} and its forget gate {on_x['forget_gate']:.2f}: "
-        + ("it is kept by its gates." if kept else f"not the gates alone keep it (its candidate is {on_x['candidate']:+.2f}).")
+        + ("it is kept by its gates." if neuron in keepers
+           else f"not the gates alone keep it (its candidate is {on_x['candidate']:+.2f}).")
         + f" After Y, where it has been used, the forget gate goes down to {forget_after:.2f}.",
+        f"Cells that keep the letter by their gates alone: {', '.join(map(str, keepers)) or 'none'}.",
         f"Beside it, cell {counter.neuron} counts the x's: r = {counter.correlation:+.3f}.",
         f"What cell {neuron} does on average:", *told_levels(by_symbol, GATES),
     ]
@@ -68,13 +76,8 @@ def examine(model: Model) -> Report:
     return Report(figures, words, [shown.view(0, neuron, "cell_state"), shown.view(0, neuron, None)], model)
 
 
-def _memory(cell: np.ndarray, counts: np.ndarray, is_b: np.ndarray, cost: np.ndarray) -> tuple[int, float]:
-    """The cell that is needed most of those whose values in one class all lie above those in the other, and how far above.
-
-    That is told as a share of their range. If there is no such cell, it is the one that comes closest to it.
-    """
+def _margins(cell: np.ndarray, counts: np.ndarray, is_b: np.ndarray) -> np.ndarray:
+    """How far above its values in one class all those of a cell in the other are, as a share of its range; for every cell."""
     of_a, of_b = cell[counts & ~is_b], cell[counts & is_b]
     gaps = np.maximum(of_a.min(axis=0) - of_b.max(axis=0), of_b.min(axis=0) - of_a.max(axis=0))
-    margins = gaps / np.maximum(np.ptp(cell[counts], axis=0), 1e-6)
-    best = int(np.where(margins > 0, cost, -np.inf).argmax() if (margins > 0).any() else margins.argmax())
-    return best, float(margins[best])
+    return gaps / np.maximum(np.ptp(cell[counts], axis=0), 1e-6)
