@@ -84,7 +84,7 @@ def test_reports_of_experiments_are_theirs():
 
 
 def test_the_notebook_is_the_page():
-    assert (DOCS / "tutorial.ipynb").read_text() == make_tutorial.notebook(PAGE)
+    assert (DOCS / "tutorial.ipynb").read_text() == make_tutorial.notebook(PAGE), "run python docs/make_tutorial.py"
 
 
 def test_outputs_are_renewed():
