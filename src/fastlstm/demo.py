@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -131,12 +132,13 @@ def _show_neuron(model: Model, text: str) -> dict[str, Any] | None:
         return None
     meaning = max(found, key=lambda meaning: abs(found[meaning].correlation))
     layer, neuron, _, r, _ = found[meaning]
-    say(
-        f"\nNobody told it what a line, a bracket or a string is. But one of its memory cells, cell {neuron},\nfollows "
-        f"{meaning}: r = {r:+.2f} over {len(text):,} characters that it was not\ntrained on. "
-        f"Above 0 it is blue, below 0 red:"
+    told = (
+        f"Nobody told it what a line, a bracket or a string is. But one of its memory cells, cell {neuron}, follows {meaning}: "
+        f"r = {r:+.2f} over {len(text):,} characters that it was not trained on. Where that shows most clearly, blue above 0 "
+        f"and red below:"
     )
-    start, stop = _liveliest(text, values[meaning])
+    say("\n" + fill(told, 80))
+    start, stop = _clearest(text, values[meaning], np.sign(r) * trace.layers[layer].cell_state[:, neuron])
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     width = shutil.get_terminal_size().columns
     view = trace.view(layer, neuron, "cell_state", start=start, stop=stop)
@@ -145,9 +147,9 @@ def _show_neuron(model: Model, text: str) -> dict[str, Any] | None:
     return {"follows": meaning, "layer": layer, "neuron": neuron, "correlation": r}
 
 
-def _liveliest(text: str, values: np.ndarray) -> tuple[int, int]:
-    """Beginning and end of the `LINES` lines over which the values vary most."""
+def _clearest(text: str, values: np.ndarray, states: np.ndarray) -> tuple[int, int]:
+    """Beginning and end of the `LINES` lines over which values and states (T,) vary most together: their covariance."""
     starts = np.concatenate([[0], np.flatnonzero(np.array(list(text)) == "\n") + 1])
     parts = list(zip(starts, starts[LINES:], strict=False)) or [(0, len(text))]
-    start, stop = max(parts, key=lambda part: values[slice(*part)].var())
+    start, stop = max(parts, key=lambda part: np.cov(values[slice(*part)], states[slice(*part)], bias=True)[0, 1])
     return int(start), int(stop)
