@@ -3,8 +3,8 @@
     python docs/make_tutorial.py
 
 `tutorial.md` is the one source. Its blocks of Python run from top to bottom in one namespace, in its directory, on one
-thread; the block of text after one is what it printed. What depends on a training, and so on the last bits that a processor
-computes, is in blocks called `text trained`.
+thread; the block of text after one is what it printed. What depends on a training, and so perhaps on the last bits that a
+processor computes, is in blocks called `text trained`.
 """
 
 import contextlib

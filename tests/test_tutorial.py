@@ -20,6 +20,8 @@ import make_tutorial  # noqa: E402
 PAGE = (DOCS / "tutorial.md").read_text()
 PARTS = make_tutorial.parts(PAGE)
 PYTHON = "".join(part.content for part in PARTS if part.kind == "python")
+# Where a training is known to end in what is printed; elsewhere the last digits may differ, and the blocks' asserts decide.
+TRIED = ("avx512", "avx2", "scalar")
 LINK = re.compile(r"\]\(([^)]+)\)")
 
 
@@ -42,12 +44,14 @@ def ran(tmp_path_factory):
 
 def test_it_prints_what_it_says(ran):
     blocks = [(part, output) for part, output in make_tutorial.with_outputs(PARTS) if part.kind == "python"]
+    tried = fastlstm.cpu_info()["instruction_set"] in TRIED
     for printed, (block, output) in zip(ran[0], blocks, strict=True):
-        if output is None or output.trained:  # what a training ends in depends on the processor: there the block has asserts
-            assert bool(printed) == bool(output), block.content
-            assert output is None or re.search("^ *assert ", block.content, re.MULTILINE), block.content
+        if output is not None and output.trained:
+            assert re.search("^ *assert ", block.content, re.MULTILINE), block.content
+        if output is not None and output.trained and not tried:
+            assert printed
         else:
-            assert printed == output.content
+            assert printed == (output.content if output else "")
 
 
 def test_it_draws_its_pictures(ran):
