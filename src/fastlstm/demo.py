@@ -1,15 +1,21 @@
 """The main job from end to end: learn to write Python from the standard library, in under three minutes on two cores."""
 
+import os
+import shutil
 import sys
 import time
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
-from fastlstm import _check, ngram
+import numpy as np
+
+from fastlstm import _check, ngram, targets
 from fastlstm.checkpoint import check_target
 from fastlstm.model import Model
 from fastlstm.progress import say, show_sample
 from fastlstm.schedules import Exponential
+from fastlstm.targets import Target, Text
 from fastlstm.text import standard_library
 from fastlstm.threads import get_threads
 from fastlstm.training import bits
@@ -28,6 +34,24 @@ OVERHEAD = 0.1
 # How much longer than planned training may take, where the machine turns out to be slower than at first.
 SLACK = 1.2
 PROMPT = "\n\ndef "
+# Held-out characters in which a neuron is looked for, lines of them that are shown, and at most which p-value is no chance.
+LOOKED_AT, LINES, CHANCE = 20_000, 16, 0.01
+
+
+def _indentation(text: Text) -> np.ndarray:
+    """How many spaces the line of each character begins with."""
+    lines = "".join(text).splitlines(keepends=True)
+    return np.concatenate([np.full(len(line), len(line) - len(line.lstrip(" "))) for line in lines])
+
+
+# What a neuron may follow.
+MEANINGS: dict[str, Target] = {
+    "how far from the beginning of the line it is": targets.position("\n"),
+    "how far the line is indented": _indentation,
+    "how many brackets are open": targets.depth("([{", ")]}"),
+    "whether it is inside a string": targets.matches(r"'[^'\n]*'|\"[^\"\n]*\""),
+    "whether it is inside a comment": targets.matches("#.*"),
+}
 
 
 def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
@@ -76,8 +100,11 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     say(
         f"\nHeld-out bits per character (less is better):\n"
         f"  n-gram  {counted:.3f}\n"
-        f"  LSTM    {lstm:.3f}   {counted - lstm:.3f} fewer, after {trained:.0f} seconds\n\n"
-        f"The model is in {out}. Try:\n"
+        f"  LSTM    {lstm:.3f}   {counted - lstm:.3f} fewer, after {trained:.0f} seconds"
+    )
+    neuron = _show_neuron(model, held_out[:LOOKED_AT])
+    say(
+        f"\nThe model is in {out}. Try:\n"
         f"  fastlstm sample {out} --prompt \"class Reader:\" --temperature 0.7\n"
         f"  fastlstm sample {out} --prompt \"import \" --temperature 0\n"
         f"  fastlstm info {out}\n"
@@ -85,10 +112,44 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     )
     return {
         "model": str(out), "characters": size, "bits_per_symbol": lstm, "ngram_bits_per_symbol": counted,
-        "seconds": trained, "history": history,
+        "seconds": trained, "neuron": neuron, "history": history,
     }
 
 
 def _show_sample(model: Model, seed: int) -> None:
     show_sample(PROMPT.lstrip() + model.sample(320, prompt=PROMPT, temperature=0.7, seed=seed))
     say("")
+
+
+def _show_neuron(model: Model, text: str) -> dict[str, Any] | None:
+    """Show a part of the text, coloured by the cell that follows one of `MEANINGS` most closely; which, and how closely."""
+    trace = model.trace(text, quantities=["cell_state"])
+    values = {meaning: trace.target(target) for meaning, target in MEANINGS.items()}
+    found = {meaning: trace.find(target, top=1)[0] for meaning, target in values.items() if target.min() < target.max()}
+    found = {meaning: one for meaning, one in found.items() if one.p_value <= CHANCE}
+    if not found:
+        say("\nNo single one of its memory cells follows anything that has a simple name.")
+        return None
+    meaning = max(found, key=lambda meaning: abs(found[meaning].correlation))
+    layer, neuron, _, r, _ = found[meaning]
+    told = (
+        f"Nobody told it what a line, a bracket or a string is. But one of its memory cells, cell {neuron}, follows {meaning}: "
+        f"r = {r:+.2f} over {len(text):,} characters that it was not trained on. Where that shows most clearly, blue above 0 "
+        f"and red below:"
+    )
+    say("\n" + fill(told, 80))
+    start, stop = _clearest(text, values[meaning], np.sign(r) * trace.layers[layer].cell_state[:, neuron])
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size().columns
+    view = trace.view(layer, neuron, "cell_state", start=start, stop=stop)
+    view.more = 0  # it is a passage
+    say(view.text(width, colour=colour))
+    return {"follows": meaning, "layer": layer, "neuron": neuron, "correlation": r}
+
+
+def _clearest(text: str, values: np.ndarray, states: np.ndarray) -> tuple[int, int]:
+    """Beginning and end of the `LINES` lines over which values and states (T,) vary most together: their covariance."""
+    starts = np.concatenate([[0], np.flatnonzero(np.array(list(text)) == "\n") + 1])
+    parts = list(zip(starts, starts[LINES:], strict=False)) or [(0, len(text))]
+    start, stop = max(parts, key=lambda part: np.cov(values[slice(*part)], states[slice(*part)], bias=True)[0, 1])
+    return int(start), int(stop)
