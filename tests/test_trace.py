@@ -74,6 +74,10 @@ def test_probabilities_are_those_of_surprisal():
     nats = -np.log(trace.probabilities[np.arange(len(TEXT) - 1), trace.tokens[1:]])
     np.testing.assert_allclose(nats, model.surprisal(TEXT)[1:], rtol=1e-5)
     np.testing.assert_array_equal(trace.probabilities_at(np.array([3, 9])), trace.probabilities[[3, 9]])
+    np.testing.assert_array_equal(trace.probabilities_at([3, 9]), trace.probabilities[[3, 9]])
+    np.testing.assert_allclose(trace.probabilities_at(-2), trace.probabilities[-2], rtol=1e-5)
+    with pytest.raises(IndexError, match="index 99 is out of bounds for axis 0 with size 46"):
+        trace.probabilities_at(99)
 
 
 def test_nothing_is_read():

@@ -82,17 +82,23 @@ class Trace:
         """T, the steps."""
         return len(self.tokens)
 
-    def probabilities_at(self, steps: slice | np.ndarray) -> np.ndarray:
-        """(n, V): how likely the model held each symbol to come next, after some of the steps only.
+    def probabilities_at(self, steps: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n, V): how likely the model held each symbol to come next, after some of the steps only; (V,) after one.
+
+        Args:
+            steps: a step, a slice of them, or their numbers or a mask (T,).
 
         Raises:
             RuntimeError: the model has been trained since.
+            IndexError: there is no such step.
         """
         if self._network.parameters.version != self._version:
             raise RuntimeError("the model's parameters have changed since this trace; trace the text again")
         layers = self.layers if self._network.stack.skip else self.layers[-1:]
-        outputs = self._network.last_output(([layer.hidden_state[steps] for layer in layers],))
-        return np.exp(self._network.log_probabilities(np.ascontiguousarray(outputs)))
+        rows = [steps] if isinstance(steps, int | np.integer) else steps
+        outputs = self._network.last_output(([layer.hidden_state[rows] for layer in layers],))
+        found = np.exp(self._network.log_probabilities(np.ascontiguousarray(outputs)))
+        return found[0] if rows is not steps else found
 
     @property
     def probabilities(self) -> np.ndarray:
