@@ -100,6 +100,28 @@ def test_only_what_is_asked_for_is_kept():
     assert "cell_state" not in dir(part.layers[1])
 
 
+@pytest.mark.parametrize("options", [{}, {"skip": True}], ids=str)
+def test_layers_above_those_that_are_kept_are_not_computed(engine, options):
+    model = untrained(num_layers=3, **options)
+    whole, part = model.trace(TEXT), model.trace(TEXT, layers=[0, 1])
+    assert [k for k, *_ in part.arrays()] == [0] * 6 + [1] * 6
+    for (*_, found), (*_, want) in zip(part.arrays(), whole.arrays(), strict=False):
+        np.testing.assert_array_equal(found, want)
+    with pytest.raises(AttributeError, match="layer 2 of this trace has no 'hidden_state'"):
+        _ = part.probabilities
+    poisoned = {name: a * np.nan if name.endswith("l2") else a for name, a in model.network.stack.state_dict().items()}
+    model.network.stack.load_state_dict(poisoned)
+    for (*_, found), (*_, want) in zip(model.trace(TEXT, layers=[0, 1]).arrays(), whole.arrays(), strict=False):
+        np.testing.assert_array_equal(found, want)
+
+
+def test_held_gates_are_held_while_tracing():
+    model = untrained(num_layers=3)
+    with model.network.stack.hold(forget_gate=0.25):
+        part = model.trace(TEXT, layers=[1], quantities=["forget_gate"])
+    assert (part.layers[1].forget_gate == 0.25).all()
+
+
 def test_long_texts_take_the_memory_of_what_is_kept():
     model = untrained(hidden_size=64, num_layers=2)
     ids = np.zeros(40_000, np.int32)

@@ -213,6 +213,14 @@ def test_style_has_both_papers(trace):
         assert f".fl-signed-10 {{ background: {zero};" in part
         assert len(re.findall(r"\.fl-signed-\d+ ", part)) == views.LEVELS
         assert "fl-gate" not in part
+    assert ".fl-page { background: #1c1c1c; }" in dark
+
+
+def test_few_lines_are_broken_and_many_go_on_sideways():
+    few = View("t", "a" * 250, [row(np.zeros(250))] * 2).html()
+    assert [len(re.findall("<td>", table)) for table in few.split("<table>")[1:]] == [100, 100, 50]
+    many = View("t", "a" * 250, [row(np.zeros(250))] * 13).html()
+    assert [len(re.findall("<td>", table)) for table in many.split("<table>")[1:]] == [250]
 
 
 def test_notebooks_show_a_trace(trace):
@@ -263,8 +271,10 @@ def test_picture_of_a_neuron(plain):
     np.testing.assert_array_equal(curve.get_lines()[-1].get_ydata(), values)
     assert [t.get_text() for t in text.texts] == plain.view(0, 3).symbols
     at, ramp = pixels(figure), colours.ramp("cell_state")
-    for t, place in enumerate(colours.level(values, colours.limits("cell_state", values), 256)):
-        assert np.abs(np.subtract(at(text, t + 0.4, 0.4), ramp[place].astype(int))).max() <= 6  # one of 256 levels off
+    cells = [(y, x) for y, part in enumerate(plain.view(0, 3).lines(80)) for x, _ in enumerate(part)]
+    assert cells[-2:] == [(1, 0), (1, 1)]  # after the line end
+    for (y, x), place in zip(cells, colours.level(values, colours.limits("cell_state", values), 256), strict=True):
+        assert np.abs(np.subtract(at(text, x + 0.4, y + 0.4), ramp[place].astype(int))).max() <= 6  # one of 256 levels off
 
 
 @pytest.mark.parametrize(("arguments", "panels"), [((0, 3, None), 6), ((1, None, "hidden_state"), 1)])
