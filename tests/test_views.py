@@ -1,6 +1,8 @@
 """Views of states: rows E2 and E3."""
 
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,6 +12,7 @@ from fastlstm import Model, colours, views
 from fastlstm.views import Row, View
 
 TEXT = "a<b> & \"c\"\n\tü日\x1b[0m$x_1$\n"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PAINT = re.compile(r"\x1b\[38;5;(\d+);48;5;(\d+)m(.*?)\x1b\[0m", re.S)
 # What red-blind, green-blind and blue-blind eyes make of linear red, green and blue (Viénot et al. 1999; Brettel et al. 1997).
 BLIND = {
@@ -221,6 +224,24 @@ def test_few_lines_are_broken_and_many_go_on_sideways():
     assert [len(re.findall("<td>", table)) for table in few.split("<table>")[1:]] == [100, 100, 50]
     many = View("t", "a" * 250, [row(np.zeros(250))] * 13).html()
     assert [len(re.findall("<td>", table)) for table in many.split("<table>")[1:]] == [250]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_browser_shows_a_page_in_its_colours(tmp_path, dark):
+    image = pytest.importorskip("matplotlib.image")
+    View("t", "ab\n_", [row([-1, 1, 0, 0])]).to_html(tmp_path / "page.html")
+    options = [
+        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
+        "--disable-component-update", "--disable-quic", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=300,200",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}", f"--screenshot={tmp_path / 'page.png'}",
+    ]
+    subprocess.run([CHROMIUM, *options, (tmp_path / "page.html").as_uri()], check=True, capture_output=True, timeout=60)
+    shown = np.rint(image.imread(tmp_path / "page.png")[..., :3] * 255).astype(int)
+    red, zero, blue = (colours.palette("hidden_state", dark, 21)[place] for place in (0, 10, 20))
+    assert tuple(shown[-1, 150]) == zero  # below what there is, too
+    seen = set(map(tuple, shown.reshape(-1, 3)))
+    assert {red, blue} <= seen
 
 
 def test_notebooks_show_a_trace(trace):

@@ -94,7 +94,7 @@ def _image(axes: Axes, values: np.ndarray, row: Row) -> AxesImage:
 
 def _write(axes: Axes, x: float, y: float, symbol: str, ink: np.ndarray) -> None:
     axes.text(
-        x, y, _short(symbol), color=ink, ha="center", va="center", fontsize=8.5 if len(symbol) < 3 else 5, family="monospace",
+        x, y, _short(symbol), color=ink, ha="center", va="center", fontsize=10 if len(symbol) < 3 else 5, family="monospace",
         parse_math=False,
     )
 
