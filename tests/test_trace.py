@@ -74,6 +74,10 @@ def test_probabilities_are_those_of_surprisal():
     nats = -np.log(trace.probabilities[np.arange(len(TEXT) - 1), trace.tokens[1:]])
     np.testing.assert_allclose(nats, model.surprisal(TEXT)[1:], rtol=1e-5)
     np.testing.assert_array_equal(trace.probabilities_at(np.array([3, 9])), trace.probabilities[[3, 9]])
+    np.testing.assert_array_equal(trace.probabilities_at([3, 9]), trace.probabilities[[3, 9]])
+    np.testing.assert_allclose(trace.probabilities_at(-2), trace.probabilities[-2], rtol=1e-5)
+    with pytest.raises(IndexError, match="index 99 is out of bounds for axis 0 with size 46"):
+        trace.probabilities_at(99)
 
 
 def test_nothing_is_read():
@@ -94,6 +98,28 @@ def test_only_what_is_asked_for_is_kept():
         _ = part.layers[1].cell_state
     assert "forget_gate" in dir(part.layers[1])
     assert "cell_state" not in dir(part.layers[1])
+
+
+@pytest.mark.parametrize("options", [{}, {"skip": True}], ids=str)
+def test_layers_above_those_that_are_kept_are_not_computed(engine, options):
+    model = untrained(num_layers=3, **options)
+    whole, part = model.trace(TEXT), model.trace(TEXT, layers=[0, 1])
+    assert [k for k, *_ in part.arrays()] == [0] * 6 + [1] * 6
+    for (*_, found), (*_, want) in zip(part.arrays(), whole.arrays(), strict=False):
+        np.testing.assert_array_equal(found, want)
+    with pytest.raises(AttributeError, match="layer 2 of this trace has no 'hidden_state'"):
+        _ = part.probabilities
+    poisoned = {name: a * np.nan if name.endswith("l2") else a for name, a in model.network.stack.state_dict().items()}
+    model.network.stack.load_state_dict(poisoned)
+    for (*_, found), (*_, want) in zip(model.trace(TEXT, layers=[0, 1]).arrays(), whole.arrays(), strict=False):
+        np.testing.assert_array_equal(found, want)
+
+
+def test_held_gates_are_held_while_tracing():
+    model = untrained(num_layers=3)
+    with model.network.stack.hold(forget_gate=0.25):
+        part = model.trace(TEXT, layers=[1], quantities=["forget_gate"])
+    assert (part.layers[1].forget_gate == 0.25).all()
 
 
 def test_long_texts_take_the_memory_of_what_is_kept():

@@ -1,6 +1,8 @@
 """Views of states: rows E2 and E3."""
 
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,6 +12,7 @@ from fastlstm import Model, colours, views
 from fastlstm.views import Row, View
 
 TEXT = "a<b> & \"c\"\n\tü日\x1b[0m$x_1$\n"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PAINT = re.compile(r"\x1b\[38;5;(\d+);48;5;(\d+)m(.*?)\x1b\[0m", re.S)
 # What red-blind, green-blind and blue-blind eyes make of linear red, green and blue (Viénot et al. 1999; Brettel et al. 1997).
 BLIND = {
@@ -213,6 +216,32 @@ def test_style_has_both_papers(trace):
         assert f".fl-signed-10 {{ background: {zero};" in part
         assert len(re.findall(r"\.fl-signed-\d+ ", part)) == views.LEVELS
         assert "fl-gate" not in part
+    assert ".fl-page { background: #1c1c1c; }" in dark
+
+
+def test_few_lines_are_broken_and_many_go_on_sideways():
+    few = View("t", "a" * 250, [row(np.zeros(250))] * 2).html()
+    assert [len(re.findall("<td>", table)) for table in few.split("<table>")[1:]] == [100, 100, 50]
+    many = View("t", "a" * 250, [row(np.zeros(250))] * 13).html()
+    assert [len(re.findall("<td>", table)) for table in many.split("<table>")[1:]] == [250]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_browser_shows_a_page_in_its_colours(tmp_path, dark):
+    image = pytest.importorskip("matplotlib.image")
+    View("t", "ab\n_", [row([-1, 1, 0, 0])]).to_html(tmp_path / "page.html")
+    options = [
+        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
+        "--disable-component-update", "--disable-quic", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=300,200",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}", f"--screenshot={tmp_path / 'page.png'}",
+    ]
+    subprocess.run([CHROMIUM, *options, (tmp_path / "page.html").as_uri()], check=True, capture_output=True, timeout=60)
+    shown = np.rint(image.imread(tmp_path / "page.png")[..., :3] * 255).astype(int)
+    red, zero, blue = (colours.palette("hidden_state", dark, 21)[place] for place in (0, 10, 20))
+    assert tuple(shown[-1, 150]) == zero  # below what there is, too
+    seen = set(map(tuple, shown.reshape(-1, 3)))
+    assert {red, blue} <= seen
 
 
 def test_notebooks_show_a_trace(trace):
@@ -263,8 +292,10 @@ def test_picture_of_a_neuron(plain):
     np.testing.assert_array_equal(curve.get_lines()[-1].get_ydata(), values)
     assert [t.get_text() for t in text.texts] == plain.view(0, 3).symbols
     at, ramp = pixels(figure), colours.ramp("cell_state")
-    for t, place in enumerate(colours.level(values, colours.limits("cell_state", values), 256)):
-        assert np.abs(np.subtract(at(text, t + 0.4, 0.4), ramp[place].astype(int))).max() <= 6  # one of 256 levels off
+    cells = [(y, x) for y, part in enumerate(plain.view(0, 3).lines(80)) for x, _ in enumerate(part)]
+    assert cells[-2:] == [(1, 0), (1, 1)]  # after the line end
+    for (y, x), place in zip(cells, colours.level(values, colours.limits("cell_state", values), 256), strict=True):
+        assert np.abs(np.subtract(at(text, x + 0.4, y + 0.4), ramp[place].astype(int))).max() <= 6  # one of 256 levels off
 
 
 @pytest.mark.parametrize(("arguments", "panels"), [((0, 3, None), 6), ((1, None, "hidden_state"), 1)])

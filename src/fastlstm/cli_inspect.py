@@ -13,7 +13,7 @@ from typing import Any
 from fastlstm import _check, _json, cli_text, python_check, structure
 from fastlstm.cli_parser import STANDARD_LIBRARY
 from fastlstm.model import Model
-from fastlstm.novelty import Corpus
+from fastlstm.novelty import SPAN, Corpus
 from fastlstm.progress import say, show_sample
 from fastlstm.text import read, standard_library_files
 
@@ -109,11 +109,14 @@ def _told(result: dict[str, Any]) -> list[str]:
     lines = []
     for k, found in enumerate(result["samples"]):
         copy, nearest = found["longest_copy"], found["nearest"]
+        alike = f"{nearest['share']:.0%}" if nearest["share"] >= 0.01 else "less than 1%"
         lines += [
-            f"sample {k}: the longest copied span has {copy['length']} of {len(found['text'])} characters, from "
+            f"sample {k}: copied at most {copy['length']} of its {len(found['text'])} characters in one piece, from "
             f"{copy['source']}:",
             f"  {copy['text']!r}",
-            f"  nearest passage: {nearest['source']}, character {nearest['place']}, with {nearest['share']:.0%} of its spans",
+            f"  of the passage most like it, in {nearest['source']} from character {nearest['place']:,} on, {alike} of all "
+            f"runs of {SPAN} characters are also in the sample" if nearest["share"] else
+            f"  no {SPAN} characters in a row are in any text",
         ]
     words = ", ".join(f"{word} ({n})" if n > 1 else word for word, n in result["made_up_words"].items())
     lines.append(f"words of its own: {words or 'none'}")

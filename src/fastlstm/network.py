@@ -106,14 +106,17 @@ class LanguageNetwork:
         return np.concatenate(list(state[0]), axis=1) if self.stack.skip else state[0][-1]
 
     def quantities(
-        self, ids: np.ndarray, state: States, workspace: Workspace
+        self, stack: Recurrent, ids: np.ndarray, state: States, workspace: Workspace
     ) -> tuple[list[dict[str, np.ndarray]], States]:
-        """What every cell computes on tokens (T, B), as `engines` has it, until the workspace is used again; and the state."""
-        engine = self.stack.engine
+        """What every cell computes on tokens (T, B), as `engines` has it, until the workspace is used again; and the state.
+
+        stack: the network's, or its lowest layers.
+        """
+        engine = stack.engine
         _, state, saved = engine.forward(
-            self.stack, ids, state, None, None, keep=True, workspace=workspace, embedding=self._vectors
+            stack, ids, state, None, None, keep=True, workspace=workspace, embedding=self._vectors
         )
-        return engine.quantities(self.stack, saved), state
+        return engine.quantities(stack, saved), state
 
     def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
         """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""

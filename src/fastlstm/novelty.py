@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from fastlstm import _check
 
 # Characters hashed at once.
 BLOCK = 1 << 20
@@ -18,7 +16,7 @@ SPAN = 8
 WORD = re.compile(r"#?[^\W\d_](?:[\w'’]*\w)?")
 # Between two texts: no character.
 _GAP = 0xFFFFFFFF
-_FACTOR = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2⁶⁴
+_FACTOR = 0x9E3779B1  # odd, so that it has an inverse modulo 2³²
 
 
 class Copy(NamedTuple):
@@ -32,16 +30,16 @@ class Copy(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """The part of a text, as long as the sample, that has most of its spans of `SPAN` characters."""
+    """The part of a text, as long as the sample, in which most spans of `SPAN` characters are the sample's too."""
 
-    share: float  # of the sample's spans, at most 1
+    share: float  # of its spans
     source: str
     place: int
     text: str
 
 
 class Corpus:
-    """Texts by name, to look samples up in.
+    """Texts by name, to look samples up in; it takes 4 bytes for each of their characters.
 
     Args:
         texts: name and text of each; no span is looked for across two of them.
@@ -52,65 +50,65 @@ class Corpus:
             raise ValueError("there is no text to compare with")
         self._names = [name for name, _ in texts]
         self._texts = [text for _, text in texts]
-        parts = [part for text in self._texts for part in (_points(text), np.array([_GAP], np.uint32))]
         self._starts = np.cumsum([0, *(len(text) + 1 for text in self._texts)])[:-1]
-        self._all = np.concatenate(parts)
+        gap = np.array([_GAP], np.uint32)
+        self._sums = _sums(np.concatenate([part for text in self._texts for part in (_points(text), gap)]))
         self.words = {word.casefold() for text in self._texts for word in WORD.findall(text)}
 
     def longest_copy(self, sample: str) -> Copy:
         """The longest span of the sample that stands somewhere in the texts, the first of several."""
+        own = _sums(_points(sample))
         least, most = 0, len(sample)  # lengths that do, and may, stand there
-        found = (0, 0)
+        length = min(SPAN, most)  # few places are left after this one
+        start = place = 0
+        places = None
         while least < most:
-            length = (least + most + 1) // 2
-            places = self._common(sample, length)
-            if places is None:
+            hits = self._places(_hashes(own, length), length, places)
+            found = next(((at, hit) for hit in hits.tolist() if (at := self._begin(sample, length, hit)) >= 0), None)
+            if found is None:
                 most = length - 1
             else:
-                least, found = length, places
-        start, place = found
-        name, offset = self._where(place)
-        return Copy(least, start, name, offset, sample[start : start + least])
+                least, places, (start, place) = length, hits, found
+            length = (least + most + 1) // 2
+        k, offset = self._where(place)
+        return Copy(least, start, self._names[k], offset, sample[start : start + least])
 
     def nearest(self, sample: str) -> Passage:
-        """The passage most like the sample, the first of several."""
+        """The passage most like the sample, the first of several; it begins with a span of the sample's."""
         spans = len(sample) - SPAN + 1
         if spans < 1:
             raise ValueError(f"the sample must have at least {SPAN} characters, got {len(sample)}")
-        wanted = _Lookup(_all_hashes(_points(sample), SPAN))
-        best, place, before = -1, 0, np.zeros(0, np.int64)
-        for start, hashes in _hashes(self._all, SPAN):
-            hits = np.concatenate([before, wanted.holds(hashes)])  # a passage may begin in the block before
-            sums = np.concatenate([[0], np.cumsum(hits)])
-            within = sums[spans:] - sums[:-spans] if len(hits) >= spans else sums[-1:]
-            if within.max() > best:
-                best, place = int(within.max()), start - len(before) + int(within.argmax())
-            before = hits[max(len(hits) - spans + 1, 0) :]
-        name, offset = self._where(place)
-        text = self._texts[self._names.index(name)][offset : offset + len(sample)]
-        return Passage(min(best / spans, 1.0), name, offset, text)
+        hits = self._places(_hashes(_sums(_points(sample)), SPAN), SPAN)
+        within = np.searchsorted(hits, hits + spans) - np.arange(len(hits))  # of the passage that begins with each
+        best = int(within.argmax()) if len(hits) else None
+        share, place = (0.0, 0) if best is None else (float(within[best] / spans), int(hits[best]))
+        k, offset = self._where(place)
+        return Passage(share, self._names[k], offset, self._texts[k][offset : offset + len(sample)])
 
     def made_up(self, sample: str) -> Counter[str]:
         """The words and hashtags of the sample that none of the texts has, whatever their case, and how often."""
         return Counter(word for word in WORD.findall(sample) if word.casefold() not in self.words)
 
-    def _common(self, sample: str, length: int) -> tuple[int, int] | None:
-        """Where a span of so many characters begins in the sample and in the texts, if there is one."""
-        points = _points(sample)
-        own = _all_hashes(points, length)
-        wanted = _Lookup(own)
-        for start, hashes in _hashes(self._all, length):
-            for k in np.flatnonzero(wanted.holds(hashes)):
-                place = start + int(k)
-                first = int(np.flatnonzero(own == hashes[k])[0])
-                if np.array_equal(self._all[place : place + length], points[first : first + length]):
-                    return first, place
-        return None
+    def _places(self, spans: np.ndarray, length: int, among: np.ndarray | None = None) -> np.ndarray:
+        """Where spans of so many characters have one of these hashes: in all texts, or `among` some places."""
+        lookup, end = _Lookup(spans), len(self._sums) - length
+        if among is not None:
+            among = among[among < end]
+            return among[lookup.holds(_hashes(self._sums, length, among))]
+        parts = [slice(start, min(start + BLOCK, end)) for start in range(0, end, BLOCK)]
+        found = [part.start + np.flatnonzero(lookup.holds(_hashes(self._sums, length, part))) for part in parts]
+        return np.concatenate([np.zeros(0, np.int64), *found])
 
-    def _where(self, place: int) -> tuple[str, int]:
-        """The text and the place in it."""
+    def _begin(self, sample: str, length: int, place: int) -> int:
+        """Where the span at a place begins in the sample; -1 where only its hash is there."""
+        k, offset = self._where(place)
+        text = self._texts[k][offset : offset + length]
+        return sample.find(text) if len(text) == length else -1
+
+    def _where(self, place: int) -> tuple[int, int]:
+        """Which text a place is in, and the place in it."""
         k = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return self._names[k], place - int(self._starts[k])
+        return k, place - int(self._starts[k])
 
 
 class _Lookup:
@@ -119,11 +117,11 @@ class _Lookup:
     def __init__(self, hashes: np.ndarray) -> None:
         self._sorted = np.unique(hashes)
         self._may_be = np.zeros(1 << 16, bool)
-        self._may_be[self._sorted >> np.uint64(48)] = True
+        self._may_be[self._sorted >> np.uint32(16)] = True
 
     def holds(self, hashes: np.ndarray) -> np.ndarray:
         """Which of these are among them."""
-        found = self._may_be[hashes >> np.uint64(48)]
+        found = self._may_be[hashes >> np.uint32(16)]
         candidates = np.flatnonzero(found)
         place = np.minimum(np.searchsorted(self._sorted, hashes[candidates]), len(self._sorted) - 1)
         found[candidates] = self._sorted[place] == hashes[candidates]
@@ -134,23 +132,24 @@ def _points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
-def _hashes(points: np.ndarray, length: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Where a block begins, and the hash of every span of `length` that begins in it: Σ_k point_k factor^k modulo 2⁶⁴."""
-    _check.count("length", length)
-    size = min(len(points), BLOCK + length - 1)
-    powers, inverses = (_powers(factor, size + 1) for factor in (_FACTOR, pow(_FACTOR, -1, 1 << 64)))
-    for start in range(0, len(points) - length + 1, BLOCK):
-        part = points[start : start + BLOCK + length - 1].astype(np.uint64) + np.uint64(1)
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(part * powers[: len(part)], dtype=np.uint64)])
-        yield start, (sums[length:] - sums[:-length]) * inverses[: len(part) - length + 1]
+def _sums(points: np.ndarray) -> np.ndarray:
+    """(n + 1,) what each beginning of the text hashes to: s_0 = 0, s_{k+1} = factor s_k + point_k + 1 modulo 2³²."""
+    sums = np.zeros(len(points) + 1, np.uint32)
+    powers, inverses = (_powers(factor, min(len(points), BLOCK)) for factor in (_FACTOR, pow(_FACTOR, -1, 1 << 32)))
+    for start in range(0, len(points), BLOCK):
+        part = points[start : start + BLOCK] + np.uint32(1)
+        n = len(part)
+        scaled = sums[start] + np.cumsum(part * inverses[:n], dtype=np.uint32)
+        sums[start + 1 : start + 1 + n] = scaled * powers[:n]
+    return sums
 
 
-def _all_hashes(points: np.ndarray, length: int) -> np.ndarray:
-    return np.concatenate([hashes for _, hashes in _hashes(points, length)])
+def _hashes(sums: np.ndarray, length: int, places: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Of the spans of so many characters that begin at these places, without them at all."""
+    factor = np.array([pow(_FACTOR, length, 1 << 32)], np.uint32)
+    return sums[length:][places] - sums[: len(sums) - length][places] * factor
 
 
 def _powers(factor: int, size: int) -> np.ndarray:
-    """Powers of `factor` from 0 on, modulo 2⁶⁴."""
-    powers = np.full(size, factor, np.uint64)
-    powers[0] = 1
-    return np.cumprod(powers, dtype=np.uint64)
+    """Powers of `factor` from 1 on, modulo 2³²."""
+    return np.cumprod(np.full(size, factor, np.uint32), dtype=np.uint32)

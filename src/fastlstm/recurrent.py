@@ -112,6 +112,13 @@ class Recurrent:
         """Copy all parameters from `state_dict`: exactly these names and shapes, or ValueError and nothing changes."""
         self.store.load(state_dict)
 
+    def lowest(self, layers: int) -> Recurrent:
+        """A stack of the first so many layers, which shares their parameters."""
+        stack = object.__new__(type(self))
+        layout = replace(self.layout, layers=self.layout.layers[:layers])
+        stack.__dict__ |= {**self.__dict__, "num_layers": layers, "layout": layout, "places": list(layout.places())}
+        return stack
+
     def bind(self, parameters: Parameters) -> None:
         """Keep the parameters in `parameters` from now on (a model's common vector), with their present values."""
         parameters.load(self.store.arrays)

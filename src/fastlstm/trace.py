@@ -82,17 +82,23 @@ class Trace:
         """T, the steps."""
         return len(self.tokens)
 
-    def probabilities_at(self, steps: slice | np.ndarray) -> np.ndarray:
-        """(n, V): how likely the model held each symbol to come next, after some of the steps only.
+    def probabilities_at(self, steps: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n, V): how likely the model held each symbol to come next, after some of the steps only; (V,) after one.
+
+        Args:
+            steps: a step, a slice of them, or their numbers or a mask (T,).
 
         Raises:
             RuntimeError: the model has been trained since.
+            IndexError: there is no such step.
         """
         if self._network.parameters.version != self._version:
             raise RuntimeError("the model's parameters have changed since this trace; trace the text again")
         layers = self.layers if self._network.stack.skip else self.layers[-1:]
-        outputs = self._network.last_output(([layer.hidden_state[steps] for layer in layers],))
-        return np.exp(self._network.log_probabilities(np.ascontiguousarray(outputs)))
+        rows = [steps] if isinstance(steps, int | np.integer) else steps
+        outputs = self._network.last_output(([layer.hidden_state[rows] for layer in layers],))
+        found = np.exp(self._network.log_probabilities(np.ascontiguousarray(outputs)))
+        return found[0] if rows is not steps else found
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -256,10 +262,12 @@ def trace(
     chosen = range(L) if layers is None else sorted({_check.count("layers", k, 0) for k in layers})
     if chosen and chosen[-1] >= L:
         raise IndexError(f"layer {chosen[-1]} is outside [0, {L})")
-    state, workspace = network.zero_state(1), Workspace()
+    # Held gates are the whole stack's; else what is above the highest layer that is kept need not be computed.
+    stack = network.stack if network.stack.held else network.stack.lowest(chosen[-1] + 1 if chosen else 1)
+    state, workspace = stack.zero_states(1), Workspace()
     results: list[dict[str, np.ndarray]] = [{} for _ in range(L)]
     for start in range(0, max(T, 1), WINDOW):  # a text of nothing is read too, to know the quantities
-        cells, state = network.quantities(tokens[start : start + WINDOW, None], state, workspace)
+        cells, state = network.quantities(stack, tokens[start : start + WINDOW, None], state, workspace)
         kept = [{name: array[:, 0] for name, array in cell.items()} for cell in cells]
         if start == 0:
             names = list(kept[0]) if quantities is None else [_check.choice("quantities", q, kept[0]) for q in quantities]
@@ -267,7 +275,7 @@ def trace(
             _check.memory("the trace", sum(map(prod, shapes)), network.dtype)
             for k in chosen:
                 results[k] = {name: np.empty((T, *a.shape[1:]), network.dtype) for name, a in kept[k].items() if name in names}
-        for into, found in zip(results, kept, strict=True):
+        for into, found in zip(results, kept, strict=False):
             for name, array in into.items():
                 array[start : start + WINDOW] = found[name]
     return Trace(network, symbols, tokens, [TraceLayer(k, arrays) for k, arrays in enumerate(results)])

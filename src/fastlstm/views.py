@@ -20,22 +20,30 @@ if TYPE_CHECKING:
 
 # Colours of a scale in a terminal and on a page, an odd number: the middle one is that of zero.
 LEVELS = 21
+# A page breaks the lines of so few rows after so many columns; more rows go on sideways.
+FEW_ROWS, TABLE_COLUMNS = 12, 100
 BARS = "▁▂▃▄▅▆▇█"  # what stands for values where there are no colours
 RESET = "\x1b[0m"
 STYLE = """
 .fl-view { font: 14px/1.5 system-ui, sans-serif; color: #222; background: #fff; padding: .8em; }
 .fl-view pre, .fl-view table { font: 14px/1.45 ui-monospace, Menlo, Consolas, monospace; }
 .fl-view pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; background: none; color: inherit; }
-.fl-view .fl-wide { overflow-x: auto; }
+.fl-view pre span { padding: .14em 0; }
+.fl-view .fl-wide { overflow: auto; max-height: 95vh; margin: 0 0 .6em; padding-bottom: .1em; }
 .fl-view table { border-collapse: collapse; margin: 0; }
-.fl-view td, .fl-view th { padding: 0; text-align: center; white-space: pre; border: 0; line-height: 1.2; }
-.fl-view td { min-width: 1ch; height: 1.2em; }
-.fl-view th { padding: 0 .5em 0 0; font-weight: normal; text-align: right; position: sticky; left: 0; background: #fff; }
+.fl-view td, .fl-view th { padding: 0; text-align: center; white-space: pre; border: 0; line-height: 1.35; }
+.fl-view td { min-width: 1ch; height: 1.35em; }
+.fl-view th { padding: 0 .5em 0 0; font-weight: normal; text-align: right; position: sticky; left: 0; z-index: 1; }
+.fl-view thead td { position: sticky; top: 0; }
+.fl-view th, .fl-view thead td { background: #fff; }
 .fl-view p { margin: 0 0 .6em; }
 .fl-scale { margin-right: 1.5em; }
 .fl-bar { display: inline-block; width: 8em; height: .8em; margin: 0 .4em; border: 1px solid #888; }
 """
-DARK_STYLE = ".fl-view { color: #ddd; background: #1c1c1c; } .fl-view th { background: #1c1c1c; }\n"
+DARK_STYLE = (
+    ".fl-view { color: #ddd; background: #1c1c1c; } .fl-view th, .fl-view thead td { background: #1c1c1c; } "
+    ".fl-page { background: #1c1c1c; }\n"
+)
 POLICY = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
 
 
@@ -72,7 +80,7 @@ class View:
         """
         lines = [self.title]
         if len(self.rows) == 1:
-            for part in self._lines(width):
+            for part in self.lines(width):
                 lines += self._one_line(part, colour, dark)
         else:
             label_width = max((len(row.label) for row in self.rows), default=0) + 1
@@ -83,7 +91,7 @@ class View:
             lines.append(f"… {self.more:,} more symbols")
         return "\n".join(lines)
 
-    def _lines(self, width: int) -> Iterator[list[int]]:
+    def lines(self, width: int) -> Iterator[list[int]]:
         """The steps of each line: up to a line end, and `width` columns at most."""
         start = 0
         for end, is_end in enumerate(self._line_ends, 1):
@@ -147,7 +155,8 @@ class View:
     def _scale(self, gate: bool) -> str:
         """The colours of a scale between its ends."""
         ends = {row.ends for row in self.rows if colours.is_gate(row.quantity) == gate}
-        low, high = (f"{end:.3g}" for end in ends.pop()) if len(ends) == 1 else ("−largest", "largest of each line")
+        low, high = (f"{end:.3g}" for end in ends.pop()) if len(ends) == 1 else ("-largest", "largest of each line")
+        low = low.replace("-", "−")
         return f'<span class="fl-scale">{low}<span class="fl-bar fl-{_kind(gate)}-bar"></span>{high}</span> '
 
     def _coloured_text(self) -> str:
@@ -157,12 +166,18 @@ class View:
         return f"<pre>{''.join(cell + end for cell, end in zip(cells, ends, strict=True))}</pre>"
 
     def _table(self) -> str:
-        head = "".join(f"<td>{escape(symbol)}</td>" for symbol in self.symbols)
-        rows = [
-            f"<tr><th>{escape(row.label)}</th>{''.join(_titled_cells('td', row, self.symbols, [''] * len(self.symbols)))}</tr>"
-            for row in self.rows
-        ]
-        return f'<div class="fl-wide"><table><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
+        """A table with the symbols above a line for each row; where these are few, as many tables as the text needs lines."""
+        n = len(self.symbols)
+        lines = [_titled_cells("td", row, self.symbols, [""] * n) for row in self.rows]
+        tables = []
+        for part in self._pieces(range(n), TABLE_COLUMNS if len(self.rows) <= FEW_ROWS else sum(map(_columns, self.symbols))):
+            head = "".join(f"<td>{escape(self.symbols[t])}</td>" for t in part)
+            rows = "".join(
+                f"<tr><th>{escape(row.label)}</th>{''.join(cells[t] for t in part)}</tr>"
+                for row, cells in zip(self.rows, lines, strict=True)
+            )
+            tables.append(f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>")
+        return "".join(f'<div class="fl-wide">{table}</div>' for table in tables)
 
     # ---- with matplotlib -----------------------------------------------------------------------------------------
 
@@ -177,7 +192,7 @@ def page(title: str, parts: Iterable[str]) -> str:
     """A page of pieces of HTML, which loads and runs nothing."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{POLICY}<title>{escape(title)}</title></head>\n'
-        f'<body style="margin: 0">{"".join(parts)}</body></html>\n'
+        f'<body class="fl-page" style="margin: 0">{"".join(parts)}</body></html>\n'
     )
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from fastlstm.views import Row, View
 
-# Symbols of a text in one line of a picture.
-LINE = 64
+# Columns of a line of text in a picture.
+LINE = 80
 # Inches of a line of text, and of a row of a map.
 LINE_HEIGHT, ROW_HEIGHT = 0.24, 0.14
 # Of the longest symbol that is written; of longer ones this is the beginning.
@@ -31,21 +31,23 @@ def draw(view: View) -> Figure:
 
 
 def _draw_text(view: View) -> Figure:
-    """The symbols on their colours in lines of `LINE`, above the curve of the values."""
+    """The symbols on their colours in the text's lines, broken after `LINE` columns, above the curve of the values."""
     (row,) = view.rows
     n = len(view.symbols)
-    lines = max(-(-n // LINE), 1)
-    height = 0.5 + lines * LINE_HEIGHT
-    figure = empty(10, height + 2.2)
+    lines = list(view.lines(LINE))
+    height = 0.5 + max(len(lines), 1) * LINE_HEIGHT
+    figure = empty(11, height + 2.2)
     text, curve = figure.subplots(2, 1, height_ratios=[height, 2.2])
-    grid = np.full(lines * LINE, np.nan)
-    grid[:n] = row.values
-    image = _image(text, grid.reshape(lines, LINE), row)
+    grid = np.full((max(len(lines), 1), LINE), np.nan)
+    for y, part in enumerate(lines):
+        grid[y, : len(part)] = row.values[part]
+    image = _image(text, grid, row)
     text.set(xticks=[], yticks=[])
     palette = colours.ramp(row.quantity)
-    for t, place in enumerate(colours.level(row.values, row.ends, len(palette))):
-        ink = np.array(colours.ink(tuple(palette[place]))) / 255
-        _write(text, t % LINE, t // LINE, view.symbols[t], ink)
+    inks = [np.array(colours.ink(tuple(palette[place]))) / 255 for place in colours.level(row.values, row.ends, len(palette))]
+    for y, part in enumerate(lines):
+        for x, t in enumerate(part):
+            _write(text, x, y, view.symbols[t], inks[t])
     curve.axhline(0, color="0.8", linewidth=0.8)
     curve.plot(np.arange(n), row.values, color="0.25", linewidth=1.2, marker="o" if n <= LINE else "", markersize=3)
     margin = 0.05 * (row.ends[1] - row.ends[0])
@@ -92,7 +94,7 @@ def _image(axes: Axes, values: np.ndarray, row: Row) -> AxesImage:
 
 def _write(axes: Axes, x: float, y: float, symbol: str, ink: np.ndarray) -> None:
     axes.text(
-        x, y, _short(symbol), color=ink, ha="center", va="center", fontsize=9 if len(symbol) < 3 else 5, family="monospace",
+        x, y, _short(symbol), color=ink, ha="center", va="center", fontsize=10 if len(symbol) < 3 else 5, family="monospace",
         parse_math=False,
     )
 
