@@ -71,9 +71,15 @@ def describe(threads: int) -> dict[str, str | int | dict[str, str]]:
 
 
 def limits() -> dict[str, float]:
-    """Of one core, measured by `limits.c`: fma_gflops; l1_gbs, l2_gbs, l3_gbs, dram_gbs of reading; l1_bytes and so on."""
+    """Of one core, measured by `limits.c`: fma_gflops; l1_gbs, l2_gbs, l3_gbs, dram_gbs of reading; l1_bytes and so on.
+
+    With the instructions of this processor, or those of AVX2 where fastlstm is forced to them.
+    """
+    import fastlstm
+
+    instructions = ["-mavx2", "-mfma"] if fastlstm.cpu_info()["instruction_set"] == "avx2" else ["-march=native"]
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(folder) / "limits")
         compiler = os.environ.get("CC", "cc")
-        subprocess.run([*compiler.split(), "-O3", "-march=native", str(HERE / "limits.c"), "-o", program], check=True)
+        subprocess.run([*compiler.split(), "-O3", *instructions, str(HERE / "limits.c"), "-o", program], check=True)
         return json.loads(subprocess.run([program], capture_output=True, check=True).stdout)
