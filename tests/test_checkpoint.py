@@ -237,6 +237,7 @@ def test_inconsistent_models_are_refused(tmp_path, change, message):
 SAVER = """
 import sys, fastlstm
 model = fastlstm.Model(hidden_size=64, num_layers=2, vocabulary="abc", seed=0)
+model.save(sys.argv[1])
 print("ready", flush=True)
 while True:
     model.save(sys.argv[1])
