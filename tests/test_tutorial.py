@@ -13,6 +13,7 @@ from fastlstm.experiments import copying, selective, state
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
+pytest.importorskip("matplotlib", reason="matplotlib, which draws the tutorial's pictures, is not installed")
 
 import drawings  # noqa: E402
 import make_tutorial  # noqa: E402
