@@ -100,7 +100,7 @@ def run(seconds: float, out: Path, seed: int) -> dict[str, Any]:
     say(
         f"\nHeld-out bits per character (less is better):\n"
         f"  n-gram  {counted:.3f}\n"
-        f"  LSTM    {lstm:.3f}   {counted - lstm:.3f} fewer, after {trained:.0f} seconds"
+        f"  LSTM    {lstm:.3f}   {abs(counted - lstm):.3f} {'fewer' if lstm < counted else 'more'}, after {trained:.0f} seconds"
     )
     neuron = _show_neuron(model, held_out[:LOOKED_AT])
     say(
