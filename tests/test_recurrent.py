@@ -415,6 +415,18 @@ def test_a_single_row_of_a_stack_with_skips_leaves_dy_as_it_is(compiled, stack):
     assert_close(run(case), run_reference(case), 1e-12)
 
 
+@every_cell
+def test_the_lowest_layers_of_a_stack_are_a_stack(compiled, cell):
+    stack, options = cell
+    rnn, x = stack(4, 5, 3, dtype="float64", seed=0, **options), np.random.default_rng(0).standard_normal((6, 2, 4))
+    alone = stack(4, 5, 1, dtype="float64", **options)
+    alone.load_state_dict({name: array for name, array in rnn.parameters.items() if name.endswith("l0")})
+    whole, _ = rnn(x)
+    want = np.array(alone(x)[0])
+    assert np.array_equal(rnn.lowest(1)(x)[0], want)
+    assert np.array_equal(rnn(x)[0], whole)
+
+
 @pytest.mark.parametrize("skip", [False, True])
 def test_calls_at_the_same_time_do_not_share_memory(compiled, skip):
     rnn, x = LSTM(8, 64, 2, skip=skip, seed=0), np.random.default_rng(0).standard_normal((20, 30, 2, 8)).astype("f")

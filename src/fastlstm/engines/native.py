@@ -154,7 +154,7 @@ class NativeEngine(CompiledEngine):
         """See `fastlstm.engines`. Vectors through a stack that has steps, of which nothing is kept, take a single call."""
         whole = None
         if not keep and lengths is None and workspace is None and x.ndim == 3:
-            whole = stack.store.derived(("stack", _core.isa()), lambda _: self._whole(stack))
+            whole = stack.store.derived(("stack", stack.num_layers, _core.isa()), lambda _: self._whole(stack))
         if whole is None:
             return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
         T, B, I = x.shape

@@ -54,7 +54,7 @@ def examine(model: Model) -> Report:
     counter = cells(trace, only(trace.target(targets.count("x", reset="\n")), is_x))[0]
     figures = {
         "experiment": "state", "perfect_in_range": not failed, "wrong": len(failed), "neuron": neuron, "margin": margin,
-        "correlation": correlation(trace.layers[0].cell_state[:, neuron], only(is_b, is_x)),
+        "correlation": correlation(layer.cell_state[:, neuron], only(is_b, is_x)),
         "input_gate_on_x": on_x["input_gate"], "forget_gate_on_x": on_x["forget_gate"],
         "kept_by_gates": neuron in keepers, "keepers": keepers,
         "least_forget_gate_after": forget_after, "cost": float(cost[neuron]),
