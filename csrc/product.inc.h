@@ -104,6 +104,9 @@ static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_
             NAME(pack_panel)(packed + at.number * K * PANEL, B, k_stride, n_stride, K, &at);
 }
 
+/* For each k below a constant count: unrolled, since sums that a loop ran over would be in memory. */
+#define EACH(k, count) _Pragma("GCC unroll 8") for (int k = 0; k < (count); k++)
+
 /* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from NULL: 0. One
  * row alone would wait for its own sums, so it takes turns with several sets of them. Thick tiles fetch their panel into the
  * L1 cache some way ahead, and for each k a line from `next` on, if that is not NULL, into the L2 cache. */
@@ -115,52 +118,47 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
     const int phases = rows == 1 ? MOST_PHASES : 1;
     vec sums[TILE_ROWS < MOST_PHASES ? MOST_PHASES : TILE_ROWS][VECS];
 #define LANES_OF(v) (whole ? LANES : at->lanes[v])
-    for (int r = 0; r < rows * phases; r++)
-        for (int v = 0; v < vecs; v++)
+    EACH(r, rows * phases)
+        EACH(v, vecs)
             sums[r][v] = from && r < rows ? NAME(load_part)(from[r] + at->first[v], LANES_OF(v), 0) : vset(0);
     const REAL *x[TILE_ROWS];
-    for (int r = 0; r < rows; r++)
+    EACH(r, rows)
         x[r] = a[r] + k0 * a_stride;
     int64_t k = 0;
     for (; k + phases <= K; k += phases, panel += phases * PANEL) {
-#pragma GCC unroll 4
-        for (int phase = 0; phase < phases; phase++) {
+        EACH(phase, phases) {
             vec b[VECS];
             if (FETCHES && rows > 2) {
-#pragma GCC unroll 4
-                for (int64_t line = 0; line < LINES; line++)
+                EACH(line, LINES)
                     __builtin_prefetch(panel + AHEAD * PANEL + line * LINE);
                 if (next)
                     __builtin_prefetch(next + k * LINE, 0, 2);
             }
-#pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++) {
+            EACH(v, vecs) {
                 b[v] = vload(panel + phase * PANEL + v * LANES);
                 if (rows > 1)
                     vkeep(b[v]);
             }
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
+            EACH(r, rows) {
                 vec factor = vset(x[r][(k + phase) * a_stride]);
-#pragma GCC unroll 4
-                for (int v = 0; v < vecs; v++)
+                EACH(v, vecs)
                     sums[r + phase][v] = vfma(factor, b[v], sums[r + phase][v]);
             }
         }
     }
     for (; k < K; k++, panel += PANEL)
-        for (int v = 0; v < vecs; v++)
+        EACH(v, vecs)
             sums[0][v] = vfma(vset(x[0][k * a_stride]), vload(panel + v * LANES), sums[0][v]);
-    for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < vecs; v++) {
+    EACH(r, rows)
+        EACH(v, vecs) {
             vec sum = sums[r][v];
             for (int phase = 1; phase < phases; phase++)
                 sum = sum + sums[phase][v];
             NAME(store_part)(c[r] + at->first[v], sum, LANES_OF(v));
         }
-    }
 #undef LANES_OF
 }
+#undef EACH
 
 /* The tile of any size; `packed` says that a's rows are interleaved as pack_rows does. */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
