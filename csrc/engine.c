@@ -64,6 +64,50 @@ void fl_layer_backward(fl_layer *layer, int64_t threads)
     run_layer(layer, layer->real64 ? backward_task_f64 : backward_task_f32, threads);
 }
 
+static void layers_task(void *context, int64_t index, int64_t count)
+{
+    (void)count;
+    fl_layer_forward((fl_layer *)context + index, 1);
+}
+
+void fl_layers_forward(fl_layer *layers, int64_t count) { fl_run(layers_task, layers, count); }
+
+/* Layers, the steps that each goes on with before the next reads them, and where threads meet in between. */
+typedef struct {
+    const fl_layer *layers;
+    int64_t count, steps;
+    fl_barrier barrier;
+} fl_wave;
+
+static void wave_task(void *context, int64_t index, int64_t count)
+{
+    fl_wave *wave = context;
+    const int64_t T = wave->layers->T, B = wave->layers->B, size = wave->layers->real64 ? sizeof(double) : sizeof(float);
+    for (int64_t at = 0; at < T + (wave->count - 1) * wave->steps; at += wave->steps) {
+        for (int64_t k = index; k < wave->count; k += count) {
+            int64_t first = at - k * wave->steps;
+            if (first < 0 || first >= T)
+                continue;
+            fl_layer part = wave->layers[k];
+            part.T = T - first < wave->steps ? T - first : wave->steps;
+            part.batch_sizes += first;
+            part.x = (const char *)part.x + first * B * part.I * size;
+            part.h = (char *)part.h + first * B * part.H * size;
+            fl_layer_forward(&part, 1);
+        }
+        if (count > 1)
+            fl_barrier_wait(&wave->barrier, count);
+    }
+}
+
+void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads)
+{
+    enum { PARTS = 16, LEAST_ROWS = 12 }; /* of a layer's steps: few wait at the ends then, and tiles of rows are thick */
+    int64_t steps = (layers->T + PARTS - 1) / PARTS, least = (LEAST_ROWS + layers->B - 1) / layers->B;
+    fl_wave wave = {.layers = layers, .count = count, .steps = steps > least ? steps : least};
+    fl_run_together(wave_task, &wave, threads < count ? threads : count);
+}
+
 void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count)
 {
     (stack->real64 ? stack_part_f64 : stack_part_f32)(stack, index, count);

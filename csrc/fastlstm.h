@@ -207,6 +207,13 @@ typedef struct {
 void fl_layer_forward(fl_layer *layer, int64_t threads);
 void fl_layer_backward(fl_layer *layer, int64_t threads);
 
+/* Layers side by side, each on a thread, with arrays and scratch of its own: such as do not read each other's outputs, */
+void fl_layers_forward(fl_layer *layers, int64_t count);
+
+/* or such as each read the outputs of the one before, of sequences without padding and with nothing kept: as a wave, every
+ * layer some steps behind the one that it reads. */
+void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads);
+
 /* A stack of layers that goes on step by step. Its states change places: those before step `turn` are h + (turn % 2) L B H.*/
 typedef struct {
     const fl_row *row;

@@ -115,6 +115,24 @@ def test_streams_equal_the_reference(isa, dtype, threads, H):
             assert_outputs_close(got, want[name], dtype)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_cells_apart_equal_the_reference(isa, dtype, monkeypatch, divided, count):
+    monkeypatch.setattr(native, "LEAST_SEQUENCES", 10**9)
+    cases = (
+        (LSTM, 3, {}, 1, 50), (LSTM, 2, {}, 5, 7), (GRU, 2, {}, 3, 17), (RNN, 4, {}, 1, 40), (LSTM, 1, {"bidirectional": True}, 1, 9),
+        (GRU, 2, {"bidirectional": True}, 3, 5), (LSTM, 2, {"bidirectional": True, "merge": "sum"}, 2, 6),
+        (RNN, 1, {"bidirectional": True}, 20, 1),
+    )
+    with held_threads(count):
+        for stack, layers, options, B, T in cases:
+            case = random_case(T, B, 5, 17, layers, stack=stack, lengths=None, dtype=dtype, **options)
+            want = run_reference(case)
+            for _ in range(2):  # the second in the memory of the first
+                y, state = case.rnn(case.x, case.state)
+                for name, got in {"y": y, **named(case.rnn, "", "", state)}.items():
+                    assert_outputs_close(got, want[name], dtype)
+
+
 def test_tokens_equal_the_reference(isa, dtype, threads):
     V = 7
     for (stack, options), H, B, T in product(CELLS[:4], (17, 65), (1, 23), (1, 9)):  # more and fewer tokens than there are
@@ -146,6 +164,23 @@ def test_division_chooses_by_sequences_and_size(monkeypatch):
         assert native.division(23, 182, 100) == (4, True)
         assert native.division(24, 182, 100) == (4, False)
         assert native.division(24, 8, 1) == (1, False)
+
+
+def test_cells_run_apart_where_none_can_use_the_threads(monkeypatch):
+    monkeypatch.setattr("fastlstm.threads.LEAST_WORK", 1)
+    three, both, wide = LSTM(2, 8, 3), LSTM(2, 8, bidirectional=True), LSTM(2, 182, bidirectional=True)
+    with held_threads(2):
+        assert native.ENGINE._division(three, 5, 100) == (2, False, True)
+        assert native.ENGINE._division(three, 24, 100) == (2, False, False)
+        assert native.ENGINE._division(both, 24, 100) == (2, False, True)
+        assert native.ENGINE._division(wide, 1, 100) == (2, False, True)
+        assert native.ENGINE._division(LSTM(2, 8), 5, 100) == (1, False, False)
+    with held_threads(4):
+        assert native.ENGINE._division(three, 5, 100) == (3, False, True)
+        assert native.ENGINE._division(both, 24, 100) == (4, False, False)
+        assert native.ENGINE._division(wide, 1, 100) == (4, True, False)
+    with held_threads(1):
+        assert native.ENGINE._division(both, 1, 100) == (1, False, False)
 
 
 # ---- the same bits -----------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ cdef extern from "fastlstm.h" nogil:
         FL_SGD, FL_RMSPROP, FL_ADAM
     void fl_layer_forward(fl_layer *layer, int64_t threads)
     void fl_layer_backward(fl_layer *layer, int64_t threads)
+    void fl_layers_forward(fl_layer *layers, int64_t count)
+    void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads)
     void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count)
     void fl_stack_step(fl_stack *stack, int64_t threads)
     void *fl_stack_output(const fl_stack *stack)
@@ -129,6 +131,20 @@ cdef void layer_forward(fl_layer *layer, int64_t threads) noexcept nogil:
 cdef void layer_backward(fl_layer *layer, int64_t threads) noexcept nogil:
     layer.row = row
     fl_layer_backward(layer, threads)
+
+
+cdef void layers_forward(fl_layer *layers, int64_t count) noexcept nogil:
+    cdef int64_t k
+    for k in range(count):
+        layers[k].row = row
+    fl_layers_forward(layers, count)
+
+
+cdef void wave_forward(fl_layer *layers, int64_t count, int64_t threads) noexcept nogil:
+    cdef int64_t k
+    for k in range(count):
+        layers[k].row = row
+    fl_wave_forward(layers, count, threads)
 
 
 cdef void stack_part(const fl_stack *stack, int64_t index, int64_t count) noexcept nogil:

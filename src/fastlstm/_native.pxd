@@ -1,10 +1,16 @@
-# Stacks of layers; those that go on step by step are for the sampling loop.
-from fastlstm._core cimport fl_stack, int64_t
+# Stacks of layers: with all steps at once, or step by step, also for the sampling loop.
+from fastlstm._core cimport fl_layer, fl_stack, int64_t
 
 cdef class Stack:
     cdef fl_stack stack
     cdef readonly int64_t wide  # GH
-    cdef object weights, dtype, idle
+    cdef object weights, dtype
+
+cdef class Whole(Stack):
+    cdef int64_t directions, joined
+    cdef object idle
+    cdef void lay_out(self, fl_layer *layers, char **memory, const fl_layer *alike, int64_t threads, int64_t own,
+                      int64_t arrays) noexcept nogil
 
 cdef class Steps(Stack):
     # (2, L, B, H) and (L, B, H), or None: the states, those before the next step in h[turn % 2]

@@ -21,8 +21,14 @@ class Stack:
         self, cells: list[Cell], W: list[np.ndarray | None], bias: list[np.ndarray], U: list[np.ndarray],
         recurrent_bias: list[np.ndarray | None], I: int, H: int,
     ) -> None: ...
+
+class Whole(Stack):
+    def __init__(
+        self, cells: list[Cell], W: list[np.ndarray], bias: list[np.ndarray], U: list[np.ndarray],
+        recurrent_bias: list[np.ndarray | None], I: int, H: int, directions: int, joined: int,
+    ) -> None: ...
     def run(
-        self, x: np.ndarray, states: tuple[np.ndarray, ...], block: int, threads: int, divide_units: bool
+        self, x: np.ndarray, states: tuple[np.ndarray, ...], block: int, threads: int, divide_units: bool, apart: bool
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]: ...
 
 class Steps(Stack):

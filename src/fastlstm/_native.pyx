@@ -10,8 +10,8 @@ from libc.string cimport memcpy, memset, strcmp
 import numpy as np
 
 from fastlstm._core cimport (
-    FL_GRU, FL_LSTM, Cell, fl_cell, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward, real, stack_output,
-    stack_step,
+    FL_GRU, FL_LSTM, Cell, fl_cell, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward, layers_forward, real,
+    stack_output, stack_step, wave_forward,
 )
 
 
@@ -128,55 +128,165 @@ cdef class Stack:
         self.stack.W, self.stack.bias = <const void **>&places[0, 0], <const void **>&places[1, 0]
         self.stack.U, self.stack.recurrent_bias = <const void **>&places[2, 0], <const void **>&places[3, 0]
 
-    def run(self, object x, object states, int64_t block, int64_t threads, bint divide_units) -> tuple:
-        """All steps of vectors x (T, B, I) from the states (h,), or (h, c) of LSTMs, each (L, B, H).
 
-        block: rows of input that are multiplied at a time, B or more. Returns y (T, B, H) and the final states.
+cdef char *taken(char **memory, size_t size) noexcept nogil:
+    """The next `size` bytes of the memory, from the beginning of a cache line on; less than `LINE` are passed over."""
+    cdef char *start = line_at(memory[0])
+    memory[0] = start + size
+    return start
+
+
+cdef void one_after_another(fl_layer *layers, int64_t L, char *h, size_t state, int64_t threads) noexcept nogil:
+    """Layers that each read the outputs of the one before. h (L, B, H) of `state` bytes each: in, the initial states; out, the
+    final ones."""
+    cdef int64_t k
+    for k in range(L):
+        memcpy(layers[k].h, h + k * state, state)
+        layer_forward(&layers[k], threads)
+        memcpy(h + k * state, <char *>layers[k].h + layers[k].T * state, state)
+
+
+cdef void as_a_wave(fl_layer *layers, int64_t L, char *h, size_t state, int64_t threads) noexcept nogil:
+    """The same, a thread to each layer."""
+    cdef int64_t k
+    for k in range(L):
+        memcpy(layers[k].h, h + k * state, state)
+    wave_forward(layers, L, threads)
+    for k in range(L):
+        memcpy(h + k * state, <char *>layers[k].h + layers[k].T * state, state)
+
+
+cdef void both_directions(fl_layer *layers, char *h, size_t state, int64_t threads, bint apart, char *mirrored) noexcept nogil:
+    """The two cells of a layer, of which the second reads the first's x from its last step on, from `mirrored`. h (2, B, H) as above.
+    apart: a thread to each, else `threads`."""
+    cdef int64_t d, t, T = layers.T
+    cdef size_t step = layers.B * layers.I * (8 if layers.real64 else 4)
+    layers[1].x = mirrored
+    for t in range(T):
+        memcpy(mirrored + t * step, <const char *>layers.x + (T - 1 - t) * step, step)
+    for d in range(2):
+        memcpy(layers[d].h, h + d * state, state)
+    if apart:
+        layers_forward(layers, 2)
+    else:
+        layer_forward(&layers[0], threads)
+        layer_forward(&layers[1], threads)
+    for d in range(2):
+        memcpy(h + d * state, <char *>layers[d].h + T * state, state)
+
+
+cdef void join(real *out, const real *forwards, const real *backwards, int64_t T, int64_t B, int64_t H,
+               int64_t joined) noexcept nogil:
+    """The outputs of both directions, each (1 + T, B, H) after the initial states, side by side where joined = 2H, else their sum;
+    those of `backwards` begin with the last step."""
+    cdef int64_t t, b, k
+    cdef const real *back
+    forwards += B * H
+    for t in range(T):
+        back = backwards + (T - t) * B * H
+        for b in range(B):
+            memcpy(out, forwards, H * sizeof(real))
+            if joined == H:
+                for k in range(H):
+                    out[k] += back[k]
+            else:
+                memcpy(out + H, back, H * sizeof(real))
+            out, forwards, back = out + joined, forwards + H, back + H
+
+
+cdef class Whole(Stack):
+    """A stack that runs all steps of vectors at once and keeps nothing.
+
+    As `Stack`, with the cells of each layer's directions, one or two, one after the other. joined: numbers in the output of a
+    layer: H, or 2H where those of two directions are put side by side instead of being added up.
+    """
+
+    def __init__(self, cells: list[Cell], W: list, bias: list, U: list, recurrent_bias: list, int64_t I, int64_t H,
+                 int64_t directions, int64_t joined) -> None:
+        super().__init__(cells, W, bias, U, recurrent_bias, I, H)
+        self.directions, self.joined = directions, joined
+
+    cdef void lay_out(self, fl_layer *layers, char **memory, const fl_layer *alike, int64_t threads, int64_t own,
+                      int64_t arrays) noexcept nogil:
+        """Every cell as a layer, with memory for `own` of them at a time, and for the states after all steps of `arrays`.
+
+        alike: what they have in common, and c and x of the first.
         """
-        cdef fl_layer layer
-        cdef int64_t T = x.shape[0], B = x.shape[1], L = self.stack.L, H = self.stack.H, k, rows = (T + 1) * B
+        cdef int64_t k, B = alike.B, H = alike.H, rows = threads * alike.block
+        cdef size_t width = 8 if alike.real64 else 4
+        cdef fl_layer *layer
+        for k in range(self.stack.L):
+            layer = &layers[k]
+            layer[0] = alike[0]
+            layer.cell, layer.W, layer.U = self.stack.cells[k], self.stack.W[k], self.stack.U[k]
+            layer.bias, layer.recurrent_bias = self.stack.bias[k], self.stack.recurrent_bias[k]
+            layer.c = NULL if alike.c is NULL else <char *>alike.c + k * B * H * width
+            if k < own:
+                layer.rows = <int64_t *>taken(memory, rows * sizeof(int64_t))
+                layer.scratch = taken(memory, rows * self.wide * width)
+                layer.recurrent = taken(memory, 3 * B * H * width) if layer.cell.kind == FL_GRU else NULL
+            else:
+                layer.rows, layer.scratch, layer.recurrent = layers[k - own].rows, layers[k - own].scratch, layers[k - own].recurrent
+            layer.h = taken(memory, (alike.T + 1) * B * H * width) if k < arrays else layers[k - arrays].h
+            if k >= self.directions:
+                layer.x, layer.I = <char *>layers[k - 1].h + B * H * width, self.joined
+
+    def run(self, object x, object states, int64_t block, int64_t threads, bint divide_units, bint apart) -> tuple:
+        """All steps of x (T, B, I) from the states (h,), or (h, c) of LSTMs, each (cells, B, H).
+
+        block: rows of input that are multiplied at a time, B or more. threads: how many run each cell, dividing its units with
+        `divide_units`, else its sequences. With `apart` each cell is run by one, both directions at the same time, or layers as a
+        wave. Returns y (T, B, joined) and the final states.
+        """
+        cdef int64_t T = x.shape[0], B = x.shape[1], H = self.stack.H, cells = self.stack.L, D = self.directions, k, t
+        cdef int64_t own = (D if D == 2 else cells) if apart else 1, arrays = D if D == 2 else cells if apart else 2
+        cdef int64_t shares = 1 if apart else threads, widest = max(self.stack.I, self.joined)
         cdef size_t width = 8 if self.stack.real64 else 4, state = B * H * width
-        cdef size_t numbers = (T + threads * block) * sizeof(int64_t), gates = threads * block * self.wide * width
-        cdef size_t recurrent = 3 * state if self.stack.cells.kind == FL_GRU else 0, between = rows * H * width if L > 1 else 0
+        cdef size_t size = (T * sizeof(int64_t) + cells * sizeof(fl_layer) + arrays * (T + 1) * state
+                            + own * (shares * block * (sizeof(int64_t) + self.wide * width) + 3 * state)
+                            + (D - 1) * T * B * (widest + self.joined) * width + (4 + 3 * own + arrays) * LINE)
+        cdef fl_layer alike
         scratch, self.idle = self.idle, None  # another thread that comes now finds none, and makes its own
-        if scratch is None or <size_t>len(scratch) < numbers + gates + recurrent + 2 * between + 5 * LINE:
-            scratch = np.empty(numbers + gates + recurrent + 2 * between + 5 * LINE, np.uint8)
-        cdef char *memory = line_at(address(scratch))
-        out = np.empty(rows * H + LINE // width, self.dtype)
-        cdef char *last = line_at(address(out))
-        cdef int64_t first = (last - <char *>address(out)) // <int64_t>width
+        if scratch is None or <size_t>len(scratch) < size:
+            scratch = np.empty(size, np.uint8)
+        cdef char *memory = <char *>address(scratch)
+        cdef int64_t *batch_sizes = <int64_t *>taken(&memory, T * sizeof(int64_t))
+        cdef fl_layer *layers = <fl_layer *>taken(&memory, cells * sizeof(fl_layer))
+        for t in range(T):
+            batch_sizes[t] = B
         final = [np.array(part) for part in states]
         cdef char *h = <char *>address(final[0])
-        memset(&layer, 0, sizeof(layer))
-        layer.real64, layer.T, layer.B, layer.H, layer.block = self.stack.real64, T, B, H, block
-        layer.divide_units = divide_units
-        cdef int64_t *batch_sizes = <int64_t *>memory
-        for k in range(T):
-            batch_sizes[k] = B
-        layer.batch_sizes, layer.rows = batch_sizes, batch_sizes + T
-        memory = line_at(memory + numbers)
-        layer.scratch = memory
-        memory = line_at(memory + gates)
-        layer.recurrent = memory if recurrent else NULL
-        memory = line_at(memory + recurrent)
-        cdef char *outputs[2]
-        outputs[0], outputs[1] = memory, line_at(memory + between)
-        layer.x, layer.I = address(x), self.stack.I
-        cdef char *c = NULL if len(final) == 1 else <char *>address(final[1])
+        memset(&alike, 0, sizeof(alike))
+        alike.real64, alike.T, alike.B, alike.I, alike.H = self.stack.real64, T, B, self.stack.I, H
+        alike.batch_sizes, alike.block, alike.divide_units, alike.x = batch_sizes, block, divide_units, address(x)
+        if len(final) == 2:
+            alike.c = address(final[1])
+        self.lay_out(layers, &memory, &alike, shares, own, arrays)
+        # The caller's outputs: those of both directions, or the states of the last layer, which begin with the initial ones.
+        cdef int64_t initial = 0 if D == 2 else B * H, numbers = T * B * self.joined
+        out = np.empty(initial + numbers + LINE // width, self.dtype)
+        cdef char *last = line_at(address(out))
+        cdef int64_t first = (last - <char *>address(out)) // <int64_t>width + initial
+        cdef char *mirrored = taken(&memory, (D - 1) * T * B * widest * width)
+        cdef char *between = memory
         with nogil:
-            for k in range(L):
-                layer.cell, layer.W, layer.U = self.stack.cells[k], self.stack.W[k], self.stack.U[k]
-                layer.bias, layer.recurrent_bias = self.stack.bias[k], self.stack.recurrent_bias[k]
-                layer.h = last if k == L - 1 else outputs[k % 2]
-                layer.c = NULL if c is NULL else c + k * state
-                memcpy(layer.h, h + k * state, state)
-                if T * B > 0:
-                    layer_forward(&layer, threads)
-                memcpy(h + k * state, <char *>layer.h + T * state, state)
-                layer.x, layer.I = <char *>layer.h + state, H
+            if T * B > 0 and D == 1:
+                layers[cells - 1].h = last
+                (as_a_wave if apart else one_after_another)(layers, cells, h, state, threads)
+            elif T * B > 0:
+                for k in range(0, cells, 2):
+                    both_directions(&layers[k], h + k * state, state, threads, apart, mirrored)
+                    if k == cells - 2:
+                        between = last
+                    else:
+                        layers[k + 2].x = between
+                    if self.stack.real64:
+                        join(<double *>between, <double *>layers[k].h, <double *>layers[k + 1].h, T, B, H, self.joined)
+                    else:
+                        join(<float *>between, <float *>layers[k].h, <float *>layers[k + 1].h, T, B, H, self.joined)
         if scratch.nbytes <= MOST_IDLE:
             self.idle = scratch
-        return out[first + B * H : first + rows * H].reshape(T, B, H), tuple(final)
+        return out[first : first + numbers].reshape(T, B, self.joined), tuple(final)
 
 
 cdef class Steps(Stack):

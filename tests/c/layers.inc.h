@@ -164,6 +164,51 @@ static void NAME(check_layer)(const fl_row *row, const layer_case *l, int64_t th
     free(truth.gates), free(truth.recurrent), free(truth.h), free(truth.c);
 }
 
+/* Layers one after another, as a wave and, each reading what it read before, side by side. */
+static void NAME(check_apart)(const fl_row *row, int kind, int64_t T, int64_t B, int64_t H, int64_t threads)
+{
+    enum { LAYERS = 3, BLOCK = 20 };
+    const NAME(fl_kernels) *kernels = NAME(kernels_of)(row);
+    const fl_cell cell = {.kind = kind, .recurrent = FL_SIGMOID};
+    const int64_t wide = fl_blocks(&cell) * H, state = B * H, rows = (T + 1) * B * H;
+    int64_t *batch_sizes = exactly((size_t)T * sizeof *batch_sizes), *listed = exactly(LAYERS * BLOCK * sizeof *listed);
+    REAL *x = NAME(random)((size_t)(T * state)), *initial = NAME(random)((size_t)(LAYERS * rows));
+    REAL *scratch = NAME(random)((size_t)(LAYERS * BLOCK * wide)), *recurrent = NAME(random)((size_t)(LAYERS * 3 * state));
+    REAL *W[LAYERS], *U[LAYERS], *bias = NAME(random)((size_t)wide), *h[3], *c[3];
+    for (int64_t t = 0; t < T; t++)
+        batch_sizes[t] = B;
+    for (int k = 0; k < LAYERS; k++) {
+        REAL *weights = NAME(random_matrix)(H, wide);
+        W[k] = NAME(packed)(kernels, weights, H, wide, H), U[k] = NAME(packed)(kernels, weights, H, wide, H);
+        free(weights);
+    }
+    for (int way = 0; way < 3; way++) {
+        fl_layer layers[LAYERS];
+        h[way] = NAME(copy)(initial, (size_t)(LAYERS * rows)), c[way] = NAME(copy)(initial, (size_t)(LAYERS * state));
+        for (int k = 0; k < LAYERS; k++) {
+            const REAL *below = h[way == 1] + (k - 1) * rows + state; /* side by side: as one after another left it */
+            layers[k] = (fl_layer){.row = row, .real64 = IS_DOUBLE, .T = T, .B = B, .I = H, .H = H, .batch_sizes = batch_sizes,
+                                   .cell = cell, .U = U[k], .recurrent = recurrent + 3 * k * state, .h = h[way] + k * rows,
+                                   .c = kind == FL_LSTM ? c[way] + k * state : NULL, .x = k ? below : x, .W = W[k], .bias = bias,
+                                   .block = BLOCK, .rows = listed + k * BLOCK, .scratch = scratch + k * BLOCK * wide};
+            if (way == 0)
+                fl_layer_forward(&layers[k], 1);
+        }
+        if (way == 1)
+            fl_wave_forward(layers, LAYERS, threads);
+        else if (way == 2)
+            fl_layers_forward(layers, LAYERS);
+        /* Not to the bit: rows that are multiplied alone are summed in another order. */
+        for (int64_t k = 0; k < LAYERS * rows; k++)
+            check(way == 1 ? "fl_wave_forward, h" : "fl_layers_forward, h", h[way][k], h[0][k], BOUND);
+        for (int64_t k = 0; k < LAYERS * state; k++)
+            check(way == 1 ? "fl_wave_forward, c" : "fl_layers_forward, c", c[way][k], c[0][k], BOUND);
+    }
+    for (int k = 0; k < LAYERS; k++)
+        free(W[k]), free(U[k]), free(h[k]), free(c[k]);
+    free(batch_sizes), free(listed), free(x), free(initial), free(scratch), free(recurrent), free(bias);
+}
+
 /* Five steps of two layers, reading vectors of size I or (0) tokens. */
 static void NAME(check_stack)(const fl_row *row, int kind, int64_t B, int64_t I, int64_t H, int64_t threads)
 {
@@ -229,6 +274,7 @@ static void NAME(check_stack)(const fl_row *row, int kind, int64_t B, int64_t I,
     }
     free(h), free(c), free(scratch), free(x), free(tokens), free(recurrent), free(u_bias);
 }
+
 
 static void NAME(check_same)(const char *what, const REAL *got, const REAL *want, int64_t n)
 {
@@ -307,6 +353,9 @@ static void NAME(check_all)(const fl_row *row)
                 for (int keep = 0; keep < 2; keep++)
                     NAME(check_layer)(row, l_once, threads, divide_units, keep, l_at % 2 ? 0 : 12);
     for (int64_t threads = 1; threads <= 3; threads++) {
+        NAME(check_apart)(row, FL_LSTM, 50, 1, 33, threads);
+        NAME(check_apart)(row, FL_GRU, 7, 5, 17, threads);
+        NAME(check_apart)(row, FL_RNN, 1, 2, 9, threads);
         for (int kind = FL_LSTM; kind <= FL_RNN; kind++) {
             NAME(check_stack)(row, kind, 1, 5, 70, threads);
             NAME(check_stack)(row, kind, 3, 0, 33, threads);

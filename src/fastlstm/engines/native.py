@@ -151,23 +151,33 @@ class NativeEngine(CompiledEngine):
         self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
         workspace: Workspace | None = None, embedding: np.ndarray | None = None,
     ) -> tuple[np.ndarray, States, Saved | None]:
-        """See `fastlstm.engines`. Vectors through a stack that has steps, of which nothing is kept, take a single call."""
+        """See `fastlstm.engines`. Vectors through a stack of like cells, of which nothing is kept, take a single call."""
         whole = None
         if not keep and lengths is None and workspace is None and x.ndim == 3:
             whole = stack.store.derived(("stack", stack.num_layers, _core.isa()), lambda _: self._whole(stack))
         if whole is None:
             return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
         T, B, I = x.shape
-        threads, divide_units = division(B, stack.hidden_size, 2 * T * B * whole.wide * (I + stack.hidden_size))
-        return *whole.run(x, states, max(BLOCK, B), threads, divide_units), None
+        threads, divide_units, apart = self._division(stack, B, 2 * T * B * whole.wide * (I + stack.hidden_size))
+        return *whole.run(x, states, max(BLOCK, B), threads, divide_units, apart), None
 
-    def _whole(self, stack: Recurrent) -> _native.Stack | None:
-        """The stack that reads vectors, with the present parameters; None where it has no steps."""
-        if not self.has_steps(stack):
+    @staticmethod
+    def _division(stack: Recurrent, B: int, flops: float) -> tuple[int, bool, bool]:
+        """How a stack's cells of so many operations each use threads: see `_native.Whole.run`."""
+        threads, divide_units = division(B, stack.hidden_size, flops)
+        together = min(len(stack.places), threads_for(len(stack.places) * flops))
+        if together > 1 and (threads == 1 or stack.bidirectional and threads == 2):
+            return together, False, True
+        return threads, divide_units, False
+
+    def _whole(self, stack: Recurrent) -> _native.Whole | None:
+        """The stack that reads vectors, with the present parameters; None where its cells are not alike."""
+        if not self._alike(stack):
             return None
         weights = [self._weights(stack, place, None) for place in stack.places]
         cells, W, U, bias, own_bias = map(list, zip(*weights, strict=True))
-        return _native.Stack(cells, W, bias, U, own_bias, stack.input_size, stack.hidden_size)
+        directions, joined = 1 + stack.bidirectional, stack.layout.layer_size(0)
+        return _native.Whole(cells, W, bias, U, own_bias, stack.input_size, stack.hidden_size, directions, joined)
 
     def steps(self, stack: Recurrent, B: int, table: np.ndarray | None) -> _native.Steps:
         """The stack step by step, reading vectors, or tokens by their `table` (·, G*H); with the present parameters."""
@@ -178,13 +188,14 @@ class NativeEngine(CompiledEngine):
         return _native.Steps(cells, W, bias, U, own_bias, B, stack.input_size, stack.hidden_size, threads)
 
     @staticmethod
-    def has_steps(stack: Recurrent) -> bool:
-        """Whether the stack has `steps`: kernels run all its cells, of one size, one layer after another."""
+    def _alike(stack: Recurrent) -> bool:
+        """Whether kernels run all the stack's cells, of one size, each layer reading the one before and nothing else."""
         cells = [place.cell for place in stack.places]
-        return (
-            all(map(has_kernels, cells)) and len({cell.hidden_size for cell in cells}) == 1
-            and not (stack.bidirectional or stack.skip)
-        )
+        return all(map(has_kernels, cells)) and len({cell.hidden_size for cell in cells}) == 1 and not stack.skip
+
+    def has_steps(self, stack: Recurrent) -> bool:
+        """Whether the stack has `steps`: its cells are alike, one layer after another."""
+        return self._alike(stack) and not stack.bidirectional
 
     def stepper(self, stack: Recurrent, B: int) -> NativeStepper | ForwardStepper:
         """See `fastlstm.engines`."""
