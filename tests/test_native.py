@@ -119,9 +119,9 @@ def test_streams_equal_the_reference(isa, dtype, threads, H):
 def test_cells_apart_equal_the_reference(isa, dtype, monkeypatch, divided, count):
     monkeypatch.setattr(native, "LEAST_SEQUENCES", 10**9)
     cases = (
-        (LSTM, 3, {}, 1, 50), (LSTM, 2, {}, 5, 7), (GRU, 2, {}, 3, 17), (RNN, 4, {}, 1, 40), (LSTM, 1, {"bidirectional": True}, 1, 9),
-        (GRU, 2, {"bidirectional": True}, 3, 5), (LSTM, 2, {"bidirectional": True, "merge": "sum"}, 2, 6),
-        (RNN, 1, {"bidirectional": True}, 20, 1),
+        (LSTM, 3, {}, 1, 50), (LSTM, 2, {}, 5, 7), (GRU, 2, {}, 3, 17), (RNN, 4, {}, 1, 40),
+        (LSTM, 1, {"bidirectional": True}, 1, 9), (GRU, 2, {"bidirectional": True}, 3, 5),
+        (LSTM, 2, {"bidirectional": True, "merge": "sum"}, 2, 6), (RNN, 1, {"bidirectional": True}, 20, 1),
     )
     with held_threads(count):
         for stack, layers, options, B, T in cases:

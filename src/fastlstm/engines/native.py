@@ -166,7 +166,7 @@ class NativeEngine(CompiledEngine):
         """How a stack's cells of so many operations each use threads: see `_native.Whole.run`."""
         threads, divide_units = division(B, stack.hidden_size, flops)
         together = min(len(stack.places), threads_for(len(stack.places) * flops))
-        if together > 1 and (threads == 1 or stack.bidirectional and threads == 2):
+        if together > 1 and (threads == 1 or (stack.bidirectional and threads == 2)):
             return together, False, True
         return threads, divide_units, False
 
