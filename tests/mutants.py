@@ -1,15 +1,16 @@
 """Plants gradient faults one at a time in copies of the tree and asks whether the tests named for each catch it.
 
-Run as `python tests/mutants.py` with an interpreter that has NumPy, SciPy, Cython, setuptools and pytest. A fault is
-caught when an assertion of a named test fails; a build error, any other exception, a crash or a timeout is no catch.
+Run as `python tests/mutants.py` with an interpreter that has NumPy, SciPy, Cython and pytest. A fault is caught when an
+assertion of a named test fails; a build error, any other exception, a crash or a timeout is no catch. Only what a fault
+changes is built anew: of the kernels those of one instruction set, on which the tests then run.
 """
 
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,12 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIES = 2  # of the tree, each with a fault of its own at a time
+# The arithmetic flags are those of setup.py.
+COMPILER = (
+    *sysconfig.get_config_var("CC").split(), "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC",
+    "-fvisibility=hidden", "-pthread", "-Icsrc", f"-I{sysconfig.get_path('include')}",
+)
+LINKER = (*sysconfig.get_config_var("LDSHARED").split(), "-pthread")
 LAYERS, CORE, NETWORK = "tests/test_layers.py", "tests/test_core.py", "tests/test_network.py"
 NATIVE, CONTRACT, MODEL = "tests/test_native.py", "tests/test_layers_contract.py", "tests/test_model.py"
 COMPILED, PACKING = "src/fastlstm/engines/compiled.py", "src/fastlstm/engines/packing.py"
@@ -41,7 +48,6 @@ TOKENS = f"{LAYERS}::test_tokens_equal_one_hot_vectors"
 MULTIPLY = f"{CORE}::test_product_equals_numpy"
 MULTIPLY_GATES = f"{CORE}::test_product_with_the_weights_of_gates_equals_numpy"
 MULTIPLY_TRANSPOSED = f"{CORE}::test_transposed_product_equals_numpy"
-STACKS, STREAMS = f"{NATIVE}::test_stacks_equal_the_reference", f"{NATIVE}::test_streams_equal_the_reference"
 CELL_FORWARD = "tests/test_cells.py::test_forward_equals_the_formulas"
 CELL_BACKWARD = "tests/test_cells.py::test_backward_equals_central_differences"
 NETWORK_DIFFERENCES = f"{NETWORK}::test_every_gradient_by_finite_differences"
@@ -50,6 +56,11 @@ EQUAL = "tests/test_recurrent.py::test_float64_equals_reference"
 STREAMED = "tests/test_recurrent.py::test_streamed_equals_whole"
 ONE_HOT = "tests/test_recurrent.py::test_tokens_equal_one_hot_vectors"
 OF_REFERENCE = "tests/test_reference_gradients.py::test_gradients_equal_central_differences"
+# Of these the instruction set, the dtype, how many threads divide what, and H.
+STACKS, STREAMS = f"{NATIVE}::test_stacks_equal_the_reference", f"{NATIVE}::test_streams_equal_the_reference"
+ONE_THREAD, BY_SEQUENCES = f"{STACKS}[ISA-float32-1-17]", f"{STACKS}[ISA-float32-2 sequences-17]"
+BY_UNITS, STREAM = f"{STACKS}[ISA-float32-2 units-17]", f"{STREAMS}[ISA-float32-1-17]"
+WAITING = tuple(f"{STACKS}[ISA-float32-{threads}-{H}]" for threads in ("2 units", "3 units") for H in (17, 34, 65))
 
 
 class Mutant(NamedTuple):
@@ -73,7 +84,7 @@ MUTANTS = [
            'arrays.gates, stack.store, place.name("weight_ih"))\n'
            "                d_rows[: packing.batch_sizes[0]] = 0\n", (DIFFERENCES,)),
     Mutant("padding takes part", COMPILED, "if lengths is None else Packing(T, B, lengths)", "if True else None",
-           (f"{LAYERS}::test_padding_changes_no_bit",)),
+           ("tests/test_recurrent.py::test_padding_changes_no_bit[native-ISA-float32-False-LSTM]",)),
     Mutant("recurrent dropout lost", COMPILED, "packing.sort(masks.recurrent[place.index])",
            "0 * packing.sort(masks.recurrent[place.index]) + 1",
            (f"{EQUAL}[native-skip, ragged, recurrent dropout-LSTM]",)),
@@ -150,25 +161,25 @@ MUTANTS = [
     Mutant("sequences that end taken for those that go on", LAYER, "s.first + (ends ? next : 0)", "s.first", (ONE_BY_ONE,)),
     Mutant("initial state after each step", LAYER, "        before = current;\n", "", (REFERENCE,)),
     Mutant("every step of a block reads its first projection", LAYER, "used += l->tokens ? 0 : step.rows;", "used += 0;",
-           (STACKS,)),
+           (ONE_THREAD,)),
     Mutant("bias left out of the projection", LAYER, ".bias = l->bias,", "", (REFERENCE,)),
     Mutant("gradients pass where pre-activations are clipped", CELL, "if (!cell->clip)\n        return slope;",
            "if (!cell->clip || 1)\n        return slope;", ("tests/test_cells.py::test_backward_equals_central_differences",)),
     Mutant("each layer of a call starts from the first one's c", NATIVE_LOOPS, "c + k * state", "c",
-           (f"{NATIVE}::test_calls_without_lengths_equal_the_reference",)),
+           (f"{NATIVE}::test_calls_without_lengths_equal_the_reference[ISA-float32-1-17]",)),
     Mutant("threads read the first sequences' input", LAYER, "rows[listed++] = next + s.first + b;",
-           "rows[listed++] = next + b;", (STACKS,)),
+           "rows[listed++] = next + b;", (BY_SEQUENCES,)),
     Mutant("last units of several threads missing", LAYER, "share_of(l, kernels->strip_count(wide, H), index, count)",
-           "share_of(l, kernels->strip_count(wide, H) - (count > 1), index, count)", (STACKS,)),
+           "share_of(l, kernels->strip_count(wide, H) - (count > 1), index, count)", (BY_UNITS,)),
     Mutant("last units of dh of several threads missing", LAYER, "share_of(l, kernels->strip_count(H, 0), index, count)",
-           "share_of(l, kernels->strip_count(H, 0) - (count > 1), index, count)", (STACKS,)),
+           "share_of(l, kernels->strip_count(H, 0) - (count > 1), index, count)", (BY_UNITS,)),
     Mutant("threads do not wait for each other", LAYER, "before = current;\n        if (l->divide_units)",
-           "before = current;\n        if (0)", (STACKS,)),
+           "before = current;\n        if (0)", WAITING),
     Mutant("threads do not wait for each other backwards", LAYER, "next = rows;\n        if (l->divide_units)",
-           "next = rows;\n        if (0)", (STACKS,)),
+           "next = rows;\n        if (0)", WAITING),
     Mutant("layers read the states of the step before", STACK, "k ? after - state : s->x", "k ? before - state : s->x",
-           (STREAMS,)),
-    Mutant("upper layers go on from the first one's cell state", STACK, "c ? c + k * state : NULL", "c", (STREAMS,)),
+           (STREAM,)),
+    Mutant("upper layers go on from the first one's cell state", STACK, "c ? c + k * state : NULL", "c", (STREAM,)),
     # the gates
     Mutant("gates i and f swapped", LSTM, "STORE(i_at, d_i)", "STORE(i_at, d_f)", (CELL_BACKWARD,)),
     Mutant("dc not multiplied by f", LSTM, "d_before = state * f;", "d_before = state;", (DIFFERENCES,)),
@@ -195,8 +206,8 @@ MUTANTS = [
            (f"{EQUAL}[native-one layer-plain]",)),
     Mutant("a row's last units missing", CELL, "if (whole < end) ", "if (whole + 1 < end) ", (CELL_FORWARD,)),
     Mutant("units of a strip's last vector missing", STEP, "AT_MOST((k1 - k0) * size, H - unit)",
-           "AT_MOST((k1 - k0) * size, H - unit) - 1", (STACKS,)),
-    Mutant("state's part lost where there is an input's", STEP, "if (U)\n", "if (U && !W)\n", (STREAMS,)),
+           "AT_MOST((k1 - k0) * size, H - unit) - 1", (ONE_THREAD,)),
+    Mutant("state's part lost where there is an input's", STEP, "if (U)\n", "if (U && !W)\n", (STREAM,)),
     Mutant("U's part begins without its bias", STEP, "states.starts = !apart || s->recurrent_bias;", "states.starts = !apart;",
            (f"{EQUAL}[native-one layer-GRU]",)),
     Mutant("U's part of the gradient overwrites what went past it", STEP, "(&rows, s->cell.kind == FL_GRU,", "(&rows, 0,",
@@ -222,7 +233,8 @@ MUTANTS = [
            (MULTIPLY_TRANSPOSED,)),
     Mutant("a tile's last row not packed", PRODUCT, "FOR_EACH_VEC(count, BODY);\n#undef BODY\n        }",
            "FOR_EACH_VEC(count - 1, BODY);\n#undef BODY\n        }", (MULTIPLY_TRANSPOSED,)),
-    Mutant("last strips of a group left out", STEP, "k = k0; k < k1; k++)", "k = k0; k + (group > 1) < k1; k++)", (STACKS,)),
+    Mutant("last strips of a group left out", STEP, "k = k0; k < k1; k++)", "k = k0; k + (group > 1) < k1; k++)",
+           (ONE_THREAD,)),
     Mutant("the second thread's last columns missing", DIVIDED, "q.end = q.begin + end;",
            "q.end = q.begin + end - (index > 0);", (MULTIPLY,)),
     Mutant("the second thread's last row missing", DIVIDED, "q.M = end - begin;", "q.M = end - begin - (index > 0);",
@@ -272,61 +284,40 @@ MUTANTS = [
 
 
 class Copy:
-    """A copy of the working tree, built in place: what the tests here import."""
+    """A copy of a tree, with what it was built into: what the tests here import."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
-            capture_output=True, text=True,
-        ).stdout
-        for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(ROOT / name, root / name)
-        # No bytecode: a mutant of the same size in the same second would be taken for its original.
-        self.environment = {**os.environ, "PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    def __init__(self, original: Path, root: Path, isa: str) -> None:
+        self.original, self.root, self.isa = original, root, isa
+        shutil.copytree(original, root)
+        self.environment = {**os.environ, "PYTHONPATH": str(root / "src"), "FASTLSTM_ISA": isa}
         self.environment["COLUMNS"] = "1000"  # pytest cuts the reasons of failures to the terminal's width
-        self.environment.pop("FASTLSTM_ISA", None)
-        self.replace("setup.py", '"-O3"', '"-O1"')  # compiles in half the time
-        self.replace("setup.py", "[*HEADERS,", "[*(HEADERS if sources else []),")  # which change only in their bodies
-        self.builds = {self.build()}
-        self.check_is_imported()
-
-    def run(self, *command: str) -> subprocess.CompletedProcess:
-        """Run Python in the copy."""
-        return subprocess.run(
-            [sys.executable, *command], cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=300
-        )
-
-    def replace(self, file: str, old: str, new: str) -> str:
-        """Replace the one occurrence of `old`; returns the text as it was."""
-        path = self.root / file
-        text = path.read_text()
-        if text.count(old) != 1:
-            sys.exit(f"{file}: {old!r} occurs {text.count(old)} times instead of once")
-        path.write_text(text.replace(old, new))
-        return text
-
-    def build(self) -> str:
-        """Build what has changed; returns a digest of all extensions."""
-        done = self.run("setup.py", "-q", "build_ext", "--inplace")
-        if done.returncode:
-            sys.exit(f"the build failed:\n{done.stdout}{done.stderr}")
-        libraries = sorted((self.root / "src/fastlstm").glob("*.so"))
-        return hashlib.sha256(b"".join(library.read_bytes() for library in libraries)).hexdigest()
-
-    def check_is_imported(self) -> None:
-        """Make sure that it is the copy which Python finds, and not an installed package."""
         code = "import fastlstm, fastlstm._core as core; print(fastlstm.__file__, core.__file__, sep='\\n')"
-        files = self.run("-c", code).stdout.splitlines()
-        if len(files) != 2 or not all(Path(file).resolve().is_relative_to(self.root) for file in files):
-            sys.exit(f"the tests would import {files}, not the copy in {self.root}")
+        files = run(root, self.environment, sys.executable, "-c", code).stdout.splitlines()
+        if len(files) != 2 or not all(Path(file).resolve().is_relative_to(root) for file in files):
+            sys.exit(f"the tests would import {files}, not the copy in {root}")
+
+    def plant(self, mutant: Mutant) -> list[str]:
+        """Replace and build; returns all files that are now others than in the original."""
+        replace(self.root / mutant.file, mutant.old, mutant.new)
+        if mutant.file.endswith(".py"):
+            return [mutant.file]
+        built = [file for source in sources_of(self.root, mutant.file, self.isa) for file in compiled(self.root, source)]
+        built += linked(self.root, "_core" if mutant.file.startswith("csrc") else Path(mutant.file).stem)
+        if (self.root / built[-1]).read_bytes() == (self.original / built[-1]).read_bytes():
+            sys.exit(f"{mutant.name}: the build did not take up the change")
+        return [mutant.file, *built]
+
+    def restore(self, files: list[str]) -> None:
+        """Take these files from the original again."""
+        for file in files:
+            shutil.copyfile(self.original / file, self.root / file)
 
     def test(self, tests: tuple[str, ...]) -> str:
         """Run tests up to the first failure: "passed", "failed: <which>", or what else went wrong."""
+        pytest = "-m", "pytest", "-x", "--tb=no", "-rf", "-p", "no:cacheprovider"
         try:
-            done = self.run("-m", "pytest", "-x", "--tb=no", "-rf", "-p", "no:cacheprovider", *tests)
+            named = [test.replace("ISA", self.isa) for test in tests]
+            done = run(self.root, self.environment, sys.executable, *pytest, *named)
         except subprocess.TimeoutExpired:
             return "timeout"
         lines = done.stdout.splitlines() or [""]
@@ -338,24 +329,90 @@ class Copy:
         return f"neither passed nor failed (exit {done.returncode}): {lines[-2:]}"
 
 
-def plant(copies: Queue[Copy], mutant: Mutant) -> tuple[str, float]:
+def run(folder: Path, environment: dict[str, str] | None, *command: str) -> subprocess.CompletedProcess:
+    """Run a command in a folder."""
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Replace the one occurrence of `old`."""
+    text = path.read_text()
+    if text.count(old) != 1:
+        sys.exit(f"{path}: {old!r} occurs {text.count(old)} times instead of once")
+    path.write_text(text.replace(old, new))
+
+
+# ---- building: one file of C at a time, which is all that most faults need --------------------------------------
+
+
+def make(root: Path, *command: str) -> None:
+    done = run(root, None, *command)
+    if done.returncode:
+        sys.exit(f"the build failed:\n{done.stdout}{done.stderr}")
+
+
+def compiled(root: Path, source: str) -> list[str]:
+    """Compile a file of C or Cython; returns what that makes."""
+    stem, made = source.rpartition(".")[0], []
+    if source.endswith(".pyx"):
+        make(root, sys.executable, "-m", "cython", "-3", source)
+        made = [f"{stem}.c"]
+    make(root, *COMPILER, "-O0" if made else "-O1", "-MMD", "-c", f"{stem}.c", "-o", f"{stem}.o")
+    return [*made, f"{stem}.o", f"{stem}.d"]
+
+
+def linked(root: Path, extension: str) -> list[str]:
+    """Link an extension; returns its name."""
+    objects = [f"src/fastlstm/{extension}.o"]
+    if extension == "_core":
+        objects += [str(path.relative_to(root)) for path in sorted(root.glob("csrc/*.o"))]
+    library = f"src/fastlstm/{extension}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    make(root, *LINKER, *objects, "-o", library)
+    return [library]
+
+
+def sources_of(root: Path, file: str, isa: str) -> list[str]:
+    """What must be compiled after a change of `file`, for tests on one instruction set."""
+    if not file.endswith(".h"):
+        return [file]
+    found = [path for path in root.glob("csrc/*.d") if file in path.read_text().split()]
+    return [f"csrc/{path.stem}.c" for path in found if path.stem == f"kernels_{isa}" or "kernels" not in path.stem]
+
+
+def build(root: Path) -> str:
+    """Copy the working tree, and build it; returns the instruction set to test on."""
+    listed = run(ROOT, None, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, root / name)
+    sources = [str(path.relative_to(root)) for path in (*root.glob("src/fastlstm/*.pyx"), *root.glob("csrc/*.c"))]
+    with ThreadPoolExecutor(COPIES) as pool:
+        list(pool.map(partial(compiled, root), sources))
+    for source in root.glob("src/fastlstm/*.pyx"):
+        linked(root, source.stem)
+    # By its hash: a mutant of the same size in the same second would be taken for its original.
+    make(root, sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "src")
+    replace(root / "tests/conftest.py", "params=_core.available_isas()", "params=[_core.isa()]")
+    code = "from fastlstm._core import available_isas as names; print(next(n for n in names() if n != 'avx512'))"
+    return run(root, {**os.environ, "PYTHONPATH": "src"}, sys.executable, "-c", code).stdout.strip()
+
+
+def try_out(copies: Queue[Copy], mutant: Mutant) -> tuple[str, float]:
     """What the tests say of a fault in a free copy, and in how many seconds."""
     copy, start = copies.get(), time.monotonic()
-    original = copy.replace(mutant.file, mutant.old, mutant.new)
-    if not mutant.file.endswith(".py"):
-        digest = copy.build()
-        if digest in copy.builds:
-            sys.exit(f"{mutant.name}: the build did not take up the change")
-        copy.builds.add(digest)
+    changed = copy.plant(mutant)
     verdict = copy.test(mutant.tests)
-    (copy.root / mutant.file).write_text(original)
+    copy.restore(changed)
     copies.put(copy)
     return verdict, time.monotonic() - start
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fastlstm-mutants-") as folder, ThreadPoolExecutor(COPIES) as pool:
-        made = list(pool.map(Copy, [Path(folder).resolve() / str(k) for k in range(COPIES)]))
+        original = Path(folder).resolve() / "original"
+        isa = build(original)
+        made = [Copy(original, original.with_name(str(k)), isa) for k in range(COPIES)]
         tests = tuple(dict.fromkeys(test for mutant in MUTANTS for test in mutant.tests))
         for verdict in pool.map(Copy.test, made, [tests[k::COPIES] for k in range(COPIES)]):
             if verdict != "passed":
@@ -364,11 +421,10 @@ def main() -> int:
         for copy in made:
             copies.put(copy)
         caught = 0
-        ordered = sorted(MUTANTS, key=lambda mutant: not mutant.file.endswith(".py"))  # Python first: no builds
-        for mutant, (verdict, seconds) in zip(ordered, pool.map(partial(plant, copies), ordered), strict=True):
+        for mutant, (verdict, seconds) in zip(MUTANTS, pool.map(partial(try_out, copies), MUTANTS), strict=True):
             caught += verdict.startswith("failed")
             mark = "caught" if verdict.startswith("failed") else "MISSED"
-            print(f"{mark}  {mutant.name:57} {Path(mutant.file).name:14} {seconds:4.0f} s  {verdict}", flush=True)
+            print(f"{mark}  {mutant.name:57} {Path(mutant.file).name:14} {seconds:4.1f} s  {verdict}", flush=True)
     print(f"{caught} of {len(MUTANTS)} caught")
     return 0 if caught == len(MUTANTS) else 1
 
