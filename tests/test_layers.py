@@ -149,18 +149,6 @@ def test_empty_sequences_keep_their_state(compiled):
     assert all(not results[name].any() for name in ("y", "dx", *case.rnn.parameters))
 
 
-def test_chunked_equals_whole(compiled, isa, dtype):
-    case = random_case(9, 3, 4, 17, 2, dtype=dtype)
-    whole, rnn = run(case), case.rnn
-    y1, state, tape1 = rnn.forward(case.x[:4], case.state)
-    y2, (h, c), tape2 = rnn.forward(case.x[4:], state)
-    dx2, dstate, gradients2 = rnn.backward(tape2, case.dy[4:], case.dstate)
-    dx1, (dh0, dc0), gradients1 = rnn.backward(tape1, case.dy[:4], dstate)
-    chunked = {"y": np.concatenate([y1, y2]), "h": h, "c": c, "dx": np.concatenate([dx1, dx2]), "dh0": dh0, "dc0": dc0}
-    chunked |= {name: gradients1[name] + gradients2[name] for name in gradients1}
-    assert_close(chunked, whole, 1e-13 if dtype == np.float64 else 5e-6)
-
-
 @pytest.mark.parametrize("B", [1, 3])
 def test_streamed_equals_whole(isa, dtype, B, engine):
     case = random_case(50, B, 4, 17, 2, dtype=dtype)
