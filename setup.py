@@ -2,6 +2,8 @@
 
 import glob
 import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -26,6 +28,13 @@ class BuildExtensions(build_ext):
     """Says what to install where there is no C compiler or no Python header."""
 
     def build_extensions(self) -> None:
+        compile_in_turn = self.compiler.compile
+
+        def compile_side_by_side(sources: list[str], **options: object) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return [*chain.from_iterable(pool.map(lambda source: compile_in_turn([source], **options), sources))]
+
+        self.compiler.compile = compile_side_by_side
         try:
             super().build_extensions()
         except (CCompilerError, CompileError, ExecError) as error:

@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from command_line import SIZES, TEXT
 from fastlstm import _core, cli, engines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_of_numpy():
+    """NumPy's products of small matrices take many times as long where threads that look for work have none."""
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 @pytest.fixture(params=_core.available_isas())

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from command_line import SIZES, TEXT, run, start
-from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli, log
+from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli, fitting, log
 
 
 def test_train_writes_last_and_best_model(corpus, capfd):
@@ -196,7 +196,7 @@ def test_ctrl_c_before_training_keeps_the_model(corpus, trained, capfd, monkeypa
         raise KeyboardInterrupt
 
     before = trained.read_bytes()
-    monkeypatch.setattr(Model, "_data", interrupted)
+    monkeypatch.setattr(fitting, "encoded", interrupted)
     assert cli.main(["train", str(corpus), "--out", str(trained), "--symbols", "bytes"]) == 130
     assert "stopped before training began" in capfd.readouterr().err
     assert trained.read_bytes() == before

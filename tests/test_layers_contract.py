@@ -1,8 +1,5 @@
 """What the LSTM stack promises besides its numbers: tapes, streams, NaN, parameters, engines, dropout, errors."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 
@@ -227,15 +224,6 @@ def test_wrong_options_are_refused(options, error, message):
     with pytest.raises(error) as raised:
         LSTM(**{"input_size": 3, "hidden_size": 8, **options})
     assert message in str(raised.value)
-
-
-@pytest.mark.parametrize("make", [copy.deepcopy, lambda rnn: pickle.loads(pickle.dumps(rnn))])
-def test_copies_and_pickles_are_whole_and_apart(compiled, make):
-    case = random_case(L=2, dropout=0.5, activation="relu", bias=False)
-    other = make(case.rnn)
-    assert_equal(run(case), run(case._replace(rnn=other)))  # dropout is drawn from the same state
-    other.load_state_dict({name: 0 * p for name, p in other.parameters.items()})
-    assert case.rnn.parameters["weight_hh_l0"].any()
 
 
 def test_parameters_load_from_their_own_views():

@@ -1,4 +1,5 @@
 # What the other extensions share: the kernel table's chosen row, products through BLAS, the pool of threads, and layers.
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t
 
 ctypedef fused real:
@@ -117,6 +118,15 @@ cdef extern from "fastlstm.h" nogil:
         const int32_t *tokens
         fl_barrier *barrier
 
+# Where the numbers of a C-contiguous array are; NULL for None.
+cdef inline void *address(object array) except? NULL:
+    cdef Py_buffer view
+    if array is None:
+        return NULL
+    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
+    PyBuffer_Release(&view)  # the caller keeps the array
+    return view.buf
+
 # Only _core links the C library: the functions of fastlstm.h are declared in _core.pyx, and what others need is here.
 cdef fl_row *row  # the chosen row of the kernel table
 
@@ -139,8 +149,8 @@ cdef void run(fl_task task, void *context, int64_t count) noexcept nogil
 cdef int64_t run_together(fl_task task, void *context, int64_t count) noexcept nogil
 cdef void barrier_wait(fl_barrier *barrier, int64_t count) noexcept nogil
 
-# fl_layer_forward, fl_layer_backward, fl_layers_forward, fl_wave_forward, fl_stack_part, fl_stack_step and fl_stack_output, with
-# the row in use.
+# fl_layer_forward, fl_layer_backward, fl_layers_forward and fl_wave_forward, with the row in use; fl_stack_part, fl_stack_step and
+# fl_stack_output.
 cdef void layer_forward(fl_layer *layer, int64_t threads) noexcept nogil
 cdef void layer_backward(fl_layer *layer, int64_t threads) noexcept nogil
 cdef void layers_forward(fl_layer *layers, int64_t count) noexcept nogil

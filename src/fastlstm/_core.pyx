@@ -152,7 +152,6 @@ cdef void stack_part(const fl_stack *stack, int64_t index, int64_t count) noexce
 
 
 cdef void stack_step(fl_stack *stack, int64_t threads) noexcept nogil:
-    stack.row = row
     fl_stack_step(stack, threads)
 
 

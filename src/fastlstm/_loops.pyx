@@ -9,8 +9,8 @@ that the first step is no special case.
 from libc.string cimport memcpy, memset
 
 from fastlstm._core cimport (
-    FL_GRU, FL_GRU_RESET, FL_GRU_UPDATE, FL_LSTM, FL_LSTM_OUTPUT, FL_LSTM_STATE, FL_RNN, Cell, fl_backward_step,
-    fl_cell, fl_forward_step, flush_denormals, int64_t, multiply, real, restore_denormals, row,
+    FL_GRU, FL_GRU_RESET, FL_GRU_UPDATE, FL_LSTM, FL_LSTM_OUTPUT, FL_LSTM_STATE, FL_RNN, Cell, address,
+    fl_backward_step, fl_cell, fl_forward_step, flush_denormals, int64_t, multiply, real, restore_denormals, row,
 )
 
 
@@ -37,12 +37,6 @@ cdef class Weights:
         self.weight_hh, self.bias_hh, self.weight_hr = address(weight_hh), address(bias_hh), address(weight_hr)
         for k in range(3):
             self.full[k] = address(peepholes[k])
-
-
-cdef const void *address(array) except? NULL:
-    if array is None:
-        return NULL
-    return <const void *><size_t>array.ctypes.data
 
 
 cdef inline real *start(real[:, ::1] array) noexcept nogil:

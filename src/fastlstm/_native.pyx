@@ -10,8 +10,8 @@ from libc.string cimport memcpy, memset, strcmp
 import numpy as np
 
 from fastlstm._core cimport (
-    FL_GRU, FL_LSTM, Cell, fl_cell, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward, layers_forward, real,
-    stack_output, stack_step, wave_forward,
+    FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward,
+    layers_forward, real, row, stack_output, stack_step, wave_forward,
 )
 
 
@@ -92,14 +92,6 @@ cdef char *line_at(void *memory) noexcept nogil:
     return <char *>memory + -<size_t>memory % LINE
 
 
-cdef void *address(object array) except NULL:
-    """Where the numbers of a C-contiguous array are."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
-    PyBuffer_Release(&view)  # the caller keeps the array
-    return view.buf
-
-
 cdef class Stack:
     """Layers one after another, with their packed weights.
 
@@ -114,7 +106,7 @@ cdef class Stack:
         self.dtype = bias[0].dtype
         self.wide = bias[0].shape[1]
         parts = W, bias, U, recurrent_bias
-        pointers = np.array([[0 if array is None else array.ctypes.data for array in part] for part in parts], np.uintp)
+        pointers = np.array([[<size_t>address(array) for array in part] for part in parts], np.uintp)
         cdef size_t[:, ::1] places = pointers
         kinds = np.empty(L * sizeof(fl_cell), np.int8)
         cdef fl_cell *own = <fl_cell *>address(kinds)
@@ -306,6 +298,7 @@ cdef class Steps(Stack):
             self.stack.recurrent = address(recurrent)
         self.scratch = gates, recurrent
         self.stack.B, self.stack.gates, self.stack.h = B, address(gates), address(self.h)
+        self.stack.row = row  # which the weights are packed for
         self.threads = threads
 
     @property

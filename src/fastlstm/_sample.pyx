@@ -145,7 +145,7 @@ def generate(int32_t[:, :] symbols, const double[:, :] uniforms, Steps steps, co
     cdef int32_t[::1] tokens = np.empty(B, np.int32)
     memset(&w, 0, sizeof(w))
     w.stack = &steps.stack
-    w.stack.row, w.stack.tokens, w.stack.barrier = row, &tokens[0], &w.barrier
+    w.stack.tokens, w.stack.barrier = &tokens[0], &w.barrier
     w.product.C, w.product.packed, w.product.bias = &logits[0, 0], &output_weight[0], &output_bias[0]
     w.product.M, w.product.K, w.product.N = B, w.stack.H, V
     w.product.end = row.f32.strip_count(V, 0) if real is float else row.f64.strip_count(V, 0)

@@ -13,13 +13,15 @@ from fastlstm import _check
 from fastlstm.text import TextSource, is_text, pieces
 from fastlstm.vocabulary import Vocabulary
 
+Data = TextSource | ArrayLike
+
 # Bytes of ids that are kept in memory; more go to a temporary file.
 IN_MEMORY = 1 << 26
 # Ids looked at at once.
 PART = 1 << 22
 
 
-def encode(vocabulary: Vocabulary, x: TextSource | ArrayLike) -> np.ndarray:
+def encode(vocabulary: Vocabulary, x: Data) -> np.ndarray:
     """Ids (N,) of x, of the smallest type that holds them: of a text of any size, or integer ids, checked and as they are.
 
     Many ids are in a file of the system's temporary folder that goes with the array.

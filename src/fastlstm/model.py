@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from math import prod
 from numbers import Real
@@ -14,37 +12,25 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
-from fastlstm import _check, checkpoint, corpus, model_file, training
+from fastlstm import _check, checkpoint, corpus, fitting, model_file, training
 from fastlstm.cells import PEEPHOLES
-from fastlstm.checkpoint import check_target
 from fastlstm.complete import complete
+from fastlstm.corpus import Data
+from fastlstm.fitting import Callback
 from fastlstm.init import INITIALIZERS
 from fastlstm.network import LSTM_OPTIONS, STACK_OPTIONS, STACKS, LanguageNetwork
-from fastlstm.optim import OPTIMIZERS, Optimizer
-from fastlstm.progress import Progress
+from fastlstm.optim import Optimizer
 from fastlstm.sample import Generator
 from fastlstm.schedules import Schedule
 from fastlstm.session import Options, Position
-from fastlstm.text import TextSource, is_text, read, readable_again
-from fastlstm.threads import get_threads
+from fastlstm.text import is_text, not_a_file_name, read
 from fastlstm.trace import Trace, trace
 from fastlstm.vocabulary import SYMBOLS, Vocabulary
 
 TASKS = ("language",)
 CELLS = tuple(STACKS)
-
-Data = TextSource | ArrayLike
-Callback = Callable[["Model", dict[str, Any]], None]
-
-
-def _not_a_file_name(x: Data) -> Data:
-    """x; a str that names a file is taken for a mistake."""
-    if isinstance(x, str) and 0 < len(x) < 256 and "\n" not in x and "\0" not in x and os.path.isfile(x):
-        raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read that")
-    return x
-
 
 def _refuse_targets(y: None) -> None:
     if y is not None:
@@ -144,7 +130,7 @@ class Model:
         self.vocabulary = vocabulary
 
     def _ids(self, x: Data) -> np.ndarray:
-        return corpus.encode(self.vocabulary, _not_a_file_name(x))
+        return corpus.encode(self.vocabulary, not_a_file_name(x))
 
     def _built(self) -> LanguageNetwork:
         if self.network is None:
@@ -233,106 +219,13 @@ class Model:
             options = Options(
                 epochs, batch_size, seq_length, optimizer, learning_rate, schedule, clip_norm, clip_value,
                 validation if is_fraction else None, patience, restore_best, threads,
-            ).checked()
-            if resume:
-                if self._position is None:
-                    raise ValueError("nothing to resume: load a checkpoint written by fit first")
-                options = options.resuming(self._options)
-            options = replace(options, threads=options.threads or get_threads())
-            max_seconds = _check.optional(_check.number, "max_seconds", max_seconds, 0, open_ends="(")
-            checkpoint_every = _check.optional(_check.number, "checkpoint_every", checkpoint_every, 0)
-            if checkpoint is not None:
-                check_target(checkpoint)
-            callbacks = [callbacks] if callable(callbacks) else list(callbacks)
-            if not all(map(callable, callbacks)):
-                raise TypeError(f"callbacks must be functions of (model, record), got {callbacks!r}")
-            vocabulary, ids, held_out = self._data(x, None if is_fraction else validation)
-            if options.validation:
-                cut = len(ids) - int(len(ids) * options.validation)
-                ids, held_out = ids[:cut], ids[cut:]
-            windows = corpus.Windows(ids, options.seq_length, options.batch_size)
-            if held_out is not None and len(held_out) < 2:
-                raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
-            if resume and (self._position.fingerprint != windows.fingerprint or self._position.window > len(windows)):
-                raise ValueError("this is not the text the checkpoint was trained on; resume with the same text")
-            if resume and options.epochs > self._position.epoch and options.factor(self._position) == 0:
-                raise ValueError(
-                    f"the schedule is at its end: the learning rate is 0 from epoch {self._position.epoch + 1} on; give a "
-                    f"schedule for all {options.epochs} epochs"
-                )
-            # Nothing has changed so far; from here on all arguments are good.
-            if self.network is None:
-                self._build(vocabulary)
-            self.vocabulary.counts = corpus.count(ids, len(vocabulary))
-            if not resume:
-                self._position = Position(fingerprint=windows.fingerprint)
-            self._options = options
-            return self._train(windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
+            )
+            return fitting.fit(
+                self, x, None if is_fraction else validation, options, resume=resume, max_seconds=max_seconds,
+                checkpoint=checkpoint, checkpoint_every=checkpoint_every, callbacks=callbacks, progress=progress,
+            )
         finally:
             self._training.release()
-
-    def _data(self, x: Data, held_out: Data | None) -> tuple[Vocabulary, np.ndarray, np.ndarray | None]:
-        """The vocabulary, the ids of x and, if given, of the held-out data."""
-        config, vocabulary = self.config, self.vocabulary
-        if x is None:
-            raise TypeError("x must be a text, files or ids, got None")
-        sources = [_not_a_file_name(data) for data in (x, held_out) if data is not None]
-        if vocabulary is None:
-            if not all(map(is_text, sources)):
-                raise ValueError("integer symbols need a vocabulary: give one to Model(vocabulary=...)")
-            sources = readable_again(sources)
-            vocabulary = Vocabulary.of(config["symbols"], sources, config["max_symbols"], config["min_count"])
-        ids = [corpus.encode(vocabulary, source) for source in sources]
-        return vocabulary, ids[0], ids[1] if len(ids) > 1 else None
-
-    def _train(
-        self, windows: corpus.Windows, held_out: np.ndarray | None, max_seconds: float | None,
-        path: str | os.PathLike | None, save_every: float | None, callbacks: list[Callback], progress: bool | None,
-    ) -> list[dict[str, Any]]:
-        position, options = self._position, self._options
-        if self._optimizer is None or self._optimizer.name != options.optimizer:
-            self._optimizer = OPTIMIZERS[options.optimizer](self.network.parameters)
-        last_save, display = time.monotonic(), None
-
-        def after_window(symbols: int, loss: float) -> None:
-            nonlocal last_save
-            if display:
-                display.window(symbols, loss)
-            if path is not None and save_every is not None and time.monotonic() - last_save >= save_every:
-                trainer.check_weights()
-                self.save(path)
-                last_save = time.monotonic()
-
-        def after_epoch(record: dict[str, Any]) -> None:
-            if display:
-                display.epoch(record)
-            if path is not None:
-                self.save(path)
-            for callback in callbacks:
-                callback(self, record)
-
-        trainer = training.Trainer(
-            self.network, self._optimizer, position, options, windows, held_out, self.seed, after_window, after_epoch,
-            max_seconds,
-        )
-        if progress or (progress is None and os.isatty(2)):
-            display = Progress(options.epochs, position.epoch, windows.symbols, position.symbols)
-        try:
-            records = trainer.run()
-        except KeyboardInterrupt:
-            if path is not None:
-                trainer.check_weights()
-                self.save(path)
-            raise
-        finally:
-            if display:
-                display.close()
-        if path is not None and not records:
-            self.save(path)
-        if options.restore_best and position.best_weights is not None:
-            self.network.parameters.flat[...] = position.best_weights
-            self.network.parameters.touch()
-        return records
 
     # ---- using ---------------------------------------------------------------------------------------------------
 
@@ -382,7 +275,7 @@ class Model:
         """
         network = self._built()
         if is_text(x):
-            text = read(self.vocabulary.kind, _not_a_file_name(x))
+            text = read(self.vocabulary.kind, not_a_file_name(x))
             symbols, ids = self.vocabulary.split(text), self.vocabulary.encode(text)
         else:
             ids = self._ids(x)

@@ -37,10 +37,15 @@ class Parameters:
 
     def section(self, prefix: str) -> "Parameters":
         """The parameters whose names start with `prefix`, under the rest of their names; memory and version are shared."""
-        if prefix in self._sections:
-            return self._sections[prefix]
-        part = self._sections[prefix] = object.__new__(Parameters)
-        part.arrays = {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
+        if prefix not in self._sections:
+            names = {name.removeprefix(prefix): name for name in self.arrays if name.startswith(prefix)}
+            self._sections[prefix] = self.renamed(names)
+        return self._sections[prefix]
+
+    def renamed(self, names: Mapping[str, str]) -> "Parameters":
+        """Some of the parameters, by new names and the present ones; memory and version are shared."""
+        part = object.__new__(Parameters)
+        part.arrays = {new: self.arrays[name] for new, name in names.items()}
         part.changes = self.changes
         part._publish()
         return part

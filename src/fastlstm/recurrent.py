@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, init
 from fastlstm.cells import MERGES, Cell, Layout, Masks
-from fastlstm.engines import Shelf, States, current_engine, engine_called
+from fastlstm.engines import Shelf, States, current_name, engine_called
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.stream import Stream
@@ -65,7 +65,7 @@ class Recurrent:
         self.dtype = _check.float_dtype(dtype)
         widths = _widths(hidden_size, num_layers, self.dtype)
         self.num_layers = len(widths)
-        self.hidden_size = widths[0] if isinstance(hidden_size, int) or len(set(widths)) == 1 else widths
+        self.hidden_size = _one_or_all(widths)
         self.input_size = _check.count("input_size", cell.input_size)
         self.bias, self.bidirectional, self.skip = cell.bias, bool(bidirectional), bool(skip)
         self.dropout = _check.number("dropout", dropout, 0, 1, open_ends=")")
@@ -116,7 +116,12 @@ class Recurrent:
         """A stack of the first so many layers, which shares their parameters."""
         stack = object.__new__(type(self))
         layout = replace(self.layout, layers=self.layout.layers[:layers])
-        stack.__dict__ |= {**self.__dict__, "num_layers": layers, "layout": layout, "places": list(layout.places())}
+        hidden_size = _one_or_all(tuple(layer[0].hidden_size for layer in layout.layers))
+        stack.__dict__ |= {
+            **self.__dict__, "num_layers": layers, "hidden_size": hidden_size, "layout": layout,
+            "places": list(layout.places()), "store": self.store.renamed({name: name for name in layout.shapes()}),
+            "_options": {**self._options, "num_layers": layers, "hidden_size": hidden_size},
+        }
         return stack
 
     def bind(self, parameters: Parameters) -> None:
@@ -126,16 +131,18 @@ class Recurrent:
 
     def __reduce__(self) -> tuple[Callable[..., Recurrent], tuple[()], dict[str, Any]]:
         """Pickle and copy by the arguments, the parameters and the generator's state."""
+        if self.held:
+            raise TypeError("gates are held by hand: copy and pickle the stack, and streams, outside the `with` block of hold")
         made_with = {**self._options, "initializer": "uniform"}  # the parameters it draws are replaced
         return partial(type(self), **made_with), (), {
-            "initializer": self.initializer, "parameters": self.state_dict(), "generator": self._rng,
+            "initializer": self.initializer, "parameters": self.state_dict(), "generator": self._rng.bit_generator.state,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The other half of `__reduce__`."""
         self.initializer = self._options["initializer"] = state["initializer"]
         self.load_state_dict(state["parameters"])
-        self._rng = state["generator"]
+        self._rng.bit_generator.state = state["generator"]
 
     # ---- running -------------------------------------------------------------------------------------------------
 
@@ -219,15 +226,29 @@ class Recurrent:
     @property
     def engine(self) -> Any:
         """The engine in use; gates held by hand are for the reference."""
-        return engine_called("reference") if self.held else current_engine()
+        return engine_called(self._engine_name)
+
+    @property
+    def _engine_name(self) -> str:
+        return "reference" if self.held else current_name()
 
     def stream(self, batch_size: int = 1) -> Stream:
-        """A `Stream`: one step at a time, the state carried."""
+        """A `Stream`: one step at a time, the state carried.
+
+        `copy.copy` of it goes on from the same state with the same layers, `copy.deepcopy` and pickles with copies of them.
+
+        >>> import copy, fastlstm, numpy as np
+        >>> stream = fastlstm.LSTM(3, 4, seed=0).stream()
+        >>> branch = copy.copy(stream)
+        >>> _ = branch.step(np.ones((1, 3)))
+        >>> stream.state[0].any(), branch.state[0].any()
+        (np.False_, np.True_)
+        """
         B = _check.count("batch_size", batch_size)
         if self.bidirectional:
             raise ValueError("a bidirectional stack cannot be streamed: its reverse direction begins at the end")
         self._check_size("batch_size", B)
-        return Stream(self, B)
+        return Stream(self, B, self._engine_name)
 
     @contextmanager
     def hold(self, **gates: ArrayLike) -> Iterator[None]:
@@ -356,6 +377,11 @@ class Recurrent:
         sizes = f"{self.input_size}, {self._options['hidden_size']}"
         given = [f"{name}={value!r}" for name, value in self._options.items() if value != defaults[name]]
         return f"{type(self).__name__}({', '.join([sizes, *given[2:]])})"
+
+
+def _one_or_all(widths: tuple[int, ...]) -> int | tuple[int, ...]:
+    """The hidden size of all layers, or of each where they differ."""
+    return widths[0] if len(set(widths)) == 1 else widths
 
 
 def _widths(hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlstm import _check
+from fastlstm.engines import engine_called
 
 if TYPE_CHECKING:
     from fastlstm.recurrent import Recurrent, State
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 class Stream:
     """One step at a time through a stack, the state carried from call to call. Made by `LSTM.stream`."""
 
-    def __init__(self, rnn: Recurrent, batch_size: int) -> None:
-        self._rnn, self._B = rnn, batch_size
-        self._stepper: Any = rnn.engine.stepper(rnn, batch_size)
+    def __init__(self, rnn: Recurrent, batch_size: int, engine: str, state: State | None = None) -> None:
+        self._rnn, self._B, self._engine = rnn, batch_size, engine
+        self._stepper: Any = engine_called(engine).stepper(rnn, batch_size)
+        self.state = state
 
     def step(self, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         """Advance by one step.
@@ -59,3 +61,7 @@ class Stream:
     def reset(self) -> None:
         """Back to the zero state."""
         self.state = None
+
+    def __reduce__(self) -> tuple[type[Stream], tuple[Any, ...]]:
+        """Pickle and copy by the layers, the engine and the state."""
+        return Stream, (self._rnn, self._B, self._engine, self.state)

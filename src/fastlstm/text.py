@@ -2,13 +2,14 @@
 
 import codecs
 import io
+import os
 import re
 import sys
 import sysconfig
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -50,6 +51,13 @@ def is_text(x: object) -> bool:
     """Whether x is text to be read and encoded, not ids."""
     parts = x if isinstance(x, list | tuple) else [x]
     return all(isinstance(part, str | bytes | Path) for part in parts)
+
+
+def not_a_file_name(x: Any) -> Any:
+    """x; a str that names a file is taken for a mistake."""
+    if isinstance(x, str) and 0 < len(x) < 256 and "\n" not in x and "\0" not in x and os.path.isfile(x):
+        raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read that")
+    return x
 
 
 def readable_again(source: TextSource) -> TextSource:

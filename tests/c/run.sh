@@ -18,10 +18,13 @@ compile() {
 
 # library NAME SANITIZERS: the objects of csrc, in a directory of that name.
 library() {
+    local jobs=()
     mkdir "$work/$1"
     for source in csrc/*.c; do
-        compile "$2" -c "$source" -o "$work/$1/$(basename "$source" .c).o"
+        compile "$2" -c "$source" -o "$work/$1/$(basename "$source" .c).o" &
+        jobs+=($!)
     done
+    for job in "${jobs[@]}"; do wait "$job"; done
 }
 
 # ThreadSanitizer of older compilers gives up at some random layouts of memory; setarch -R asks for a fixed one.

@@ -1,0 +1,141 @@
+"""What `Model.fit` does: it checks all arguments, encodes the data, and trains with the model's files and the display."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlstm import _check, corpus
+from fastlstm.checkpoint import check_target
+from fastlstm.corpus import Data, Windows
+from fastlstm.optim import OPTIMIZERS
+from fastlstm.progress import Progress
+from fastlstm.session import Options, Position
+from fastlstm.text import is_text, not_a_file_name, readable_again
+from fastlstm.threads import get_threads
+from fastlstm.training import Trainer
+from fastlstm.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from fastlstm.model import Model
+
+Callback = Callable[["Model", dict[str, Any]], None]
+
+
+def fit(
+    model: Model, x: Data, held_out: Data | None, options: Options, *, resume: bool, max_seconds: float | None,
+    checkpoint: str | os.PathLike | None, checkpoint_every: float | None, callbacks: Callback | Iterable[Callback],
+    progress: bool | None,
+) -> list[dict[str, Any]]:
+    """See `Model.fit`; a fraction to hold out is among the options, `held_out` is data of its own."""
+    position, options = model._position, options.checked()
+    if resume:
+        if position is None:
+            raise ValueError("nothing to resume: load a checkpoint written by fit first")
+        options = options.resuming(model._options)
+    options = replace(options, threads=options.threads or get_threads())
+    max_seconds = _check.optional(_check.number, "max_seconds", max_seconds, 0, open_ends="(")
+    checkpoint_every = _check.optional(_check.number, "checkpoint_every", checkpoint_every, 0)
+    if checkpoint is not None:
+        check_target(checkpoint)
+    callbacks = [callbacks] if callable(callbacks) else list(callbacks)
+    if not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks must be functions of (model, record), got {callbacks!r}")
+    vocabulary, ids, held_out = encoded(model, x, held_out)
+    if options.validation:
+        cut = len(ids) - int(len(ids) * options.validation)
+        ids, held_out = ids[:cut], ids[cut:]
+    windows = Windows(ids, options.seq_length, options.batch_size)
+    if held_out is not None and len(held_out) < 2:
+        raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
+    if resume:
+        _check_resumable(position, options, windows)
+    # Nothing has changed so far; from here on all arguments are good.
+    if model.network is None:
+        model._build(vocabulary)
+    model.vocabulary.counts = corpus.count(ids, len(vocabulary))
+    if not resume:
+        model._position = Position(fingerprint=windows.fingerprint)
+    model._options = options
+    return _train(model, windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
+
+
+def encoded(model: Model, x: Data, held_out: Data | None) -> tuple[Vocabulary, np.ndarray, np.ndarray | None]:
+    """The vocabulary, the ids of x and, if given, of the held-out data."""
+    config, vocabulary = model.config, model.vocabulary
+    if x is None:
+        raise TypeError("x must be a text, files or ids, got None")
+    sources = [not_a_file_name(data) for data in (x, held_out) if data is not None]
+    if vocabulary is None:
+        if not all(map(is_text, sources)):
+            raise ValueError("integer symbols need a vocabulary: give one to Model(vocabulary=...)")
+        sources = readable_again(sources)
+        vocabulary = Vocabulary.of(config["symbols"], sources, config["max_symbols"], config["min_count"])
+    ids = [corpus.encode(vocabulary, source) for source in sources]
+    return vocabulary, ids[0], ids[1] if len(ids) > 1 else None
+
+
+def _check_resumable(position: Position, options: Options, windows: Windows) -> None:
+    """Refuse another text than that of the checkpoint, and a schedule that is over."""
+    if position.fingerprint != windows.fingerprint or position.window > len(windows):
+        raise ValueError("this is not the text the checkpoint was trained on; resume with the same text")
+    if options.epochs > position.epoch and options.factor(position) == 0:
+        raise ValueError(
+            f"the schedule is at its end: the learning rate is 0 from epoch {position.epoch + 1} on; give a schedule for all "
+            f"{options.epochs} epochs"
+        )
+
+
+def _train(
+    model: Model, windows: Windows, held_out: np.ndarray | None, max_seconds: float | None,
+    path: str | os.PathLike | None, save_every: float | None, callbacks: list[Callback], progress: bool | None,
+) -> list[dict[str, Any]]:
+    position, options = model._position, model._options
+    if model._optimizer is None or model._optimizer.name != options.optimizer:
+        model._optimizer = OPTIMIZERS[options.optimizer](model.network.parameters)
+    last_save, display = time.monotonic(), None
+
+    def after_window(symbols: int, loss: float) -> None:
+        nonlocal last_save
+        if display:
+            display.window(symbols, loss)
+        if path is not None and save_every is not None and time.monotonic() - last_save >= save_every:
+            trainer.check_weights()
+            model.save(path)
+            last_save = time.monotonic()
+
+    def after_epoch(record: dict[str, Any]) -> None:
+        if display:
+            display.epoch(record)
+        if path is not None:
+            model.save(path)
+        for callback in callbacks:
+            callback(model, record)
+
+    trainer = Trainer(
+        model.network, model._optimizer, position, options, windows, held_out, model.seed, after_window, after_epoch,
+        max_seconds,
+    )
+    if progress or (progress is None and os.isatty(2)):
+        display = Progress(options.epochs, position.epoch, windows.symbols, position.symbols)
+    try:
+        records = trainer.run()
+    except KeyboardInterrupt:
+        if path is not None:
+            trainer.check_weights()
+            model.save(path)
+        raise
+    finally:
+        if display:
+            display.close()
+    if path is not None and not records:
+        model.save(path)
+    if options.restore_best and position.best_weights is not None:
+        model.network.parameters.flat[...] = position.best_weights
+        model.network.parameters.touch()
+    return records
