@@ -118,6 +118,7 @@ def test_streams_equal_the_reference(isa, dtype, threads, H):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_cells_apart_equal_the_reference(isa, dtype, monkeypatch, divided, count):
     monkeypatch.setattr(native, "LEAST_SEQUENCES", 10**9)
+    monkeypatch.setattr(native, "DIVIDED_BYTES", 10**12)
     cases = (
         (LSTM, 3, {}, 1, 50), (LSTM, 2, {}, 5, 7), (GRU, 2, {}, 3, 17), (RNN, 4, {}, 1, 40),
         (LSTM, 1, {"bidirectional": True}, 1, 9), (GRU, 2, {"bidirectional": True}, 3, 5),
