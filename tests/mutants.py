@@ -69,8 +69,8 @@ MUTANTS = [
     Mutant("dropout mask lost backwards", COMPILED, "d_input *= saved.masks[k]", "pass", (DIFFERENCES,)),
     Mutant("dropout mask lost forwards", COMPILED, "else outputs[-1] * mask", "else outputs[-1] * 1", (DIFFERENCES,)),
     Mutant("dstate ignored", COMPILED, "(packing.sort(part[place.index])", "(packing.sort(0 * part[place.index])", (CHUNKED,)),
-    Mutant("dx zero at t = 0", COMPILED, 'arrays.gates, stack.store, place.name("weight_ih"))\n',
-           'arrays.gates, stack.store, place.name("weight_ih"))\n'
+    Mutant("dx zero at t = 0", COMPILED, 'arrays.gates, stack.store, place.name("weight_ih"), workspace)\n',
+           'arrays.gates, stack.store, place.name("weight_ih"), workspace)\n'
            "                d_rows[: packing.batch_sizes[0]] = 0\n", (DIFFERENCES,)),
     Mutant("padding takes part", COMPILED, "if lengths is None else Packing(T, B, lengths)", "if True else None",
            (f"{LAYERS}::test_padding_changes_no_bit",)),

@@ -1,6 +1,7 @@
 """Named parameter arrays laid out one after another in one vector, so that an optimiser step is one pass."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import takewhile
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -36,11 +37,15 @@ class Parameters:
         self._sections: dict[str, Parameters] = {}
 
     def section(self, prefix: str) -> "Parameters":
-        """The parameters whose names start with `prefix`, under the rest of their names; memory and version are shared."""
+        """The parameters whose names start with `prefix`, neighbours, under the rest of their names; memory and version are
+        shared.
+        """
         if prefix in self._sections:
             return self._sections[prefix]
         part = self._sections[prefix] = object.__new__(Parameters)
         part.arrays = {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
+        start = sum(array.size for name, array in takewhile(lambda item: not item[0].startswith(prefix), self))
+        part.flat = self.flat[start : start + sum(array.size for array in part.arrays.values())]
         part.changes = self.changes
         part._publish()
         return part

@@ -30,21 +30,28 @@ DIVIDED_BYTES = 1 << 19
 DIVIDED_STEP_BYTES = 1 << 21
 
 
-def packed(parameters: Parameters, name: str, group: int = 0, *, backward: bool = False) -> np.ndarray:
+def packed(
+    parameters: Parameters, name: str, group: int = 0, *, backward: bool = False, workspace: Workspace | None = None
+) -> np.ndarray:
     """The weight `name` (M, K), packed for products that give M numbers a row, or `backward` K; kept until it changes.
 
     group: H, where the M rows are blocks of H, one for each gate, whose numbers of the same unit belong together.
+    workspace: of a single use; in training the copy is in its scratch, until that is used again.
     """
 
     def pack(before: np.ndarray | None) -> np.ndarray:
         weight = parameters.arrays[name]
         matrix = weight if backward else weight.T
         size = _core.packed_size(*matrix.shape, group, weight.dtype == np.float64)
-        array = before if before is not None and len(before) == size else aligned_empty(size, weight.dtype)
+        if in_scratch:
+            array = workspace.scratch(size, weight.dtype)
+        else:
+            array = before if before is not None and len(before) == size else aligned_empty(size, weight.dtype)
         _core.pack(array, matrix, group, threads_for(8 * weight.size))
         return array
 
-    return parameters.derived((name, group, backward, _core.isa()), pack)
+    in_scratch = workspace is not None and workspace.training
+    return pack(None) if in_scratch else parameters.derived((name, group, backward, _core.isa()), pack)
 
 
 def division(B: int, H: int, flops: float) -> tuple[int, bool]:
@@ -77,23 +84,24 @@ class NativeEngine(CompiledEngine):
 
     def affine(
         self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None,
-        group: int = 0,
+        group: int = 0, workspace: Workspace | None = None,
     ) -> None:
         """See `CompiledEngine`."""
-        weight = packed(parameters, name, group)
+        weight = packed(parameters, name, group, workspace=workspace)
         _core.product(out, rows, weight, bias, group, threads=threads_for(2 * out.size * rows.shape[1]))
 
-    def back_affine(self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str) -> None:
+    def back_affine(
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, workspace: Workspace | None = None
+    ) -> None:
         """See `CompiledEngine`."""
-        weight = packed(parameters, name, backward=True)
+        weight = packed(parameters, name, backward=True, workspace=workspace)
         _core.product(out, rows, weight, threads=threads_for(2 * out.size * rows.shape[1]))
 
     def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
         """See `CompiledEngine`."""
         threads = threads_for(2 * out.size * len(a))
         size = threads * _core.scratch_size(len(a), b.shape[1], out.dtype == np.float64)
-        scratch = workspace.empty("scratch", (size,), out.dtype)
-        _core.product_transposed(out, a, b, scratch, add, threads)
+        _core.product_transposed(out, a, b, workspace.scratch(size, out.dtype), add, threads)
 
     @staticmethod
     def _weights(stack: Recurrent, place: Place, table: np.ndarray | None) -> _Weights:
@@ -140,7 +148,7 @@ class NativeEngine(CompiledEngine):
         if not has_kernels(cell) or arrays.mask is not None:
             return loops.backward(stack, place, arrays, dh, dc, dy, packing, workspace)
         threads, divide_units = division(packing.B, H, 2 * packing.N * len(cell.gates) * H * H)
-        U = packed(stack.store, place.name("weight_hh"), backward=True)
+        U = packed(stack.store, place.name("weight_hh"), backward=True, workspace=workspace)
         _native.backward(
             loops.kernel_cell(stack, place), arrays.gates, arrays.recurrent, dh, dc, arrays.h, arrays.c, dy, U,
             packing.batch_sizes, divide_units, threads,

@@ -99,7 +99,7 @@ def gradient(
     if embedding is not None:
         engine.outer(d_weight, sums, embedding, workspace)
         found = workspace.empty("d_vectors", d_embedding.shape, gates.dtype)
-        engine.back_affine(found, sums, stack.store, place.name("weight_ih"))
+        engine.back_affine(found, sums, stack.store, place.name("weight_ih"), workspace)
         d_embedding += found
         return
     if not isinstance(given.columns, slice):
