@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Rows of input that are multiplied at a time: their pre-activations stay in the cache until their steps come.
 BLOCK = 192
 ROW = np.dtype(np.int64)
+# Of a matrix that is packed for one product, what is packed at a time, to be in the cache when it is multiplied by.
+PACKED_BYTES = 1 << 19
 # Sequences below which a thread's tiles of rows would be too thin: fewer are not divided, the units are.
 LEAST_SEQUENCES = 6
 # Bytes of recurrent weights from which dividing the units, with a meeting at every step, is faster than one thread.
@@ -52,6 +54,17 @@ def packed(
 
     in_scratch = workspace is not None and workspace.training
     return pack(None) if in_scratch else parameters.derived((name, group, backward, _core.isa()), pack)
+
+
+def _multiply_once(
+    out: np.ndarray, rows: np.ndarray, matrix: np.ndarray, bias: np.ndarray | None, workspace: Workspace
+) -> None:
+    """Out = rows matrix + bias, the matrix packed part by part on the way."""
+    threads, is_double = threads_for(2 * out.size * rows.shape[1]), out.dtype == np.float64
+    strip = _core.packed_size(rows.shape[1], 1, 0, is_double)
+    strips = max(threads, PACKED_BYTES // (strip * out.itemsize))
+    size = min(strips * strip, _core.packed_size(*matrix.shape, 0, is_double))
+    _core.product_plain(out, rows, matrix, workspace.scratch(size, out.dtype), strips, bias, threads)
 
 
 def division(B: int, H: int, flops: float) -> tuple[int, bool]:
@@ -87,14 +100,20 @@ class NativeEngine(CompiledEngine):
         group: int = 0, workspace: Workspace | None = None,
     ) -> None:
         """See `CompiledEngine`."""
-        weight = packed(parameters, name, group, workspace=workspace)
+        if workspace is not None and workspace.training:
+            _multiply_once(out, rows, parameters.arrays[name].T, bias, workspace)
+            return
+        weight = packed(parameters, name, group)
         _core.product(out, rows, weight, bias, group, threads=threads_for(2 * out.size * rows.shape[1]))
 
     def back_affine(
         self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, workspace: Workspace | None = None
     ) -> None:
         """See `CompiledEngine`."""
-        weight = packed(parameters, name, backward=True, workspace=workspace)
+        if workspace is not None and workspace.training:
+            _multiply_once(out, rows, parameters.arrays[name], None, workspace)
+            return
+        weight = packed(parameters, name, backward=True)
         _core.product(out, rows, weight, threads=threads_for(2 * out.size * rows.shape[1]))
 
     def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
