@@ -205,7 +205,7 @@ MUTANTS = [
            (f"{STREAMED}[native-stacked-GRU]",)),
     Mutant("derivative of tanh wrong", MATH, "case FL_TANH: return one - y * y;", "case FL_TANH: return one - y;",
            (DIFFERENCES,)),
-    Mutant("softmax gradient without scale", SOFTMAX, "(REAL)(scale / sum)", "(REAL)(1 / sum)",
+    Mutant("softmax gradient without scale", SOFTMAX, "(REAL)(scale / sums[r])", "(REAL)(1 / sums[r])",
            (f"{CORE}::test_softmax_cross_entropy_equals_reference",)),
     # products
     Mutant("last terms of a lone row's sums missing", PRODUCT, "for (; k < K; k++, panel += PANEL)",

@@ -138,7 +138,7 @@ class LanguageNetwork:
 
     def gradients(
         self, ids: np.ndarray, targets: np.ndarray, state: States, scale: float, gradients: Parameters,
-        dropout_seed: np.random.SeedSequence,
+        dropout_seed: tuple[int, int],
     ) -> tuple[float, States]:
         """One window forward and back.
 

@@ -85,9 +85,10 @@ class Workspace:
 
     def scratch(self, size: int, dtype: np.dtype) -> np.ndarray:
         """At least `size` numbers for a single computation; the next one is given the same."""
-        if len(self._memory.get(("scratch", dtype), ())) < size:
+        memory = self._memory
+        if ("scratch", dtype) not in memory or len(memory["scratch", dtype]) < size:
             self.empty("scratch", (size,), dtype)
-        return self._memory["scratch", dtype]
+        return memory["scratch", dtype]
 
 
 class Shelf:

@@ -242,8 +242,8 @@ class CompiledEngine(ABC):
             if place.direction:
                 dy = packing.reverse(dy)
             if dstates is None:
-                sizes = {f"d_{name}": (packing.B, place.cell.state_size(name)) for name in place.cell.states}
-                dh, *dc = (workspace.empty(name, size, dtype) for name, size in sizes.items())
+                dh = workspace.empty("dh", (packing.B, place.cell.output_size), dtype)
+                dc = [workspace.empty("dc", (packing.B, place.cell.hidden_size), dtype)] if arrays.c is not None else []
                 for array in (dh, *dc):
                     array.fill(0)
             else:
@@ -252,13 +252,16 @@ class CompiledEngine(ABC):
             if found is not None:
                 for part, state in zip(found, (dh, *dc), strict=True):
                     part[place.index] = packing.unsort(state)
-            gradients.of_cell(self, place, arrays, d_projected, packing, gradients_of, workspace)
-            if isinstance(arrays.rows, Tokens):
+            reads_tokens = isinstance(arrays.rows, Tokens)
+            d_inputs = tokens.sums(arrays.rows, arrays.gates, workspace) if reads_tokens else arrays.gates
+            gradients.of_cell(self, place, arrays, d_inputs, d_projected, packing, gradients_of, workspace)
+            d_weight = gradients_of[place.name("weight_ih")]
+            if reads_tokens:
                 tokens.gradient(
-                    self, stack, place, arrays, gradients_of[place.name("weight_ih")], saved.embedding, d_embedding, workspace
+                    self, stack, place, arrays.rows, d_inputs, d_weight, saved.embedding, d_embedding, workspace
                 )
                 continue
-            self.outer(gradients_of[place.name("weight_ih")], arrays.gates, arrays.rows, workspace)
+            self.outer(d_weight, arrays.gates, arrays.rows, workspace)
             if want_input:
                 if k == 0 and want_dx:
                     d_rows = np.empty(arrays.rows.shape, dtype)  # the caller's
