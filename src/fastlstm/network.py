@@ -79,6 +79,7 @@ class LanguageNetwork:
         self.stack.bind(self.parameters.section(self._section))
         self.workspace = Workspace(training=True)  # which one caller does at a time
         self._gradients: Parameters | None = None
+        self._written: np.ndarray | None = None  # the tokens whose vectors' gradients are not 0 there; None: maybe all
 
     @property
     def training_gradients(self) -> Parameters:
@@ -160,12 +161,21 @@ class LanguageNetwork:
         losses, dy = self._head(y.reshape(-1, self.output_size), targets.ravel(), workspace, scale, gradients)
         d_embedding = gradients.arrays["embedding.weight"] if self.embedding else None
         if self.embedding and self.output != "embedding.weight":  # else the output layer's part is in it
-            d_embedding.fill(0)
+            self._clear(d_embedding, ids.ravel(), kept=gradients is self._gradients)
         engine.backward(
             stack, saved, dy.reshape(y.shape), None, gradients.section(self._section).arrays, want_dx=False,
             d_embedding=d_embedding,
         )
         return float(losses.sum()), state
+
+    def _clear(self, d_embedding: np.ndarray, ids: np.ndarray, *, kept: bool) -> None:
+        """Zeros for the gradients of the token vectors; of those that are `kept` only what the last window wrote is cleared."""
+        if kept and self._written is not None:
+            d_embedding[self._written] = 0
+        else:
+            d_embedding.fill(0)
+        if kept:
+            self._written = ids if len(ids) < self.V else None
 
     def _head(
         self, rows: np.ndarray, targets: np.ndarray, workspace: Workspace, scale: float = 1.0,
