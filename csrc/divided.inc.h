@@ -65,6 +65,31 @@ void TYPED(fl_multiply)(const TYPED(fl_kernels) *kernels, int64_t threads, const
     fl_run(TYPED(multiply_task), &job, threads);
 }
 
+/* Strips [product->begin, product->end) of B. */
+TASK(pack_strips)
+{
+    const TYPED(job) *j = context;
+    const fl_product *q = j->product;
+    PART(q->end - q->begin, 1);
+    for (int64_t strip = q->begin + begin; strip < q->begin + end; strip++)
+        j->kernels->pack(j->out, j->a, q->K, q->N, j->k_stride, j->n_stride, 0, strip, j->n);
+}
+
+void TYPED(fl_multiply_plain)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product, const REAL *B,
+                              int64_t k_stride, int64_t n_stride, REAL *scratch, int64_t strips)
+{
+    fl_product q = *product;
+    TYPED(job) job = {.kernels = kernels, .product = &q, .a = B, .k_stride = k_stride, .n_stride = n_stride,
+                      .n = kernels->strip_count(q.N, 0)};
+    uintptr_t size = (uintptr_t)kernels->packed_size(q.K, 1, 0) * sizeof(REAL);
+    for (q.begin = 0; q.begin < job.n; q.begin = q.end) {
+        q.end = q.begin + strips < job.n ? q.begin + strips : job.n;
+        q.packed = job.out = (REAL *)((uintptr_t)scratch - (uintptr_t)q.begin * size); /* strip q.begin is at scratch */
+        fl_run(TYPED(pack_strips_task), &job, threads);
+        fl_run(TYPED(multiply_task), &job, threads);
+    }
+}
+
 TASK(multiply_transposed)
 {
     const TYPED(job) *j = context;

@@ -1,29 +1,46 @@
-/* Softmax cross-entropy of one row after another; the largest logit is subtracted first, so that +-1e4 is safe. */
+/* Softmax cross-entropy, row by row; the largest logit is subtracted first, so that +-1e4 is safe. Each pass goes through as many
+ * rows as stay in the L1 cache, so that few logits do not wait for the sum of their row. */
 static void NAME(softmax_cross_entropy)(double *losses, REAL *logits, const int32_t *targets, double scale, int64_t rows,
                                         int64_t V)
 {
-    for (int64_t row = 0; row < rows; row++, logits += V) {
-        vec most = vset(-(REAL)INFINITY);
-#define BODY(j, count) most = vmax(most, NAME(load_part)(logits + j, count, -(REAL)INFINITY))
-        FOR_EACH_VEC(V, BODY);
+    enum { MOST = 64, NEAR = 16384 / sizeof(REAL) };
+    REAL largest[MOST];
+    double sums[MOST];
+    for (int64_t count; rows; rows -= count, logits += count * V, targets += count, losses += count) {
+        count = V * MOST <= NEAR ? MOST : V < NEAR ? NEAR / V : 1;
+        count = rows < count ? rows : count;
+        for (int64_t r = 0; r < count; r++) {
+            const REAL *row = logits + r * V;
+            vec most = vset(-(REAL)INFINITY);
+#define BODY(j, count) most = vmax(most, NAME(load_part)(row + j, count, -(REAL)INFINITY))
+            FOR_EACH_VEC(V, BODY);
 #undef BODY
-        REAL largest = NAME(max_lanes)(most);
-        REAL target = logits[targets[row]];
-        vec sums = vset(0);
+            largest[r] = NAME(max_lanes)(most);
+            losses[r] = (double)largest[r] - (double)row[targets[r]];
+        }
+        for (int64_t r = 0; r < count; r++) {
+            REAL *row = logits + r * V;
+            vec sum = vset(0), most = vset(largest[r]);
 #define BODY(j, count)                                                                                             \
     do {                                                                                                           \
-        vec e = NAME(exp_negative)(NAME(load_part)(logits + j, count, -(REAL)INFINITY) - vset(largest));           \
-        sums = sums + e;                                                                                           \
-        NAME(store_part)(logits + j, e, count);                                                                    \
+        vec e = NAME(exp_negative)(NAME(load_part)(row + j, count, -(REAL)INFINITY) - most);                       \
+        sum = sum + e;                                                                                             \
+        NAME(store_part)(row + j, e, count);                                                                       \
     } while (0)
-        FOR_EACH_VEC(V, BODY);
+            FOR_EACH_VEC(V, BODY);
 #undef BODY
-        double sum = NAME(sum_lanes)(sums);
-        vec factor = vset((REAL)(scale / sum));
-#define BODY(j, count) NAME(store_part)(logits + j, factor * NAME(load_part)(logits + j, count, 0), count)
-        FOR_EACH_VEC(V, BODY);
+            sums[r] = NAME(sum_lanes)(sum);
+        }
+        for (int64_t r = 0; r < count; r++) {
+            REAL *row = logits + r * V;
+            vec factor = vset((REAL)(scale / sums[r]));
+#define BODY(j, count) NAME(store_part)(row + j, factor * NAME(load_part)(row + j, count, 0), count)
+            FOR_EACH_VEC(V, BODY);
 #undef BODY
-        logits[targets[row]] -= (REAL)scale;
-        losses[row] = log(sum) + ((double)largest - (double)target);
+        }
+        for (int64_t r = 0; r < count; r++) {
+            logits[r * V + targets[r]] -= (REAL)scale;
+            losses[r] += log(sums[r]);
+        }
     }
 }

@@ -56,8 +56,8 @@ FAULTS = [
     Fault("dropout mask lost backwards", COMPILED, "d_input *= saved.masks[k]", "pass", (DIFFERENCES,)),
     Fault("dropout mask lost forwards", COMPILED, "else outputs[-1] * mask", "else outputs[-1] * 1", (DIFFERENCES,)),
     Fault("dstate ignored", COMPILED, "(packing.sort(part[place.index])", "(packing.sort(0 * part[place.index])", (CHUNKED,)),
-    Fault("dx zero at t = 0", COMPILED, 'arrays.gates, stack.store, place.name("weight_ih"))\n',
-          'arrays.gates, stack.store, place.name("weight_ih"))\n'
+    Fault("dx zero at t = 0", COMPILED, 'arrays.gates, stack.store, place.name("weight_ih"), workspace)\n',
+          'arrays.gates, stack.store, place.name("weight_ih"), workspace)\n'
           "                d_rows[: packing.batch_sizes[0]] = 0\n", (DIFFERENCES,)),
     Fault("padding takes part", COMPILED, "if lengths is None else Packing(T, B, lengths)", "if True else None",
           ("tests/test_recurrent.py::test_padding_changes_no_bit[native-ISA-float32-False-LSTM]",)),
@@ -198,7 +198,7 @@ FAULTS = [
           (f"{STREAMED}[native-stacked-GRU]",)),
     Fault("derivative of tanh wrong", MATH, "case FL_TANH: return one - y * y;", "case FL_TANH: return one - y;",
           (DIFFERENCES,)),
-    Fault("softmax gradient without scale", SOFTMAX, "(REAL)(scale / sum)", "(REAL)(1 / sum)",
+    Fault("softmax gradient without scale", SOFTMAX, "(REAL)(scale / sums[r])", "(REAL)(1 / sums[r])",
           (f"{CORE}::test_softmax_cross_entropy_equals_reference",)),
     # products
     Fault("last terms of a lone row's sums missing", PRODUCT, "for (; k < K; k++, panel += PANEL)",

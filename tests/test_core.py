@@ -185,6 +185,27 @@ def test_product_with_the_weights_of_gates_equals_numpy(isa, dtype, threads):
         assert (guard == 12345).all()
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_product_packed_on_the_way_equals_that_of_the_packed_matrix(isa, dtype, threads):
+    """To the bit, in parts of any number of strips, with scratch for no more."""
+    for turn, (M, K, N) in enumerate([*products(), (7, 3, 300), (100, 20, 300)]):
+        A, B, bias = random_arrays(dtype, (M, K), (K, N), N, seed=K)
+        B = np.asfortranarray(B) if turn % 2 else B
+        bias = bias if turn % 3 else None
+        want = np.empty((M, N), dtype)
+        _core.product(want, A, packed(B), bias)
+        for strips in (1, 2, 50):
+            strip, whole = (_core.packed_size(K, width, 0, dtype == np.float64) for width in (1, N))
+            scratch, scratch_guard = aligned(min(strips * strip, whole), dtype)
+            C, guard = guarded(np.full((M, N), np.nan, dtype))
+            _core.product_plain(C, A, B, scratch, strips, bias, threads)
+            if threads == 1:
+                np.testing.assert_array_equal(C, want)
+            assert_product(C, A, B, np.zeros(N) if bias is None else bias)
+            assert (guard == 12345).all()
+            assert (scratch_guard == 12345).all()
+
+
 def test_any_strides_and_threads_pack_the_same(isa, dtype):
     for K, N in ((1, 1), (5, 68), (130, 132)):
         (B,) = random_arrays(dtype, (K, N))
@@ -265,7 +286,10 @@ def test_same_number_of_threads_gives_the_same_bits(isa, dtype):
         C, transposed = np.empty((2, 37, 65), dtype)
         _core.product(C, A, B_packed, threads=threads)
         _core.product_transposed(transposed, A_transposed, B, scratch, threads=threads)
-        for got, want in zip((C, transposed), results.setdefault(threads, (C, transposed)), strict=True):
+        plain = np.empty_like(C)
+        _core.product_plain(plain, A, B, scratch, 2, threads=threads)
+        made = C, transposed, plain
+        for got, want in zip(made, results.setdefault(threads, made), strict=True):
             np.testing.assert_array_equal(got, want)
 
 

@@ -251,6 +251,30 @@ def test_packed_weights_are_kept_until_the_values_change():
     assert native.packed(store, "weight_hh_l0", backward=True) is not after
 
 
+def test_what_training_packs_for_a_single_product_is_not_kept(dtype):
+    store = random_case(H=17, dtype=dtype).rnn.store
+    kept, training, other = native.packed(store, "weight_hh_l0", backward=True), Workspace(training=True), Workspace()
+    found = native.packed(store, "weight_hh_l0", backward=True, workspace=training)
+    np.testing.assert_array_equal(found[: len(kept)], kept)
+    assert found is training.scratch(len(kept), kept.dtype)
+    assert native.packed(store, "weight_hh_l0", backward=True, workspace=other) is kept
+    assert other.size == 0
+
+
+def test_a_workspace_gives_memory_back_before_it_takes_more():
+    workspace, number = Workspace(), np.dtype(np.float32)
+    tracemalloc.start()
+    try:
+        for size in (0, 1 << 20, 3 << 20):
+            workspace.scratch(size, number)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert workspace.size == 12 << 20
+    assert most < 13 << 20
+    assert workspace.scratch(1, number) is workspace.scratch(2 << 20, number)
+
+
 @pytest.mark.parametrize("size", [1, 15, 16, 1000])
 def test_aligned_arrays_begin_a_cache_line(dtype, size):
     for _ in range(20):

@@ -31,6 +31,8 @@ cdef extern from "fastlstm.h" nogil:
     void fl_pack_f32(const fl_kernels_f32 *, int64_t threads, float *packed, const float *B, int64_t K, int64_t N,
                      int64_t k_stride, int64_t n_stride, int64_t group)
     void fl_multiply_f32(const fl_kernels_f32 *, int64_t threads, const fl_product *product)
+    void fl_multiply_plain_f32(const fl_kernels_f32 *, int64_t threads, const fl_product *product, const float *B,
+                               int64_t k_stride, int64_t n_stride, float *scratch, int64_t strips)
     void fl_multiply_transposed_f32(const fl_kernels_f32 *, int64_t threads, float *C, const float *A, const float *B,
                                     float *scratch, int64_t M, int64_t K, int64_t N, int add)
     void fl_cross_entropy_f32(const fl_kernels_f32 *, int64_t threads, double *losses, float *logits,
@@ -43,6 +45,8 @@ cdef extern from "fastlstm.h" nogil:
     void fl_pack_f64(const fl_kernels_f64 *, int64_t threads, double *packed, const double *B, int64_t K, int64_t N,
                      int64_t k_stride, int64_t n_stride, int64_t group)
     void fl_multiply_f64(const fl_kernels_f64 *, int64_t threads, const fl_product *product)
+    void fl_multiply_plain_f64(const fl_kernels_f64 *, int64_t threads, const fl_product *product, const double *B,
+                               int64_t k_stride, int64_t n_stride, double *scratch, int64_t strips)
     void fl_multiply_transposed_f64(const fl_kernels_f64 *, int64_t threads, double *C, const double *A, const double *B,
                                     double *scratch, int64_t M, int64_t K, int64_t N, int add)
     void fl_cross_entropy_f64(const fl_kernels_f64 *, int64_t threads, double *losses, double *logits,
@@ -307,6 +311,28 @@ def product(real[:, ::1] C, const real[:, ::1] A, const real[::1] packed, const 
         else:
             product.end = row.f64.strip_count(product.N, group)
             fl_multiply_f64(row.f64, threads, &product)
+
+
+def product_plain(real[:, ::1] C, const real[:, ::1] A, const real[:, :] B, real[::1] scratch, int64_t strips,
+                  const real[::1] bias=None, int64_t threads=1) -> None:
+    """C = A B, plus the bias; B (K, N), of any strides, is packed on the way, `strips` of its strips at a time.
+
+    scratch (strips * packed_size(K, 1, 0),)
+    """
+    cdef fl_product product
+    cdef int64_t k_stride = B.strides[0] // sizeof(real), n_stride = B.strides[1] // sizeof(real)
+    if C.shape[0] == 0:
+        return
+    memset(&product, 0, sizeof(product))
+    product.C, product.A = &C[0, 0], &A[0, 0]
+    if bias is not None:
+        product.bias = &bias[0]
+    product.M, product.K, product.N = C.shape[0], A.shape[1], C.shape[1]
+    with nogil:
+        if real is float:
+            fl_multiply_plain_f32(row.f32, threads, &product, &B[0, 0], k_stride, n_stride, &scratch[0], strips)
+        else:
+            fl_multiply_plain_f64(row.f64, threads, &product, &B[0, 0], k_stride, n_stride, &scratch[0], strips)
 
 
 def product_transposed(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, real[::1] scratch, bint add=False,

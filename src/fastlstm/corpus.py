@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike
 
 from fastlstm import _check
@@ -81,9 +82,9 @@ class Windows:
                 f"the training text has {len(ids)} symbols, fewer than the {T * B + 1} of one training window "
                 f"(seq_length {T} x batch_size {B} + 1); make one of them smaller"
             )
-        steps = (len(ids) - 1) // B
-        self._streams = ids[: steps * B].reshape(B, steps)
-        self._targets = ids[1 : steps * B + 1].reshape(B, steps)
+        steps, (stride,) = (len(ids) - 1) // B, ids.strides
+        # Each stream with the symbol after it, which is the first of the next one.
+        self._streams = as_strided(ids, (B, steps + 1), (steps * stride, stride), writeable=False)
         self.fingerprint = 0
         for part in _parts(ids):
             self.fingerprint = zlib.crc32(np.ascontiguousarray(part, np.int32), self.fingerprint)
@@ -94,11 +95,10 @@ class Windows:
 
     def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Tokens and targets (T, B) int32 of window k."""
-        part = slice(self._edges[k], self._edges[k + 1])
-        tokens, targets = (np.ascontiguousarray(ids[:, part].T, np.int32) for ids in (self._streams, self._targets))
-        return tokens, targets
+        symbols = np.ascontiguousarray(self._streams[:, self._edges[k] : self._edges[k + 1] + 1].T, np.int32)
+        return symbols[:-1], symbols[1:]
 
     @property
     def symbols(self) -> int:
         """Symbols predicted in one epoch."""
-        return self._streams.size
+        return self._streams.size - len(self._streams)

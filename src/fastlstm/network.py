@@ -1,6 +1,7 @@
 """The language network: tokens, a recurrent stack, and a distribution over the next token."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,9 @@ class LanguageNetwork:
         elif embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.stack.bind(self.parameters.section(self._section))
-        self.workspace = Workspace()  # of training, which one caller does at a time
+        self.workspace = Workspace(training=True)  # which one caller does at a time
         self._gradients: Parameters | None = None
+        self._written: np.ndarray | None = None  # the tokens whose vectors' gradients are not 0 there; None: maybe all
 
     @property
     def training_gradients(self) -> Parameters:
@@ -131,13 +133,13 @@ class LanguageNetwork:
         """Nats (T, B) of each target given the tokens up to its place, and the state after them; nothing is dropped."""
         y, state = self.advance(ids, state)
         workspace = self.stack.shelf.take()
-        losses, _ = self._head(y.reshape(-1, self.output_size), targets.ravel(), 1.0, None, workspace)
+        losses, _ = self._head(y.reshape(-1, self.output_size), targets.ravel(), workspace)
         self.stack.shelf.give_back(workspace)
         return losses.reshape(targets.shape), state
 
     def gradients(
         self, ids: np.ndarray, targets: np.ndarray, state: States, scale: float, gradients: Parameters,
-        dropout_seed: np.random.SeedSequence,
+        dropout_seed: tuple[int, int],
     ) -> tuple[float, States]:
         """One window forward and back.
 
@@ -156,39 +158,57 @@ class LanguageNetwork:
         y, state, saved = engine.forward(
             stack, ids, state, None, masks, keep=True, workspace=workspace, embedding=self._vectors
         )
-        losses, dy = self._head(y.reshape(-1, self.output_size), targets.ravel(), scale, gradients.arrays, workspace)
+        losses, dy = self._head(y.reshape(-1, self.output_size), targets.ravel(), workspace, scale, gradients)
         d_embedding = gradients.arrays["embedding.weight"] if self.embedding else None
         if self.embedding and self.output != "embedding.weight":  # else the output layer's part is in it
-            d_embedding.fill(0)
+            self._clear(d_embedding, ids.ravel(), kept=gradients is self._gradients)
         engine.backward(
-            stack, saved, dy.reshape(y.shape), self.zero_state(ids.shape[1]),
-            gradients.section(self._section).arrays, want_dx=False, d_embedding=d_embedding,
+            stack, saved, dy.reshape(y.shape), None, gradients.section(self._section).arrays, want_dx=False,
+            d_embedding=d_embedding,
         )
         return float(losses.sum()), state
 
+    def _clear(self, d_embedding: np.ndarray, ids: np.ndarray, *, kept: bool) -> None:
+        """Zeros for the gradients of the token vectors; of those that are `kept` only what the last window wrote is cleared."""
+        if kept and self._written is not None:
+            d_embedding[self._written] = 0
+        else:
+            d_embedding.fill(0)
+        if kept:
+            self._written = ids if len(ids) < self.V else None
+
     def _head(
-        self, rows: np.ndarray, targets: np.ndarray, scale: float, gradients: dict[str, np.ndarray] | None,
-        workspace: Workspace,
+        self, rows: np.ndarray, targets: np.ndarray, workspace: Workspace, scale: float = 1.0,
+        gradients: Parameters | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Losses (N,) of rows (N, H); with `gradients`, fills the output layer's and returns that of the rows."""
+        """Losses (N,) of rows (N, H); with `gradients`, fills the output layer's and returns that of the rows.
+
+        Then the logits are, if they fit, where the gradients of the stack will be, which come after.
+        """
         engine, bias = current_engine(), self.parameters.arrays["output.bias"]
         losses = np.empty(len(rows))
-        d_rows = None
+        size = max(1, LOGIT_BLOCK // self.V)
+        only = workspace if len(rows) <= size else None  # one product in each direction
+        d_rows, free = None, ()
         if gradients is not None:
             d_rows = workspace.empty("d_rows", rows.shape, self.dtype)
-            d_weight, d_bias = gradients[self.output], gradients["output.bias"]
+            d_weight, d_bias = gradients.arrays[self.output], gradients.arrays["output.bias"]
             d_bias.fill(0)
-        size = max(1, LOGIT_BLOCK // self.V)
+            free = gradients.section(self._section).flat
         for start in range(0, len(rows), size):
             block = slice(start, start + size)
-            logits = workspace.empty("logits", (len(rows[block]), self.V), self.dtype)
-            engine.affine(logits, rows[block], self.parameters, self.output, bias)
+            shape = len(rows[block]), self.V
+            places = prod(shape)
+            logits = (
+                free[:places].reshape(shape) if len(free) >= places else workspace.empty("logits", shape, self.dtype)
+            )
+            engine.affine(logits, rows[block], self.parameters, self.output, bias, workspace=only)
             threads = threads_for(EXPONENTIAL_WORK * logits.size)
             _core.softmax_cross_entropy(losses[block], logits, targets[block], scale, threads)
             if gradients is not None:
                 engine.outer(d_weight, logits, rows[block], workspace, add=start > 0)
                 _core.scatter_add(d_bias[None], logits, None, threads)
-                engine.back_affine(d_rows[block], logits, self.parameters, self.output)
+                engine.back_affine(d_rows[block], logits, self.parameters, self.output, only)
         return losses, d_rows
 
     def write(

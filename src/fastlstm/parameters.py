@@ -1,6 +1,7 @@
 """Named parameter arrays laid out one after another in one vector, so that an optimiser step is one pass."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import takewhile
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -36,14 +37,18 @@ class Parameters:
         self._sections: dict[str, Parameters] = {}
 
     def section(self, prefix: str) -> "Parameters":
-        """The parameters whose names start with `prefix`, under the rest of their names; memory and version are shared."""
+        """The parameters whose names start with `prefix`, neighbours in the vector, under the rest of their names; memory and
+        version are shared.
+        """
         if prefix not in self._sections:
             names = {name.removeprefix(prefix): name for name in self.arrays if name.startswith(prefix)}
-            self._sections[prefix] = self.renamed(names)
+            part = self._sections[prefix] = self.renamed(names)
+            start = sum(array.size for name, array in takewhile(lambda item: not item[0].startswith(prefix), self))
+            part.flat = self.flat[start : start + sum(array.size for array in part.arrays.values())]
         return self._sections[prefix]
 
     def renamed(self, names: Mapping[str, str]) -> "Parameters":
-        """Some of the parameters, by new names and the present ones; memory and version are shared."""
+        """Some of the parameters, by new names and the present ones, without a vector; memory and version are shared."""
         part = object.__new__(Parameters)
         part.arrays = {new: self.arrays[name] for new, name in names.items()}
         part.changes = self.changes

@@ -292,7 +292,7 @@ class Recurrent:
 
     # ---- dropout, states, checks ---------------------------------------------------------------------------------
 
-    def dropout_masks(self, T: int, B: int, seed: int | np.random.SeedSequence | None) -> Masks | None:
+    def dropout_masks(self, T: int, B: int, seed: int | tuple[int, int] | None) -> Masks | None:
         """Masks of 0, with probability `dropout` or `recurrent_dropout`, and else 1 / (1 - probability)."""
         layout, outputs, recurrent = self.layout, [], []
         between = [] if self.dropout == 0 else [(T, B, layout.layer_size(k)) for k in range(self.num_layers - 1)]

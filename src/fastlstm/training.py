@@ -133,26 +133,28 @@ class Trainer:
         position, options = self.position, self.options
         tokens, targets = self.windows[position.window]
         state = position.state or self.network.zero_state(options.batch_size)
-        place = f"epoch {position.epoch + 1}, window {position.window}"
         with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
             gradients = self.network.training_gradients
             loss, state = self.network.gradients(
-                tokens, targets, state, 1 / tokens.size, gradients,
-                np.random.SeedSequence((self._seed, self.optimizer.steps)),
+                tokens, targets, state, 1 / tokens.size, gradients, (self._seed, self.optimizer.steps)
             )
         if not isfinite(loss):
             cause = self._overflowed_weight()
             hint = f" (before it, {cause} held NaN or Inf: the learning rate is too large)" if cause else ""
-            raise FloatingPointError(f"the loss is {loss} in {place}; the weights are unchanged{hint}")
+            raise FloatingPointError(f"the loss is {loss} in {self._place}; the weights are unchanged{hint}")
         try:
             scale = clip(gradients, options.clip_norm, options.clip_value)
         except FloatingPointError as error:
-            raise FloatingPointError(f"{error} in {place}; the weights are unchanged") from None
+            raise FloatingPointError(f"{error} in {self._place}; the weights are unchanged") from None
         self.optimizer.step(gradients, learning_rate, scale)
         position.state, position.window = state, position.window + 1
         position.loss_sum += loss
         position.symbols += tokens.size
         self._on_window(tokens.size, loss / tokens.size)
+
+    @property
+    def _place(self) -> str:
+        return f"epoch {self.position.epoch + 1}, window {self.position.window}"
 
     @property
     def learning_rate(self) -> float:

@@ -294,7 +294,7 @@ static void NAME(check_divided)(const fl_row *row, int64_t M, int64_t K, int64_t
     const int64_t all[] = {1, threads}, size = kernels->packed_size(K, N, 0);
     REAL *A = NAME(random)((size_t)(M * K)), *B = NAME(random)((size_t)(K * N)), *bias = NAME(random)((size_t)N);
     REAL *A_down = NAME(random)((size_t)(K * M)), *logits = NAME(random)((size_t)(M * N));
-    REAL *moments = NAME(random)((size_t)(K * N)), *packed[2], *C[2], *D[2], *softmax[2], *table[2], *moved[2], *first[2];
+    REAL *moments = NAME(random)((size_t)(K * N)), *packed[2], *C[2], *D[2], *P[2], *softmax[2], *table[2], *moved[2], *first[2];
     REAL *second[2];
     int32_t *tokens = exactly((size_t)M * sizeof *tokens);
     double *losses[2], squares[2];
@@ -315,6 +315,11 @@ static void NAME(check_divided)(const fl_row *row, int64_t M, int64_t K, int64_t
         fl_product product = {.C = C[side], .A = A, .packed = packed[side], .bias = bias, .M = M, .K = K, .N = N,
                               .end = kernels->strip_count(N, 0)};
         FL(fl_multiply)(kernels, n, &product);
+        const int64_t strips = 2 < product.end ? 2 : product.end;
+        REAL *parts = exactly((size_t)(strips * kernels->packed_size(K, 1, 0)) * sizeof *parts);
+        P[side] = NAME(copy)(logits, (size_t)(M * N)), product.C = P[side], product.packed = NULL;
+        FL(fl_multiply_plain)(kernels, n, &product, B, N, 1, parts, strips);
+        free(parts);
         FL(fl_multiply_transposed)(kernels, n, D[side], A_down, B, scratch, M, K, N, 1);
         FL(fl_cross_entropy)(kernels, n, losses[side], softmax[side], tokens, 0.5, M, N);
         if (M >= 3)
@@ -328,6 +333,8 @@ static void NAME(check_divided)(const fl_row *row, int64_t M, int64_t K, int64_t
     NAME(check_same)("fl_pack", packed[1], packed[0], size);
     for (int64_t k = 0; k < M * N; k++) {
         check("fl_multiply", C[1][k], C[0][k], BOUND * (double)(K + 4));
+        check("fl_multiply_plain", P[0][k], C[0][k], 0);
+        check("fl_multiply_plain", P[1][k], C[0][k], BOUND * (double)(K + 4));
         check("fl_multiply_transposed", D[1][k], D[0][k], BOUND * (double)(K + 4));
     }
     NAME(check_same)("fl_cross_entropy, gradient", softmax[1], softmax[0], M * N);
@@ -338,8 +345,8 @@ static void NAME(check_divided)(const fl_row *row, int64_t M, int64_t K, int64_t
     NAME(check_same)("fl_optimise, first moment", first[1], first[0], K * N);
     NAME(check_same)("fl_optimise, second moment", second[1], second[0], K * N);
     for (int side = 0; side < 2; side++) {
-        free(packed[side]), free(C[side]), free(D[side]), free(softmax[side]), free(table[side]), free(moved[side]);
-        free(first[side]), free(second[side]), free(losses[side]);
+        free(packed[side]), free(C[side]), free(D[side]), free(P[side]), free(softmax[side]), free(table[side]);
+        free(moved[side]), free(first[side]), free(second[side]), free(losses[side]);
     }
     free(A), free(B), free(bias), free(A_down), free(logits), free(moments), free(tokens);
 }

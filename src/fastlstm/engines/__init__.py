@@ -10,8 +10,9 @@ An engine is a module's ENGINE, an object with
 
 whose arguments have been checked by `fastlstm.recurrent`: `stack` is the `Recurrent`, x (T, B, I) or token ids (T, B), which
 stand for one-hot vectors or for the rows of `embedding` (V, I); `masks` are those of dropout. `gradients` is a dict of arrays
-that `backward` fills; to `d_embedding` it adds. With a `workspace`, y, dx and what is saved may live in its arrays, until it
-is used again; without one, what is returned is the caller's, and the states always are.
+that `backward` fills; to `d_embedding` it adds; dstates None are zeros, and None is returned for those of the initial states.
+With a `workspace`, y, dx and what is saved may live in its arrays, until it is used again; without one, what is returned is
+the caller's, and the states always are.
 
 native and blas are `compiled.CompiledEngine`s, with products of their own. Texts are written by the native kernels under
 every engine (`network.LanguageNetwork.writer`).
@@ -56,23 +57,38 @@ class Workspace:
     """Arrays by name that are used again in every call, so that the operating system need not find memory each time.
 
     It belongs to one caller at a time. The arrays hold whatever was last written to them. `size` is their bytes.
+
+    training: the parameters change after every backward pass, so that what is packed of them for a single product is made in
+        the workspace, and not kept.
     """
 
-    def __init__(self) -> None:
-        self.size = 0
+    def __init__(self, *, training: bool = False) -> None:
+        self.size, self.training = 0, training
         self._memory: dict[tuple[str, np.dtype], np.ndarray] = {}
         self._shaped: dict[tuple[str, np.dtype], np.ndarray] = {}  # as they were asked for last: shapes come without end
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The array called `name`, in this shape."""
-        array = self._shaped.get((name, dtype))
+        key = name, dtype
+        array = self._shaped.get(key)
         if array is None or array.shape != shape:
-            size, memory = prod(shape), self._memory.get((name, dtype))
-            if memory is None or len(memory) < size:
-                self.size += size * dtype.itemsize - (0 if memory is None else memory.nbytes)
-                memory = self._memory[name, dtype] = aligned_empty(size, dtype)
-            array = self._shaped[name, dtype] = memory[:size].reshape(shape)
+            size, room = prod(shape), len(self._memory.get(key, ()))
+            if array is None or room < size:
+                array = None  # the old memory goes before there is new
+                self._shaped.pop(key, None)
+                self._memory.pop(key, None)
+                self.size -= room * dtype.itemsize
+                self._memory[key] = aligned_empty(size, dtype)
+                self.size += size * dtype.itemsize
+            array = self._shaped[key] = self._memory[key][:size].reshape(shape)
         return array
+
+    def scratch(self, size: int, dtype: np.dtype) -> np.ndarray:
+        """At least `size` numbers for a single computation; the next one is given the same."""
+        memory = self._memory
+        if ("scratch", dtype) not in memory or len(memory["scratch", dtype]) < size:
+            self.empty("scratch", (size,), dtype)
+        return memory["scratch", dtype]
 
 
 class Shelf:

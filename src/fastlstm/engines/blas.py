@@ -24,7 +24,7 @@ class BlasEngine(CompiledEngine):
 
     def affine(
         self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None,
-        group: int = 0,
+        group: int = 0, workspace: Workspace | None = None,
     ) -> None:
         """See `CompiledEngine`."""
         if bias is not None:
@@ -32,7 +32,9 @@ class BlasEngine(CompiledEngine):
         with one_blas_thread:
             _core.matmul(out, rows, parameters.arrays[name], transpose_b=True, beta=0 if bias is None else 1)
 
-    def back_affine(self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str) -> None:
+    def back_affine(
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, workspace: Workspace | None = None
+    ) -> None:
         """See `CompiledEngine`."""
         with one_blas_thread:
             _core.matmul(out, rows, parameters.arrays[name])

@@ -55,16 +55,19 @@ class CompiledEngine(ABC):
     @abstractmethod
     def affine(
         self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None,
-        group: int = 0,
+        group: int = 0, workspace: Workspace | None = None,
     ) -> None:
         """Compute out (N, M) = rows (N, K) weight' + bias, for the parameter `name`, a weight (M, K).
 
         group: H, where the rows of the weight are blocks of H, one for each gate of a cell; else 0.
+        workspace: where this is the only product with the weight in this direction, until it changes; without a group.
         """
 
     @abstractmethod
-    def back_affine(self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str) -> None:
-        """Compute out (N, K) = rows (N, M) weight, for the parameter `name`, a weight (M, K)."""
+    def back_affine(
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, workspace: Workspace | None = None
+    ) -> None:
+        """Compute out (N, K) = rows (N, M) weight, for the parameter `name`, a weight (M, K); see `affine`."""
 
     @abstractmethod
     def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
@@ -191,15 +194,17 @@ class CompiledEngine(ABC):
     # ---- and backwards -------------------------------------------------------------------------------------------
 
     def backward(
-        self, stack: Recurrent, saved: Saved, dy: np.ndarray, dstates: States, gradients: dict[str, np.ndarray],
+        self, stack: Recurrent, saved: Saved, dy: np.ndarray, dstates: States | None, gradients: dict[str, np.ndarray],
         want_dx: bool, d_embedding: np.ndarray | None = None,
-    ) -> tuple[np.ndarray | None, States]:
+    ) -> tuple[np.ndarray | None, States | None]:
         """See `fastlstm.engines`. The saved gates are overwritten by their gradients."""
         packing, layout, workspace = saved.packing, stack.layout, saved.workspace
         d_outputs = self._by_layer(stack, packing.pack(dy))
         want_x = want_dx or d_embedding is not None
         d_x: np.ndarray | None = None
-        found = tuple([np.empty_like(part) if isinstance(part, np.ndarray) else list(part) for part in dstates])
+        found = None
+        if dstates is not None:
+            found = tuple([np.empty_like(part) if isinstance(part, np.ndarray) else list(part) for part in dstates])
         for k in reversed(range(stack.num_layers)):
             d_input = self._layer_backward(
                 stack, k, saved, d_outputs[k], dstates, found, gradients, want_x or k > 0, want_dx, d_embedding
@@ -222,7 +227,7 @@ class CompiledEngine(ABC):
         return packing.unpack(d_x) if want_dx else None, found
 
     def _layer_backward(
-        self, stack: Recurrent, k: int, saved: Saved, d_output: np.ndarray, dstates: States, found: States,
+        self, stack: Recurrent, k: int, saved: Saved, d_output: np.ndarray, dstates: States | None, found: States | None,
         gradients_of: dict[str, np.ndarray], want_input: bool, want_dx: bool, d_embedding: np.ndarray | None,
     ) -> np.ndarray | None:
         """Layer k from the gradient of its output (N, ·), with all its parameters'; returns that of its input."""
@@ -236,24 +241,34 @@ class CompiledEngine(ABC):
                 dy = np.ascontiguousarray(dy[:, place.direction * R : (place.direction + 1) * R])
             if place.direction:
                 dy = packing.reverse(dy)
-            dh, *dc = (packing.sort(part[place.index]).copy() for part in dstates)
+            if dstates is None:
+                dh = workspace.empty("dh", (packing.B, place.cell.output_size), dtype)
+                dc = [workspace.empty("dc", (packing.B, place.cell.hidden_size), dtype)] if arrays.c is not None else []
+                for array in (dh, *dc):
+                    array.fill(0)
+            else:
+                dh, *dc = (packing.sort(part[place.index]).copy() for part in dstates)
             d_projected = self._cell_backward(stack, place, arrays, dh, dc[0] if dc else None, dy, packing, workspace)
-            for part, state in zip(found, (dh, *dc), strict=True):
-                part[place.index] = packing.unsort(state)
-            gradients.of_cell(self, place, arrays, d_projected, packing, gradients_of, workspace)
-            if isinstance(arrays.rows, Tokens):
+            if found is not None:
+                for part, state in zip(found, (dh, *dc), strict=True):
+                    part[place.index] = packing.unsort(state)
+            reads_tokens = isinstance(arrays.rows, Tokens)
+            d_inputs = tokens.sums(arrays.rows, arrays.gates, workspace) if reads_tokens else arrays.gates
+            gradients.of_cell(self, place, arrays, d_inputs, d_projected, packing, gradients_of, workspace)
+            d_weight = gradients_of[place.name("weight_ih")]
+            if reads_tokens:
                 tokens.gradient(
-                    self, stack, place, arrays, gradients_of[place.name("weight_ih")], saved.embedding, d_embedding, workspace
+                    self, stack, place, arrays.rows, d_inputs, d_weight, saved.embedding, d_embedding, workspace
                 )
                 continue
-            self.outer(gradients_of[place.name("weight_ih")], arrays.gates, arrays.rows, workspace)
+            self.outer(d_weight, arrays.gates, arrays.rows, workspace)
             if want_input:
                 if k == 0 and want_dx:
                     d_rows = np.empty(arrays.rows.shape, dtype)  # the caller's
                 else:
                     name = "d_rows" if D == 1 else f"d_rows {k % 2} {place.direction}"
                     d_rows = workspace.empty(name, arrays.rows.shape, dtype)
-                self.back_affine(d_rows, arrays.gates, stack.store, place.name("weight_ih"))
+                self.back_affine(d_rows, arrays.gates, stack.store, place.name("weight_ih"), workspace)
                 d_input = _sum(d_input, packing.reverse(d_rows) if place.direction else d_rows)
         return d_input
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Rows of input that are multiplied at a time: their pre-activations stay in the cache until their steps come.
 BLOCK = 192
 ROW = np.dtype(np.int64)
+# Of a matrix that is packed for one product, what is packed at a time, to be in the cache when it is multiplied by.
+PACKED_BYTES = 1 << 19
 # Sequences below which a thread's tiles of rows would be too thin: fewer are not divided, the units are.
 LEAST_SEQUENCES = 6
 # Bytes of recurrent weights from which dividing the units, with a meeting at every step, is faster than one thread.
@@ -30,21 +32,39 @@ DIVIDED_BYTES = 1 << 19
 DIVIDED_STEP_BYTES = 1 << 21
 
 
-def packed(parameters: Parameters, name: str, group: int = 0, *, backward: bool = False) -> np.ndarray:
+def packed(
+    parameters: Parameters, name: str, group: int = 0, *, backward: bool = False, workspace: Workspace | None = None
+) -> np.ndarray:
     """The weight `name` (M, K), packed for products that give M numbers a row, or `backward` K; kept until it changes.
 
     group: H, where the M rows are blocks of H, one for each gate, whose numbers of the same unit belong together.
+    workspace: of a single use; in training the copy is in its scratch, until that is used again.
     """
 
     def pack(before: np.ndarray | None) -> np.ndarray:
         weight = parameters.arrays[name]
         matrix = weight if backward else weight.T
         size = _core.packed_size(*matrix.shape, group, weight.dtype == np.float64)
-        array = before if before is not None and len(before) == size else aligned_empty(size, weight.dtype)
+        if in_scratch:
+            array = workspace.scratch(size, weight.dtype)
+        else:
+            array = before if before is not None and len(before) == size else aligned_empty(size, weight.dtype)
         _core.pack(array, matrix, group, threads_for(8 * weight.size))
         return array
 
-    return parameters.derived((name, group, backward, _core.isa()), pack)
+    in_scratch = workspace is not None and workspace.training
+    return pack(None) if in_scratch else parameters.derived((name, group, backward, _core.isa()), pack)
+
+
+def _multiply_once(
+    out: np.ndarray, rows: np.ndarray, matrix: np.ndarray, bias: np.ndarray | None, workspace: Workspace
+) -> None:
+    """Out = rows matrix + bias, the matrix packed part by part on the way."""
+    threads, is_double = threads_for(2 * out.size * rows.shape[1]), out.dtype == np.float64
+    strip = _core.packed_size(rows.shape[1], 1, 0, is_double)
+    strips = max(threads, PACKED_BYTES // (strip * out.itemsize))
+    size = min(strips * strip, _core.packed_size(*matrix.shape, 0, is_double))
+    _core.product_plain(out, rows, matrix, workspace.scratch(size, out.dtype), strips, bias, threads)
 
 
 def division(B: int, H: int, flops: float) -> tuple[int, bool]:
@@ -77,14 +97,22 @@ class NativeEngine(CompiledEngine):
 
     def affine(
         self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None,
-        group: int = 0,
+        group: int = 0, workspace: Workspace | None = None,
     ) -> None:
         """See `CompiledEngine`."""
+        if workspace is not None and workspace.training:
+            _multiply_once(out, rows, parameters.arrays[name].T, bias, workspace)
+            return
         weight = packed(parameters, name, group)
         _core.product(out, rows, weight, bias, group, threads=threads_for(2 * out.size * rows.shape[1]))
 
-    def back_affine(self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str) -> None:
+    def back_affine(
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, workspace: Workspace | None = None
+    ) -> None:
         """See `CompiledEngine`."""
+        if workspace is not None and workspace.training:
+            _multiply_once(out, rows, parameters.arrays[name], None, workspace)
+            return
         weight = packed(parameters, name, backward=True)
         _core.product(out, rows, weight, threads=threads_for(2 * out.size * rows.shape[1]))
 
@@ -92,8 +120,7 @@ class NativeEngine(CompiledEngine):
         """See `CompiledEngine`."""
         threads = threads_for(2 * out.size * len(a))
         size = threads * _core.scratch_size(len(a), b.shape[1], out.dtype == np.float64)
-        scratch = workspace.empty("scratch", (size,), out.dtype)
-        _core.product_transposed(out, a, b, scratch, add, threads)
+        _core.product_transposed(out, a, b, workspace.scratch(size, out.dtype), add, threads)
 
     @staticmethod
     def _weights(stack: Recurrent, place: Place, table: np.ndarray | None) -> _Weights:
@@ -140,7 +167,7 @@ class NativeEngine(CompiledEngine):
         if not has_kernels(cell) or arrays.mask is not None:
             return loops.backward(stack, place, arrays, dh, dc, dy, packing, workspace)
         threads, divide_units = division(packing.B, H, 2 * packing.N * len(cell.gates) * H * H)
-        U = packed(stack.store, place.name("weight_hh"), backward=True)
+        U = packed(stack.store, place.name("weight_hh"), backward=True, workspace=workspace)
         _native.backward(
             loops.kernel_cell(stack, place), arrays.gates, arrays.recurrent, dh, dc, arrays.h, arrays.c, dy, U,
             packing.batch_sizes, divide_units, threads,

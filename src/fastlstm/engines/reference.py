@@ -25,13 +25,15 @@ class ReferenceEngine:
 
     def affine(
         self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, bias: np.ndarray | None = None,
-        group: int = 0,
+        group: int = 0, workspace: Workspace | None = None,
     ) -> None:
         """Compute out = rows weight' + bias."""
         rows, weight = _double(rows, parameters.arrays[name])
         out[...] = rows @ weight.T + (0 if bias is None else bias)
 
-    def back_affine(self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str) -> None:
+    def back_affine(
+        self, out: np.ndarray, rows: np.ndarray, parameters: Parameters, name: str, workspace: Workspace | None = None
+    ) -> None:
         """Compute out = rows weight."""
         rows, weight = _double(rows, parameters.arrays[name])
         out[...] = rows @ weight
@@ -56,20 +58,21 @@ class ReferenceEngine:
         return y.astype(stack.dtype), self._single(stack, states), (tape, tokens)
 
     def backward(
-        self, stack: Recurrent, saved: tuple[reference.StackTape, np.ndarray], dy: np.ndarray, dstates: States,
-        gradients: dict[str, np.ndarray], want_dx: bool, d_embedding: np.ndarray | None = None,
-    ) -> tuple[np.ndarray | None, States]:
+        self, stack: Recurrent, saved: tuple[reference.StackTape, np.ndarray], dy: np.ndarray,
+        dstates: States | None, gradients: dict[str, np.ndarray], want_dx: bool, d_embedding: np.ndarray | None = None,
+    ) -> tuple[np.ndarray | None, States | None]:
         """See `fastlstm.engines`."""
         tape, tokens = saved
-        dstates = tuple(_double(*part) for part in dstates)
-        dx, dstates, found = reference.stack_backward(
-            stack.layout, self._parameters(stack), tape, dy.astype(np.float64), dstates
+        last = stack.zero_states(dy.shape[1]) if dstates is None else dstates
+        dx, initial, found = reference.stack_backward(
+            stack.layout, self._parameters(stack), tape, dy.astype(np.float64), tuple(_double(*part) for part in last)
         )
         for name, gradient in found.items():
             gradients[name][...] = gradient
         if d_embedding is not None:
             np.add.at(d_embedding, tokens, dx)
-        return dx.astype(stack.dtype) if want_dx else None, self._single(stack, dstates)
+        dstates = None if dstates is None else self._single(stack, initial)
+        return dx.astype(stack.dtype) if want_dx else None, dstates
 
     def quantities(
         self, stack: Recurrent, saved: tuple[reference.StackTape, np.ndarray]
