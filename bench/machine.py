@@ -5,6 +5,8 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Callable
+from ctypes import CDLL, c_double
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -70,16 +72,28 @@ def describe(threads: int) -> dict[str, str | int | dict[str, str]]:
     }
 
 
-def limits() -> dict[str, float]:
-    """Of one core, measured by `limits.c`: fma_gflops; l1_gbs, l2_gbs, l3_gbs, dram_gbs of reading; l1_bytes and so on.
-
-    With the instructions of this processor, or those of AVX2 where fastlstm is forced to them.
-    """
+def _compiled(target: Path, *options: str) -> None:
+    """`limits.c` with the instructions of this processor, or those of AVX2 where fastlstm is forced to them."""
     import fastlstm
 
     instructions = ["-mavx2", "-mfma"] if fastlstm.cpu_info()["instruction_set"] == "avx2" else ["-march=native"]
+    compiler = os.environ.get("CC", "cc").split()
+    subprocess.run([*compiler, "-O3", *instructions, *options, str(HERE / "limits.c"), "-o", str(target)], check=True)
+
+
+def limits() -> dict[str, float]:
+    """Of one core, measured by `limits.c`: fma_gflops; l1_gbs, l2_gbs, l3_gbs, dram_gbs of reading; l1_bytes and so on."""
     with tempfile.TemporaryDirectory() as folder:
-        program = str(Path(folder) / "limits")
-        compiler = os.environ.get("CC", "cc")
-        subprocess.run([*compiler.split(), "-O3", *instructions, str(HERE / "limits.c"), "-o", program], check=True)
-        return json.loads(subprocess.run([program], capture_output=True, check=True).stdout)
+        program = Path(folder) / "limits"
+        _compiled(program)
+        return json.loads(subprocess.run([str(program)], capture_output=True, check=True).stdout)
+
+
+def fma_peak() -> Callable[[int], float]:
+    """What measures the GFLOP/s of fused multiply-adds in registers: the best of so many runs of some 2 ms."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "limits.so"
+        _compiled(library, "-shared", "-fPIC")
+        peak = CDLL(str(library)).fma_gflops
+    peak.restype = c_double
+    return peak

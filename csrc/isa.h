@@ -30,8 +30,8 @@
 #endif
 
 /* A tile of a product keeps TILE_ROWS x VECS sums in registers: 24 of 32, 12 of 16; VECS is a power of 2. vkeep(x) has x
- * stay in its register, which compilers else give up to load it again for every use. FETCHES: tiles fetch what comes next,
- * where that was measured to help. */
+ * stay in its register, which compilers else give up to load it again for every use. FETCHES: tiles fetch what they
+ * come to into the L1 cache, where that was measured to help. */
 #if defined(FL_AVX512)
 #define TILE_ROWS 6
 #define VECS 4

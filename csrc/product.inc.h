@@ -108,8 +108,8 @@ static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_
 #define EACH(k, count) _Pragma("GCC unroll 8") for (int k = 0; k < (count); k++)
 
 /* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from NULL: 0. One
- * row alone would wait for its own sums, so it takes turns with several sets of them. Thick tiles fetch their panel into the
- * L1 cache some way ahead, and for each k a line from `next` on, if that is not NULL, into the L2 cache. */
+ * row alone would wait for its own sums, so it takes turns with several sets of them. Thick tiles fetch for each k a line from
+ * `next` on, if that is not NULL, into the L2 cache, and with FETCHES their own panel some way ahead into the L1 cache. */
 FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0,
                                const REAL *panel, int64_t K, const NAME(panel) *at, const REAL *next,
                                const int whole, const int64_t a_stride, const int rows, const int vecs)
@@ -131,9 +131,9 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
             if (FETCHES && rows > 2) {
                 EACH(line, LINES)
                     __builtin_prefetch(panel + AHEAD * PANEL + line * LINE);
-                if (next)
-                    __builtin_prefetch(next + k * LINE, 0, 2);
             }
+            if (next && rows > 2)
+                __builtin_prefetch(next + k * LINE, 0, 2);
             EACH(v, vecs) {
                 b[v] = vload(panel + phase * PANEL + v * LANES);
                 if (rows > 1)
@@ -230,7 +230,7 @@ typedef struct {
 /* What `ahead` is for a packed matrix (K, N). */
 FL_INLINE int64_t NAME(ahead)(int64_t K, int64_t N, int turned)
 {
-    return !FETCHES || K * N <= NAME(FAR) ? 0 : (turned ? -K : K) * PANEL;
+    return K * N <= NAME(FAR) ? 0 : (turned ? -K : K) * PANEL;
 }
 
 /* One panel's columns of the result, over the inner dimension k0 <= k < k0 + K; `panel` is at k0. Meanwhile its tiles fetch the
@@ -246,7 +246,7 @@ static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *pan
             for (int64_t row = r; row < r + count; row++)
                 for (int64_t v = 0; v < at->vecs; v++)
                     __builtin_prefetch(rows->c[row] + at->first[v], 1);
-        if (FETCHES && from && count > 1)
+        if (from && count > 1)
             for (int64_t row = r; row < r + count; row++)
                 for (int64_t v = 0; v < at->vecs; v++)
                     __builtin_prefetch(from[row] + at->first[v] + (rows->turned ? -LANES : LANES), 0, 2);
