@@ -32,8 +32,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     "selective": {
         "perfect in range": "perfect_in_range", "wrong": "wrong", "cell": "neuron", "r over the a's": "correlation",
         "input gate at X": "input_gate_at_X", "candidate's size at X": "candidate_size_at_X",
-        "gate keeps X out": "input_gate_keeps_X_out",
-        "monotone cell at Y": "monotone_neuron", "spread at equal N": "spread_at_equal_n",
+        "gate keeps X out": "input_gate_keeps_X_out", "all of which that is true": "keepers",
+        "monotone cell at Y": "monotone_neuron", "spread at equal N": "spread_at_equal_n", "attempts": "attempts",
     },
     "state": {
         "perfect": "perfect_in_range", "cell": "neuron", "margin": "margin", "input gate on x": "input_gate_on_x",
@@ -59,6 +59,8 @@ ASKED: dict[str, dict[str, Callable[[Figures], bool]]] = {
         "perfect in range": lambda f: f["perfect_in_range"],
         "input gate < 0.1 at X": lambda f: f["input_gate_at_X"] < 0.1,
         "with a candidate ≥ 0.9 too": lambda f: f["input_gate_keeps_X_out"],
+        "all three": lambda f: f["perfect_in_range"] and f["input_gate_keeps_X_out"],
+        "some counter with such a gate and candidate at X, and a gate > 0.5 at a": lambda f: bool(f["keepers"]),
         "a cell monotone at Y": lambda f: f["monotone_neuron"] is not None,
     },
     "state": {
