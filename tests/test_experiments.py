@@ -20,7 +20,8 @@ def short(monkeypatch):
     monkeypatch.setattr(common, "STEPS", 120)
     for experiment in (counting, selective, state, copying, messages):
         monkeypatch.setattr(experiment, "ROUNDS", 1)
-    monkeypatch.setattr(selective, "ATTEMPTS", 2)
+    for experiment in (counting, selective):
+        monkeypatch.setattr(experiment, "ATTEMPTS", 2)
 
 
 def made_up(lines, symbols, **quantities):
@@ -114,12 +115,17 @@ def test_counters_follow_the_number_of_a_until_y():
 def test_one_that_is_wrong_is_given_up_for_another(monkeypatch):
     seeds, said = [], []
     monkeypatch.setattr(selective, "train", lambda *arguments, **options: seeds.append(arguments[5]) or trained("selective"))
-    answers = iter([["aYb", "aXYb"], [], []])  # of two attempts, and of the test
-    monkeypatch.setattr(selective, "wrong", lambda model, answers_: next(answers))
+    failures = iter([["aY", "aXY"], []])
+    monkeypatch.setattr(common, "wrong", lambda model, answers: next(failures))
     figures = selective.run(7, said.append).figures
     assert figures["attempts"] == 2
     assert seeds == [7, 1_000_007]
-    assert said == ["2 of 100 lines wrong"]
+    assert said == [f"2 of {len(selective.asked(seed=2))} lines wrong: once more, with other weights"]
+
+
+def test_the_last_attempt_counts_as_it_is(monkeypatch):
+    monkeypatch.setattr(common, "wrong", lambda model, answers: list(answers))
+    assert common.first_right(str, {"a": "b"}, 3, 5, lambda _: None) == ("2000005", 3)
 
 
 def test_strings_that_one_cell_tells_apart():
@@ -227,7 +233,7 @@ def test_copy():
 
 
 @pytest.mark.parametrize(("name", "keys"), [
-    ("counting", {"max_n", "gate_deviations"}),
+    ("counting", {"attempts", "max_n", "gate_deviations"}),
     ("selective", {"attempts", "cost", "input_gate_at_X", "candidate_size_at_X", "keepers", "monotone_neuron"}),
     ("state", {"margin", "input_gate_on_x", "forget_gate_on_x", "counting_neuron"}),
     ("copy", {"separated", "at_X", "silent", "next_is_b", "symbol_was_b"}),

@@ -20,12 +20,11 @@ FITTING = {"optimizer": "momentum", "clip_norm": 1.0}
 # Steps as large spoil some networks for good. One that gets lines wrong is given up for another.
 ATTEMPTS = 16
 SYMBOLS = "aXYb\n"
-MOST = 10             # the most a's, and the most X's among them
-LINES = 300           # that it is tested on
-TRIED = 100           # other lines, which tell whether an attempt is given up
+MOST = 10              # the most a's, and the most X's among them
+LINES = 300            # that it is tested on; as many others tell whether an attempt is given up
 SHUT, WIDE = 0.1, 0.9  # the input gate at X, the size of its candidate there
-COUNTS = 0.9          # |r| of a cell that counts
-OPEN = 0.5            # the input gate at a of one that lets the a's in
+OPEN = 0.5             # the input gate at a of one that lets the a's in
+COUNTS = 0.9           # |r| of a cell that counts
 GATES = ("input_gate", "forget_gate", "candidate", "output_gate")
 
 
@@ -42,10 +41,10 @@ def line(rng: random.Random) -> str:
     return f"{prompt(n, rng.randint(0, MOST), rng)}{'b' * n}\n"
 
 
-def asked(number: int, seed: int) -> dict[str, str]:
-    """So many prompts, less those that come twice, with their answers."""
+def asked(seed: int) -> dict[str, str]:
+    """`LINES` prompts, less those that come twice, with their answers."""
     rng = random.Random(seed)
-    prompts = [prompt(1 + k % MOST, rng.randint(0, MOST), rng) for k in range(number)]
+    prompts = [prompt(1 + k % MOST, rng.randint(0, MOST), rng) for k in range(LINES)]
     return {text: "b" * text.count("a") + "\n" for text in prompts}
 
 
@@ -56,14 +55,14 @@ def run(seed: int, say: Say, **options: Any) -> Report:
     def trained(seed: int) -> Model:
         return train([line] * ROUNDS, SYMBOLS, HIDDEN_SIZE, 1, LEARNING_RATE, seed, say, FITTING, **options)
 
-    model, attempts = first_right(trained, asked(TRIED, seed=2), ATTEMPTS, seed, say)
+    model, attempts = first_right(trained, asked(seed=2), ATTEMPTS, seed, say)
     report = examine(model)
     return report._replace(figures={**report.figures, "attempts": attempts})
 
 
 def examine(model: Model) -> Report:
     """What a model of such lines does, which cell counts, and what keeps the X's out of it."""
-    answers = asked(LINES, seed=1)
+    answers = asked(seed=1)
     failed, lines = wrong(model, answers), [prompt + answer for prompt, answer in answers.items()]
     text = "".join(lines)
     trace = model.trace(text)
