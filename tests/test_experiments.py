@@ -189,7 +189,7 @@ def test_counting():
 
 
 def trained(name):
-    """A model that `fastlstm experiment` trained: seed 5 of selective, picked because it is a clear case, 0 of the others.
+    """A model that `fastlstm experiment` trained: seed 3 of selective, picked because it is a clear case, 0 of the others.
 
     How often it comes out so is in bench/results/experiments.md.
     """

@@ -13,11 +13,10 @@ from fastlstm.model import Model
 from fastlstm.trace import Trace
 
 HIDDEN_SIZE, ROUNDS, LEARNING_RATE = 20, 5, 3.0
-# Steps in proportion to the gradient leave alone what is saturated, and large ones saturate soon: so the X's are left out by
-# gates that shut, while the candidates stay as large as they are. Adam moves all weights as fast, those of saturated
-# candidates too, and halves the candidates at X before the gates are shut.
+# Large steps in proportion to the gradient saturate gates and candidates soon, and then leave alone what is saturated. Adam's
+# are as large for a candidate that is nearly saturated as for a gate, so that it shrinks the candidate at X first.
 FITTING = {"optimizer": "momentum", "clip_norm": 1.0}
-# Steps as large spoil some networks for good. One that gets lines wrong is given up for another.
+# Such steps spoil half of the networks for good. One that gets lines wrong is given up for another.
 ATTEMPTS = 16
 SYMBOLS = "aXYb\n"
 MOST = 10              # the most a's, and the most X's among them
