@@ -112,6 +112,16 @@ def test_counters_follow_the_number_of_a_until_y():
     assert selective._at_y(trace) == (None, None)
 
 
+@pytest.mark.parametrize("needed", [2, 7])
+def test_counter_is_the_needed_cell_of_those_that_count(monkeypatch, needed):
+    monkeypatch.setattr(selective, "_counters", lambda trace: [(7, -1.0), (2, 0.95)])
+    monkeypatch.setattr(selective, "costs", lambda model, text: np.eye(20)[needed])
+    figures = selective.examine(trained("selective")).figures
+    assert figures["neuron"] == needed
+    assert figures["keepers"] == [7]
+    assert figures["input_gate_keeps_X_out"] is (needed == 7)
+
+
 def test_one_that_is_wrong_is_given_up_for_another(monkeypatch):
     seeds, said = [], []
     monkeypatch.setattr(selective, "train", lambda *arguments, **options: seeds.append(arguments[5]) or trained("selective"))
