@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from math import cos, pi
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,15 +53,18 @@ def corpus(line: Line, rng: random.Random) -> str:
 
 def train(
     lines: Sequence[Line], symbols: str, hidden_size: int, num_layers: int, learning_rate: float, seed: int, say: Say,
-    **options: Any,
+    fitting: Mapping[str, Any] = MappingProxyType({}), **options: Any,
 ) -> Model:
-    """A model trained for a round on each of `lines`: `EPOCHS` epochs of new ones, at a rate that falls as a cosine."""
+    """A model trained for a round on each of `lines`: `EPOCHS` epochs of new ones, at a rate that falls as a cosine.
+
+    `fitting` is more options of `Model.fit`; `options` are of `Model`.
+    """
     rng, rounds = random.Random(seed), len(lines)
     model = Model(hidden_size=hidden_size, num_layers=num_layers, vocabulary=sorted(symbols), seed=seed, **options)
     for done, line in enumerate(lines):
         record = model.fit(
             corpus(line, rng), epochs=EPOCHS, batch_size=STREAMS, seq_length=SEQ_LENGTH, validation=None, progress=False,
-            learning_rate=learning_rate * (1 + cos(pi * done / rounds)) / 2, threads=1,
+            learning_rate=learning_rate * (1 + cos(pi * done / rounds)) / 2, threads=1, **fitting,
         )[-1]
         if (done + 1) % TELL == 0:
             say(f"round {done + 1}/{rounds}: {record['bits_per_symbol']:.4f} bits per symbol")
@@ -72,6 +76,19 @@ def wrong(model: Model, answers: Mapping[str, str]) -> list[str]:
     length = max(map(len, answers.values()))
     written = model.sample(length, list(answers), temperature=0, stop="\n")
     return [prompt for (prompt, answer), found in zip(answers.items(), written, strict=True) if found != answer]
+
+
+def first_right(
+    trained: Callable[[int], Model], answers: Mapping[str, str], attempts: int, seed: int, say: Say,
+) -> tuple[Model, int]:
+    """The first model with all answers right, or the last attempt; and how many were made, each from a seed of its own."""
+    for attempt in range(1, attempts + 1):
+        model = trained(seed + (attempt - 1) * 1_000_000)
+        failed = len(wrong(model, answers))
+        if not failed or attempt == attempts:
+            break
+        say(f"{failed} of {len(answers)} lines wrong: once more, with other weights")
+    return model, attempt
 
 
 def only(target: np.ndarray, where: np.ndarray) -> np.ndarray:
