@@ -252,16 +252,13 @@ class CompiledEngine(ABC):
             if found is not None:
                 for part, state in zip(found, (dh, *dc), strict=True):
                     part[place.index] = packing.unsort(state)
-            reads_tokens = isinstance(arrays.rows, Tokens)
-            d_inputs = tokens.sums(arrays.rows, arrays.gates, workspace) if reads_tokens else arrays.gates
-            gradients.of_cell(self, place, arrays, d_inputs, d_projected, packing, gradients_of, workspace)
-            d_weight = gradients_of[place.name("weight_ih")]
-            if reads_tokens:
+            gradients.of_cell(self, place, arrays, d_projected, packing, gradients_of, workspace)
+            if isinstance(arrays.rows, Tokens):
                 tokens.gradient(
-                    self, stack, place, arrays.rows, d_inputs, d_weight, saved.embedding, d_embedding, workspace
+                    self, stack, place, arrays, gradients_of[place.name("weight_ih")], saved.embedding, d_embedding, workspace
                 )
                 continue
-            self.outer(d_weight, arrays.gates, arrays.rows, workspace)
+            self.outer(gradients_of[place.name("weight_ih")], arrays.gates, arrays.rows, workspace)
             if want_input:
                 if k == 0 and want_dx:
                     d_rows = np.empty(arrays.rows.shape, dtype)  # the caller's

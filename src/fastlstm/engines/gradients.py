@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 
 def of_cell(
-    engine: CompiledEngine, place: Place, arrays: CellArrays, d_inputs: np.ndarray, d_projected: np.ndarray | None,
-    packing: Packing, gradients: dict[str, np.ndarray], workspace: Workspace,
+    engine: CompiledEngine, place: Place, arrays: CellArrays, d_projected: np.ndarray | None, packing: Packing,
+    gradients: dict[str, np.ndarray], workspace: Workspace,
 ) -> None:
     """Fill those of all parameters of a cell but `weight_ih`.
 
     arrays: after the backward pass, so that gates (and a GRU's `recurrent`) are gradients of pre-activations.
-    d_inputs: (·, G*H) of W x + b, for each row, or for each token the sum over its rows.
     d_projected: (N, R) of the outputs, where the cell projects them.
     """
     cell, H = place.cell, place.cell.hidden_size
@@ -39,7 +38,7 @@ def of_cell(
         engine.outer(d_weight, d_recurrent, previous, workspace)
     if cell.bias:
         d_bias_ih, d_bias_hh = gradients[place.name("bias_ih")], gradients[place.name("bias_hh")]
-        _sum_rows(d_bias_ih, d_inputs)
+        _sum_rows(d_bias_ih, d_gates)
         if d_recurrent is d_gates:
             d_bias_hh[...] = d_bias_ih
         else:

@@ -24,6 +24,8 @@ BLOCK = 192
 ROW = np.dtype(np.int64)
 # Of a matrix that is packed for one product, what is packed at a time, to be in the cache when it is multiplied by.
 PACKED_BYTES = 1 << 19
+# The rows are read again for each of these parts: all of them together no more numbers than so many times the matrix.
+MOST_READ = 8
 # Sequences below which a thread's tiles of rows would be too thin: fewer are not divided, the units are.
 LEAST_SEQUENCES = 6
 # Bytes of recurrent weights from which dividing the units, with a meeting at every step, is faster than one thread.
@@ -61,10 +63,11 @@ def _multiply_once(
 ) -> None:
     """Out = rows matrix + bias, the matrix packed part by part on the way."""
     threads, is_double = threads_for(2 * out.size * rows.shape[1]), out.dtype == np.float64
-    strip = _core.packed_size(rows.shape[1], 1, 0, is_double)
-    strips = max(threads, PACKED_BYTES // (strip * out.itemsize))
-    size = min(strips * strip, _core.packed_size(*matrix.shape, 0, is_double))
-    _core.product_plain(out, rows, matrix, workspace.scratch(size, out.dtype), strips, bias, threads)
+    strip, whole = (_core.packed_size(rows.shape[1], width, 0, is_double) for width in (1, out.shape[1]))
+    parts = max(1, MOST_READ * out.shape[1] // len(rows))
+    strips = max(threads, PACKED_BYTES // (strip * out.itemsize), -(-whole // (strip * parts)))
+    scratch = workspace.scratch(min(strips * strip, whole), out.dtype)
+    _core.product_plain(out, rows, matrix, scratch, strips, bias, threads)
 
 
 def division(B: int, H: int, flops: float) -> tuple[int, bool]:

@@ -12,7 +12,7 @@ from fastlstm.engines import Workspace
 from fastlstm.threads import threads_for
 
 if TYPE_CHECKING:
-    from fastlstm.engines.compiled import CompiledEngine
+    from fastlstm.engines.compiled import CellArrays, CompiledEngine
     from fastlstm.recurrent import Recurrent
 
 
@@ -87,22 +87,18 @@ def rows(
     return Tokens(_columns(weight, found, input_bias(stack, place)), places.astype(np.int32), found)
 
 
-def sums(given: Tokens, gates: np.ndarray, workspace: Workspace) -> np.ndarray:
-    """(·, G*H) of the rows of gate gradients (N, G*H) of equal tokens."""
+def gradient(
+    engine: CompiledEngine, stack: Recurrent, place: Place, arrays: CellArrays, d_weight: np.ndarray,
+    embedding: np.ndarray | None, d_embedding: np.ndarray | None, workspace: Workspace,
+) -> None:
+    """From the sums of the gate gradients over equal tokens: of the weights, and added to those of the embedding."""
+    given, gates = arrays.rows, arrays.gates
     sums = workspace.empty("d_table", given.table.shape, gates.dtype)
     sums.fill(0)
     _core.scatter_add(sums, gates, given.places, threads_for(gates.size))
-    return sums
-
-
-def gradient(
-    engine: CompiledEngine, stack: Recurrent, place: Place, given: Tokens, sums: np.ndarray, d_weight: np.ndarray,
-    embedding: np.ndarray | None, d_embedding: np.ndarray | None, workspace: Workspace,
-) -> None:
-    """From the `sums` of the gate gradients: of the weights, and added to those of the embedding."""
     if embedding is not None:
         engine.outer(d_weight, sums, embedding, workspace)
-        found = workspace.empty("d_vectors", d_embedding.shape, sums.dtype)
+        found = workspace.empty("d_vectors", d_embedding.shape, gates.dtype)
         engine.back_affine(found, sums, stack.store, place.name("weight_ih"), workspace)
         d_embedding += found
         return
