@@ -24,7 +24,7 @@ def make(options):
 
 def fit(model, epochs, **options):
     return model.fit(
-        TEXT, **{"epochs": epochs, "batch_size": 5, "seq_length": 30, "progress": False, "learning_rate": 0.02, **options}
+        TEXT, **{"epochs": epochs, "batch_size": 5, "seq_length": 30, "progress": False, "learning_rate": 0.01, **options}
     )
 
 
