@@ -24,4 +24,4 @@ def test_speed(benchmark, scenario: Scenario, threads: int, pytestconfig: pytest
         "weights": work.weights, "reads": work.reads, "goal": asdict(scenario.goal), "absent": absent,
     }
     seconds = pytestconfig.getoption("seconds")
-    benchmark.extra_info["peers"] = in_turn(benchmark, work.call(OURS, threads), calls, seconds)
+    benchmark.extra_info["peers"] = in_turn(benchmark, work.call(OURS, threads), calls, seconds, threads)
