@@ -93,8 +93,8 @@ def get_threads() -> int:
     return int(asked)
 
 
-# Floating-point operations that are worth a thread of their own: some five microseconds of them.
-LEAST_WORK = 1e6
+# Floating-point operations that are worth a thread of their own: some ten microseconds of them, since it may have to be woken.
+LEAST_WORK = 2e6
 
 
 def threads_for(work: float) -> int:
