@@ -9,8 +9,8 @@ from work import Call
 # A turn repeats its call until it takes about this long, so that the clock and the change of turns do not matter.
 TURN_SECONDS = 0.02
 LEAST_TURNS = 3
-# For so long other libraries' threads, where they have any, may go on looking for work after a turn, on processors that the next
-# one is to have: OpenMP's of GCC some 15 ms.
+# For so long other libraries' threads, where they have any, may go on looking for work after a turn, on processors that the
+# next one is to have: OpenMP's of GCC some 15 ms.
 REST_SECONDS = 0.03
 
 Quartiles = list[float]
