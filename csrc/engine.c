@@ -7,6 +7,22 @@ typedef struct {
     int64_t begin, end;  /* strips */
 } fl_share;
 
+/* The first sequence of the index-th of `count` shares: they have like numbers of steps. */
+static int64_t first_sequence(const fl_layer *l, int64_t index, int64_t count)
+{
+    int64_t all = 0, before = 0, length = l->T, b = 0;
+    for (int64_t t = 0; t < l->T; t++)
+        all += l->batch_sizes[t];
+    for (; b < l->B; b++) {
+        while (length > 0 && l->batch_sizes[length - 1] <= b)
+            length--;
+        if ((before + length) * count > all * index)
+            break;
+        before += length;
+    }
+    return b;
+}
+
 static fl_share share_of(const fl_layer *l, int64_t strips, int64_t index, int64_t count)
 {
     fl_share share = {0, l->B, 0, strips};
@@ -14,8 +30,8 @@ static fl_share share_of(const fl_layer *l, int64_t strips, int64_t index, int64
         share.begin = strips * index / count;
         share.end = strips * (index + 1) / count;
     } else {
-        share.first = l->B * index / count;
-        share.last = l->B * (index + 1) / count;
+        share.first = first_sequence(l, index, count);
+        share.last = first_sequence(l, index + 1, count);
     }
     return share;
 }
