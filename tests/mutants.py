@@ -162,7 +162,8 @@ def main() -> int:
         isa = build(original)
         made = [Copy(original, original.with_name(str(k)), isa) for k in range(COPIES)]
         tests = tuple(dict.fromkeys(test for fault in FAULTS for test in fault.tests))
-        for verdict in pool.map(Copy.test, made, [tests[k::COPIES] for k in range(COPIES)]):
+        shares = [tests[k::COPIES] for k in range(min(COPIES, len(tests)))]
+        for verdict in pool.map(Copy.test, made, shares):
             if verdict != "passed":
                 sys.exit(f"without any fault, the named tests: {verdict}")
         copies: Queue[Copy] = Queue()
