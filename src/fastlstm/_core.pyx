@@ -138,16 +138,10 @@ cdef void layer_backward(fl_layer *layer, int64_t threads) noexcept nogil:
 
 
 cdef void layers_forward(fl_layer *layers, int64_t count) noexcept nogil:
-    cdef int64_t k
-    for k in range(count):
-        layers[k].row = row
     fl_layers_forward(layers, count)
 
 
 cdef void wave_forward(fl_layer *layers, int64_t count, int64_t threads) noexcept nogil:
-    cdef int64_t k
-    for k in range(count):
-        layers[k].row = row
     fl_wave_forward(layers, count, threads)
 
 

@@ -115,6 +115,7 @@ cdef class Stack:
             own[k] = cell.cell
         self.weights = cells, parts, pointers, kinds
         memset(&self.stack, 0, sizeof(self.stack))
+        self.stack.row = row  # which the weights are packed for
         self.stack.real64, self.stack.cells = self.dtype == np.float64, own
         self.stack.L, self.stack.I, self.stack.H = L, I, H
         self.stack.W, self.stack.bias = <const void **>&places[0, 0], <const void **>&places[1, 0]
@@ -128,43 +129,52 @@ cdef char *taken(char **memory, size_t size) noexcept nogil:
     return start
 
 
+cdef void take_states(fl_layer *layers, int64_t count, const char *h, size_t state) noexcept nogil:
+    """The initial states of some layers, h (count, B, H) of `state` bytes each."""
+    cdef int64_t k
+    for k in range(count):
+        memcpy(layers[k].h, h + k * state, state)
+
+
+cdef void give_states(const fl_layer *layers, int64_t count, char *h, size_t state) noexcept nogil:
+    """And their final ones."""
+    cdef int64_t k
+    for k in range(count):
+        memcpy(h + k * state, <const char *>layers[k].h + layers[k].T * state, state)
+
+
 cdef void one_after_another(fl_layer *layers, int64_t L, char *h, size_t state, int64_t threads) noexcept nogil:
     """Layers that each read the outputs of the one before. h (L, B, H) of `state` bytes each: in, the initial states; out, the
     final ones."""
     cdef int64_t k
     for k in range(L):
-        memcpy(layers[k].h, h + k * state, state)
+        take_states(&layers[k], 1, h + k * state, state)
         layer_forward(&layers[k], threads)
-        memcpy(h + k * state, <char *>layers[k].h + layers[k].T * state, state)
+        give_states(&layers[k], 1, h + k * state, state)
 
 
 cdef void as_a_wave(fl_layer *layers, int64_t L, char *h, size_t state, int64_t threads) noexcept nogil:
     """The same, a thread to each layer."""
-    cdef int64_t k
-    for k in range(L):
-        memcpy(layers[k].h, h + k * state, state)
+    take_states(layers, L, h, state)
     wave_forward(layers, L, threads)
-    for k in range(L):
-        memcpy(h + k * state, <char *>layers[k].h + layers[k].T * state, state)
+    give_states(layers, L, h, state)
 
 
 cdef void both_directions(fl_layer *layers, char *h, size_t state, int64_t threads, bint apart, char *mirrored) noexcept nogil:
     """The two cells of a layer, of which the second reads the first's x from its last step on, from `mirrored`. h (2, B, H) as above.
     apart: a thread to each, else `threads`."""
-    cdef int64_t d, t, T = layers.T
+    cdef int64_t t, T = layers.T
     cdef size_t step = layers.B * layers.I * (8 if layers.real64 else 4)
     layers[1].x = mirrored
     for t in range(T):
         memcpy(mirrored + t * step, <const char *>layers.x + (T - 1 - t) * step, step)
-    for d in range(2):
-        memcpy(layers[d].h, h + d * state, state)
+    take_states(layers, 2, h, state)
     if apart:
         layers_forward(layers, 2)
     else:
         layer_forward(&layers[0], threads)
         layer_forward(&layers[1], threads)
-    for d in range(2):
-        memcpy(h + d * state, <char *>layers[d].h + T * state, state)
+    give_states(layers, 2, h, state)
 
 
 cdef void join(real *out, const real *forwards, const real *backwards, int64_t T, int64_t B, int64_t H,
@@ -249,7 +259,8 @@ cdef class Whole(Stack):
         final = [np.array(part) for part in states]
         cdef char *h = <char *>address(final[0])
         memset(&alike, 0, sizeof(alike))
-        alike.real64, alike.T, alike.B, alike.I, alike.H = self.stack.real64, T, B, self.stack.I, H
+        alike.row, alike.real64 = self.stack.row, self.stack.real64
+        alike.T, alike.B, alike.I, alike.H = T, B, self.stack.I, H
         alike.batch_sizes, alike.block, alike.divide_units, alike.x = batch_sizes, block, divide_units, address(x)
         if len(final) == 2:
             alike.c = address(final[1])
@@ -298,7 +309,6 @@ cdef class Steps(Stack):
             self.stack.recurrent = address(recurrent)
         self.scratch = gates, recurrent
         self.stack.B, self.stack.gates, self.stack.h = B, address(gates), address(self.h)
-        self.stack.row = row  # which the weights are packed for
         self.threads = threads
 
     @property
