@@ -86,13 +86,17 @@ static void NAME(pack_panel)(REAL *panel, const REAL *B, int64_t k_stride, int64
                 vstore(panel + v * LANES, v < at->vecs ? NAME(load_part)(B + at->first[v], at->lanes[v], 0) : vset(0));
         return;
     }
-    enum { BLOCK = 64 }; /* of k: the lines that all columns of the panel write to stay in the L1 cache */
-    for (int64_t k0 = 0; k0 < K; k0 += BLOCK)
-        for (int64_t v = 0; v < VECS; v++)
-            for (int64_t lane = 0; lane < LANES; lane++)
-                for (int64_t k = k0; k < AT_MOST(k0 + BLOCK, K); k++)
-                    panel[k * PANEL + v * LANES + lane] =
-                        v < at->vecs && lane < at->lanes[v] ? B[k * k_stride + (at->first[v] + lane) * n_stride] : 0;
+    for (int64_t k0 = 0; k0 < K; k0 += LANES, panel += LANES * PANEL, B += LANES * k_stride)
+        for (int64_t v = 0; v < VECS; v++) {
+            const REAL *column = B + (v < at->vecs ? at->first[v] : 0) * n_stride;
+            if (k_stride == 1 && k0 + LANES <= K && v < at->vecs && at->lanes[v] == LANES)
+                NAME(transpose)(panel + v * LANES, PANEL, column, n_stride);
+            else
+                for (int64_t k = 0; k < AT_MOST(K - k0, LANES); k++)
+                    for (int64_t lane = 0; lane < LANES; lane++)
+                        panel[k * PANEL + v * LANES + lane] =
+                            v < at->vecs && lane < at->lanes[v] ? column[k * k_stride + lane * n_stride] : 0;
+        }
 }
 
 static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride,

@@ -1,5 +1,6 @@
 /* `vec`: LANES numbers of type REAL and the few operations on them that the kernels need. Included once per
- * instruction set and REAL; + - * / work on every vec as they stand. */
+ * instruction set and REAL; + - * / work on every vec as they stand. vlow and vhigh take turns with the numbers of a's and b's
+ * lower halves, and of their upper ones. */
 #undef vec
 #undef LANES
 #undef vset
@@ -13,6 +14,8 @@
 #undef vcopysign
 #undef vsqrt
 #undef vexponent
+#undef vlow
+#undef vhigh
 #undef vload_part
 #undef vstore_part
 
@@ -30,6 +33,8 @@
 #define vcopysign(x, sign) _mm512_or_ps(x, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign))
 #define vsqrt(x) _mm512_sqrt_ps(x)
 #define vexponent(x) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23))
+#define vlow(a, b) _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b)
+#define vhigh(a, b) _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b)
 #define vload_part(p, n, fill) _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << (n)) - 1), p)
 #define vstore_part(p, x, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), x)
 
@@ -47,6 +52,8 @@
 #define vcopysign(x, sign) _mm512_or_pd(x, _mm512_and_pd(_mm512_set1_pd(-0.0), sign))
 #define vsqrt(x) _mm512_sqrt_pd(x)
 #define vexponent(x) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(x), 52))
+#define vlow(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
+#define vhigh(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)
 #define vload_part(p, n, fill) _mm512_mask_loadu_pd(_mm512_set1_pd(fill), (__mmask8)((1u << (n)) - 1), p)
 #define vstore_part(p, x, n) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), x)
 
@@ -64,6 +71,8 @@
 #define vcopysign(x, sign) _mm256_or_ps(x, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign))
 #define vsqrt(x) _mm256_sqrt_ps(x)
 #define vexponent(x) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23))
+#define vlow(a, b) _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20)
+#define vhigh(a, b) _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31)
 #define vload_part(p, n, fill) \
     _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, NAME(first_lanes)(n)), \
                      _mm256_castsi256_ps(NAME(first_lanes)(n)))
@@ -83,6 +92,8 @@
 #define vcopysign(x, sign) _mm256_or_pd(x, _mm256_and_pd(_mm256_set1_pd(-0.0), sign))
 #define vsqrt(x) _mm256_sqrt_pd(x)
 #define vexponent(x) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(x), 52))
+#define vlow(a, b) _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20)
+#define vhigh(a, b) _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31)
 #define vload_part(p, n, fill) \
     _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, NAME(first_lanes)(n)), \
                      _mm256_castsi256_pd(NAME(first_lanes)(n)))
@@ -102,6 +113,8 @@
 #define vcopysign(x, sign) vbslq_f32(vdupq_n_u32(UINT32_C(1) << 31), sign, x)
 #define vsqrt(x) vsqrtq_f32(x)
 #define vexponent(x) vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 23))
+#define vlow(a, b) vzip1q_f32(a, b)
+#define vhigh(a, b) vzip2q_f32(a, b)
 
 #elif defined(FL_NEON)
 #define vec float64x2_t
@@ -117,6 +130,8 @@
 #define vcopysign(x, sign) vbslq_f64(vdupq_n_u64(UINT64_C(1) << 63), sign, x)
 #define vsqrt(x) vsqrtq_f64(x)
 #define vexponent(x) vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(x), 52))
+#define vlow(a, b) vzip1q_f64(a, b)
+#define vhigh(a, b) vzip2q_f64(a, b)
 
 #else /* plain C: one lane. */
 #define vec REAL
@@ -129,6 +144,8 @@
 #define vmax(a, b) NAME(scalar_max)(a, b)
 #define vmin(a, b) NAME(scalar_min)(a, b)
 #define vexponent(x) NAME(scalar_exponent)(x)
+#define vlow(a, b) (a)
+#define vhigh(a, b) (b)
 #if REAL_IS_DOUBLE
 #define vabs(x) fabs(x)
 #define vcopysign(x, sign) copysign(x, sign)
@@ -201,6 +218,30 @@ FL_INLINE void NAME(store_part)(REAL *p, vec x, int64_t n)
         vstore(p, x);
     else
         vstore_part(p, x, n);
+}
+
+/* to[k to_stride + j] = from[j from_stride + k] for LANES j and k. Each round of shuffles moves a bit of the number of a vector
+ * to that of the place in it. */
+FL_INLINE void NAME(transpose)(REAL *to, int64_t to_stride, const REAL *from, int64_t from_stride)
+{
+    vec x[LANES], y[LANES];
+#pragma GCC unroll 16
+    for (int j = 0; j < LANES; j++)
+        x[j] = vload(from + j * from_stride);
+#pragma GCC unroll 4
+    for (int round = 1; round < LANES; round *= 2) {
+#pragma GCC unroll 8
+        for (int j = 0; j < LANES / 2; j++) {
+            y[2 * j] = vlow(x[j], x[j + LANES / 2]);
+            y[2 * j + 1] = vhigh(x[j], x[j + LANES / 2]);
+        }
+#pragma GCC unroll 16
+        for (int j = 0; j < LANES; j++)
+            x[j] = y[j];
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < LANES; j++)
+        vstore(to + j * to_stride, x[j]);
 }
 
 FL_INLINE REAL NAME(sum_lanes)(vec x)

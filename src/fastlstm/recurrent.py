@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, init
 from fastlstm.cells import MERGES, Cell, Layout, Masks
-from fastlstm.engines import Shelf, States, current_name, engine_called
+from fastlstm.engines import Shelf, States, current_name, engine_called, results
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.stream import Stream
@@ -186,14 +186,14 @@ class Recurrent:
             ValueError: among others, where T or B is 0: there is nothing to learn from.
         """
         x, states, lengths = self._check_input(x, state, lengths)
-        x = x.copy()  # the engine keeps it: the caller may refill the array, and checked tokens must stay checked
+        x = results.copy(x)  # the engine keeps it: the caller may refill the array, and checked tokens must stay checked
         for name, size in zip("TB", x.shape, strict=False):
             if size == 0:
                 raise ValueError(f"x must not be empty in training, got {name} = 0")
         engine = self.engine
         masks = self.dropout_masks(*x.shape[:2], dropout_seed)
         y, states, saved = engine.forward(self, x, states, lengths, masks, keep=True)
-        return y.copy(), self.public_state(states), Tape(self, engine, saved, x.shape)
+        return results.copy(y), self.public_state(states), Tape(self, engine, saved, x.shape)
 
     def backward(
         self, tape: Tape, dy: ArrayLike, dstate: State | None = None
@@ -218,7 +218,7 @@ class Recurrent:
         T, B = tape.x_shape[:2]
         dy = _check.array("dy", dy, (T, B, self.layout.output_size), self.dtype)
         dstates = self.checked_state("d", "", dstate, B)
-        gradients = {name: np.empty_like(array) for name, array in self.store}
+        gradients = {name: results.empty(array.shape, array.dtype) for name, array in self.store}
         want_dx = len(tape.x_shape) == 3
         dx, dstates = tape.engine.backward(self, tape.take(), dy, dstates, gradients, want_dx)
         return dx, self.public_state(dstates), gradients

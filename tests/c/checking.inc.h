@@ -22,12 +22,19 @@ static REAL *NAME(random_matrix)(int64_t K, int64_t N)
     return x;
 }
 
-/* B (K, N) as `pack` lays it out. */
+/* B (K, N) as `pack` lays it out, from B and from its transpose. */
 static REAL *NAME(packed)(const NAME(fl_kernels) *kernels, const REAL *B, int64_t K, int64_t N, int64_t group)
 {
-    REAL *packed = exactly((size_t)kernels->packed_size(K, N, group) * sizeof *packed);
-    for (int part = 0; part < 3; part++)
+    size_t size = (size_t)kernels->packed_size(K, N, group) * sizeof(REAL);
+    REAL *packed = exactly(size), *again = exactly(size), *transpose = exactly((size_t)(K * N) * sizeof *transpose);
+    for (int64_t k = 0; k < K * N; k++)
+        transpose[k % N * K + k / N] = B[k];
+    for (int part = 0; part < 3; part++) {
         kernels->pack(packed, B, K, N, N, 1, group, part, 3);
+        kernels->pack(again, transpose, K, N, 1, K, group, part, 3);
+    }
+    check("pack, transposed", memcmp(packed, again, size) != 0, 0, 0);
+    free(again), free(transpose);
     return packed;
 }
 

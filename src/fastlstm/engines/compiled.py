@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm import _check, _core
+from fastlstm import _check
 from fastlstm.cells import Masks, Place
-from fastlstm.engines import States, Workspace, aligned_empty, gradients, tokens
+from fastlstm.engines import States, Workspace, gradients, results, tokens
+from fastlstm.engines.gradients import add_rows
 from fastlstm.engines.packing import Packing, full_packing
 from fastlstm.engines.tokens import Tokens
 from fastlstm.parameters import Parameters
-from fastlstm.threads import threads_for
 
 if TYPE_CHECKING:
     from fastlstm.recurrent import Recurrent
@@ -115,7 +115,7 @@ class CompiledEngine(ABC):
                 rows = outputs[-1] if mask is None else outputs[-1] * mask
                 if layout.skip:
                     rows = np.concatenate([rows, x_rows], axis=1)
-            callers = own_workspace and k == stack.num_layers - 1 and not layout.skip
+            callers = own_workspace and not keep and k == stack.num_layers - 1 and not layout.skip
             for place in places:
                 cell_input = packing.reverse(rows) if place.direction and (k or ids is None) else rows
                 if k == 0 and ids is not None:
@@ -162,7 +162,7 @@ class CompiledEngine(ABC):
         def empty(name: str, rows: int, width: int) -> np.ndarray:
             return workspace.empty(f"{name} {at}", (rows, width), dtype)
 
-        h = aligned_empty((B + N) * R, dtype).reshape(B + N, R) if callers else empty("h", B + N, R)
+        h = results.empty((B + N, R), dtype) if callers else empty("h", B + N, R)
         c = empty("c", B + N if keep else B, H) if "c" in cell.states else None
         gates = empty("gates", N, G * H) if keep else None
         recurrent = None
@@ -188,7 +188,7 @@ class CompiledEngine(ABC):
             backwards += forwards
             return backwards
         shape = (packing.N, stack.layout.layer_size(k))
-        out = np.empty(shape, forwards.dtype) if callers else workspace.empty(f"output {k}", shape, forwards.dtype)
+        out = results.empty(shape, stack.dtype) if callers else workspace.empty(f"output {k}", shape, stack.dtype)
         return np.concatenate([forwards, backwards], axis=1, out=out)
 
     # ---- and backwards -------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class CompiledEngine(ABC):
                 d_x = _sum(d_x, d_input)
         if d_embedding is not None and d_x is not None:
             d_x = np.ascontiguousarray(d_x)
-            _core.scatter_add(d_embedding, d_x, saved.tokens, threads_for(d_x.size))
+            add_rows(d_embedding, d_x, saved.tokens)
         if saved.own_workspace:
             stack.shelf.give_back(workspace)
         return packing.unpack(d_x) if want_dx else None, found
@@ -261,7 +261,7 @@ class CompiledEngine(ABC):
             self.outer(gradients_of[place.name("weight_ih")], arrays.gates, arrays.rows, workspace)
             if want_input:
                 if k == 0 and want_dx:
-                    d_rows = np.empty(arrays.rows.shape, dtype)  # the caller's
+                    d_rows = results.empty(arrays.rows.shape, dtype)  # the caller's
                 else:
                     name = "d_rows" if D == 1 else f"d_rows {k % 2} {place.direction}"
                     d_rows = workspace.empty(name, arrays.rows.shape, dtype)

@@ -60,4 +60,10 @@ def of_cell(
 def _sum_rows(out: np.ndarray, rows: np.ndarray) -> None:
     """Out (M,) = the sum of the rows (N, M)."""
     out.fill(0)
-    _core.scatter_add(out[None], rows, None, threads_for(rows.size))
+    add_rows(out[None], rows, None)
+
+
+def add_rows(table: np.ndarray, rows: np.ndarray, places: np.ndarray | None) -> None:
+    """Add each row (N, M) to the row of the table (V, M) whose number is in `places` (N,); without, all to its first."""
+    # A thread has some of the columns, of rows that another has just written: sooner divided, this takes longer.
+    _core.scatter_add(table, rows, places, threads_for(rows.size))

@@ -26,6 +26,8 @@ ROW = np.dtype(np.int64)
 PACKED_BYTES = 1 << 19
 # The rows are read again for each of these parts: all of them together no more numbers than so many times the matrix.
 MOST_READ = 8
+# Floating-point operations that packing a number is worth, for choosing threads.
+PACK_WORK = 32
 # Sequences below which a thread's tiles of rows would be too thin: fewer are not divided, the units are.
 LEAST_SEQUENCES = 6
 # Bytes of recurrent weights from which dividing the units, with a meeting at every step, is faster than one thread.
@@ -51,7 +53,7 @@ def packed(
             array = workspace.scratch(size, weight.dtype)
         else:
             array = before if before is not None and len(before) == size else aligned_empty(size, weight.dtype)
-        _core.pack(array, matrix, group, threads_for(8 * weight.size))
+        _core.pack(array, matrix, group, threads_for(PACK_WORK * weight.size))
         return array
 
     in_scratch = workspace is not None and workspace.training

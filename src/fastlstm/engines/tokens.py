@@ -9,7 +9,7 @@ import numpy as np
 from fastlstm import _core
 from fastlstm.cells import Place
 from fastlstm.engines import Workspace
-from fastlstm.threads import threads_for
+from fastlstm.engines.gradients import add_rows
 
 if TYPE_CHECKING:
     from fastlstm.engines.compiled import CellArrays, CompiledEngine
@@ -95,7 +95,7 @@ def gradient(
     given, gates = arrays.rows, arrays.gates
     sums = workspace.empty("d_table", given.table.shape, gates.dtype)
     sums.fill(0)
-    _core.scatter_add(sums, gates, given.places, threads_for(gates.size))
+    add_rows(sums, gates, given.places)
     if embedding is not None:
         engine.outer(d_weight, sums, embedding, workspace)
         found = workspace.empty("d_vectors", d_embedding.shape, gates.dtype)
