@@ -135,7 +135,8 @@ def test_one_that_is_wrong_is_given_up_for_another(monkeypatch):
 
 def test_the_last_attempt_counts_as_it_is(monkeypatch):
     monkeypatch.setattr(common, "wrong", lambda model, answers: list(answers))
-    assert common.first_right(str, {"a": "b"}, 3, 5, lambda _: None) == ("2000005", 3)
+    report = common.first_right(str, {"a": "b"}, lambda model: common.Report({}, [], [], model), 3, 5, lambda _: None)
+    assert (report.model, report.figures) == ("2000005", {"attempts": 3})
 
 
 def test_strings_that_one_cell_tells_apart():

@@ -79,16 +79,18 @@ def wrong(model: Model, answers: Mapping[str, str]) -> list[str]:
 
 
 def first_right(
-    trained: Callable[[int], Model], answers: Mapping[str, str], attempts: int, seed: int, say: Say,
-) -> tuple[Model, int]:
-    """The first model with all answers right, or the last attempt; and how many were made, each from a seed of its own."""
+    trained: Callable[[int], Model], answers: Mapping[str, str], examine: Callable[[Model], Report], attempts: int, seed: int,
+    say: Say,
+) -> Report:
+    """Of the first model with all answers right, or the last attempt; with how many were made, each from a seed of its own."""
     for attempt in range(1, attempts + 1):
         model = trained(seed + (attempt - 1) * 1_000_000)
         failed = len(wrong(model, answers))
         if not failed or attempt == attempts:
             break
         say(f"{failed} of {len(answers)} lines wrong: once more, with other weights")
-    return model, attempt
+    report = examine(model)
+    return report._replace(figures={**report.figures, "attempts": attempt})
 
 
 def only(target: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -51,9 +51,7 @@ def run(seed: int, say: Say, **options: Any) -> Report:
         return train([line] * ROUNDS, SYMBOLS, HIDDEN_SIZE, 1, LEARNING_RATE, seed, say, **options)
 
     answers = {"a" * n + "X": "b" * n + "\n" for n in range(1, MOST + 1)}
-    model, attempts = first_right(trained, answers, ATTEMPTS, seed, say)
-    report = examine(model)
-    return report._replace(figures={**report.figures, "attempts": attempts})
+    return first_right(trained, answers, examine, ATTEMPTS, seed, say)
 
 
 def examine(model: Model) -> Report:

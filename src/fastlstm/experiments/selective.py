@@ -54,9 +54,7 @@ def run(seed: int, say: Say, **options: Any) -> Report:
     def trained(seed: int) -> Model:
         return train([line] * ROUNDS, SYMBOLS, HIDDEN_SIZE, 1, LEARNING_RATE, seed, say, FITTING, **options)
 
-    model, attempts = first_right(trained, asked(seed=2), ATTEMPTS, seed, say)
-    report = examine(model)
-    return report._replace(figures={**report.figures, "attempts": attempts})
+    return first_right(trained, asked(seed=2), examine, ATTEMPTS, seed, say)
 
 
 def examine(model: Model) -> Report:
