@@ -1,6 +1,7 @@
 """Traces: row E1."""
 
 import copy
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -144,6 +145,24 @@ def test_a_trace_is_its_own():
         np.testing.assert_array_equal(array, want)
     with pytest.raises(RuntimeError, match="parameters have changed since this trace; trace the text again"):
         _ = trace.probabilities
+
+
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda trace: pickle.loads(pickle.dumps(trace))])
+@pytest.mark.parametrize(
+    "options", [{}, {"embedding": 5, "cell": "gru"}, {"peephole": "full", "coupled": True, "skip": True}], ids=str
+)
+def test_copies_and_pickles_are_whole_and_apart(make, options):
+    model = untrained(**options)
+    trace = model.trace(TEXT)
+    made, before = make(trace), trace.probabilities
+    assert made.symbols == trace.symbols
+    for (*_, array), (*_, want) in zip(made.arrays(), trace.arrays(), strict=True):
+        np.testing.assert_array_equal(array, want)
+        assert not np.shares_memory(array, want)
+    model.fit(TEXT * 20, epochs=1, batch_size=4, seq_length=10, progress=False)
+    np.testing.assert_array_equal(made.probabilities, before)
+    with pytest.raises(RuntimeError, match="parameters have changed"):
+        _ = make(trace).probabilities
 
 
 def test_errors():

@@ -1,6 +1,9 @@
 """The language network: tokens, a recurrent stack, and a distribution over the next token."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -66,7 +69,7 @@ class LanguageNetwork:
         self.dtype, initializer = self.stack.dtype, self.stack.initializer
         self.output = "embedding.weight" if tied else "output.weight"
         self.output_size = self.stack.layout.output_size
-        config = {
+        self._options = config = {
             "cell": cell, "hidden_size": hidden_size, "num_layers": num_layers, "embedding": embedding, "tied": tied, **options,
         }
         self._section = f"{cell}."
@@ -80,6 +83,14 @@ class LanguageNetwork:
         self.workspace = Workspace(training=True)  # which one caller does at a time
         self._gradients: Parameters | None = None
         self._written: np.ndarray | None = None  # the tokens whose vectors' gradients are not 0 there; None: maybe all
+
+    def __reduce__(self) -> tuple[Callable[..., LanguageNetwork], tuple[()], dict[str, np.ndarray]]:
+        """Pickle and copy by the options and the parameters."""
+        return partial(type(self), self.V, np.random.default_rng(0), **self._options), (), dict(self.parameters)
+
+    def __setstate__(self, parameters: dict[str, np.ndarray]) -> None:
+        """The other half of `__reduce__`."""
+        self.parameters.load(parameters)
 
     @property
     def training_gradients(self) -> Parameters:

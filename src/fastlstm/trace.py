@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,6 +78,20 @@ class Trace:
         self.symbols, self.tokens, self.layers = symbols, tokens, layers
         self._network, self._version = network, network.parameters.version
 
+    def __reduce__(self) -> tuple[type[Trace], tuple[Any, ...], bool]:
+        """Pickle and copy with the network, as it is, for the probabilities."""
+        return type(self), (self._network, self.symbols, self.tokens, self.layers), self._is_current
+
+    def __setstate__(self, is_current: bool) -> None:
+        """The other half of `__reduce__`."""
+        if not is_current:
+            self._version = -1
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the network is the one that was traced."""
+        return self._network.parameters.version == self._version
+
     def __len__(self) -> int:
         """T, the steps."""
         return len(self.tokens)
@@ -92,7 +106,7 @@ class Trace:
             RuntimeError: the model has been trained since.
             IndexError: there is no such step.
         """
-        if self._network.parameters.version != self._version:
+        if not self._is_current:
             raise RuntimeError("the model's parameters have changed since this trace; trace the text again")
         layers = self.layers if self._network.stack.skip else self.layers[-1:]
         rows = [steps] if isinstance(steps, int | np.integer) else steps
