@@ -54,6 +54,8 @@ FAULTS = [
     # both compiled engines
     Fault("memory of results that are in use", RESULTS, "np.asarray(_Lease(memory)).view", "(_Lease(memory), memory)[1].view",
           ("tests/test_results.py",)),
+    Fault("Python runs at the end of a result", RESULTS, "_Piece(self, _idle.append)",
+          "_Piece(self, lambda piece: _idle.append(piece))", ("tests/test_results.py",)),
     Fault("h0 taken as 0", COMPILED, "buffer[:B] = state", "buffer[:B] = 0 if buffer is h else state", (REFERENCE,)),
     Fault("c0 ignored", COMPILED, "buffer[:B] = state", "buffer[:B] = 0 if buffer is c else state", (REFERENCE,)),
     Fault("dropout mask lost backwards", COMPILED, "d_input *= saved.masks[k]", "pass", (DIFFERENCES,)),

@@ -143,4 +143,17 @@ def test_errors():
         trace.find("a", quantities=["cel_state"])
     with pytest.raises(ValueError, match="nothing to look through"):
         Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer(0, {})]).find("a")
+    with pytest.raises(ValueError, match="nothing to probe: no layer was kept, or asked for"):
+        trace.probe("a", layers=[])
+    trace.layers[0].hidden_state[7, 3] = np.nan
+    with pytest.raises(ValueError, match="hidden_state of layer 0 must be finite, got NaN or infinity in neuron 3"):
+        trace.find("a")
+    with pytest.raises(ValueError, match="the states must be finite to be probed, got NaN or infinity"):
+        trace.probe("a")
+
+
+def test_one_layer_or_quantity_need_not_be_a_list():
+    trace = traced(text_of(40))
+    assert trace.find("a", quantities="candidate") == trace.find("a", quantities=["candidate"])
+    assert trace.probe("a", layers=0) == trace.probe("a", layers=[0])
     assert fastlstm.targets is targets

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastlstm
 from fastlstm import GRU, LSTM, RNN, gradient_flow, plot_gradient_flow
 
 T = 100
@@ -89,16 +90,12 @@ def test_wrong_input_is_refused(x, message):
 ])
 @pytest.mark.parametrize("lengths", [None, (3, 6, 0, 5)])
 def test_quantities_equal_the_references(compiled, stack, lengths):
-    from fastlstm.engines import current_engine, engine_called
-
     kind, options = stack
     rnn, x = kind(3, 5, dtype="float64", seed=0, **options), signal(3)[:6]
-    lengths = None if lengths is None else np.array(lengths)
-    found = []
-    for engine in (current_engine(), engine_called("reference")):
-        _, _, saved = engine.forward(rnn, x, rnn.zero_states(4), lengths, None, keep=True)
-        found.append(engine.quantities(rnn, saved))
-    assert [list(quantities) for quantities in found[0]] == [list(place.cell.quantities) for place in rnn.places]
-    for got, want in zip(*found, strict=True):
+    found = [layer.quantities for layer in rnn.trace(x, lengths=lengths)]
+    with fastlstm.engine("reference"):
+        references = [layer.quantities for layer in rnn.trace(x, lengths=lengths)]
+    assert [list(quantities) for quantities in found] == [list(place.cell.quantities) for place in rnn.places]
+    for got, want in zip(found, references, strict=True):
         for name in want:
             np.testing.assert_allclose(got[name], want[name], rtol=0, atol=1e-13)

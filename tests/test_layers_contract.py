@@ -1,5 +1,8 @@
 """What the LSTM stack promises besides its numbers: tapes, streams, NaN, parameters, engines, dropout, errors."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,15 @@ def test_tape_serves_once_and_only_its_own_stack():
     case.rnn.backward(tape, case.dy)
     with pytest.raises(RuntimeError, match="already served"):
         case.rnn.backward(tape, case.dy)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_tapes_are_not_copied(copied):
+    """Two would work in the same memory, and give it back twice."""
+    case = random_case()
+    _, _, tape = case.rnn.forward(case.x)
+    with pytest.raises(TypeError, match="a tape cannot be copied or pickled; run forward again"):
+        copied(tape)
 
 
 def test_tape_of_other_parameters_is_refused(engine):

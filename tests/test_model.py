@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import Cosine, Exponential, Model, reference
+from fastlstm import Cosine, Exponential, Model, reference, session
 from fastlstm.cells import Cell, Layout
 from fastlstm.engines import native
 
@@ -577,6 +577,30 @@ def test_interrupt_leaves_a_checkpoint_to_resume(tmp_path):
     resumed = Model.load(path)
     resumed.fit(text, resume=True, **fit)
     whole.fit(text, **fit)
+    assert np.array_equal(resumed.network.parameters.flat, whole.network.parameters.flat)
+
+
+def test_interrupt_at_the_best_epoch_does_not_lose_its_weights(tmp_path, monkeypatch):
+    """Ctrl-C while they are stored."""
+    text, path = "abcd" * 300, tmp_path / "m.safetensors"
+    fit = {"epochs": 3, "batch_size": 4, "seq_length": 20, "progress": False, "validation": 0.2, "restore_best": True}
+    interrupted, whole = (Model(hidden_size=4, seed=0, vocabulary="abcd") for _ in range(2))
+    whole.fit(text, **fit)
+    stored = []
+
+    def store(position, name, value):
+        if name == "best_weights":
+            stored.append(name)
+            if len(stored) == 3:
+                raise KeyboardInterrupt
+        object.__setattr__(position, name, value)
+
+    monkeypatch.setattr(session.Position, "__setattr__", store, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.fit(text, checkpoint=path, **fit)
+    monkeypatch.undo()
+    resumed = Model.load(path)
+    resumed.fit(text, resume=True, **fit)
     assert np.array_equal(resumed.network.parameters.flat, whole.network.parameters.flat)
 
 

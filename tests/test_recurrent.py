@@ -195,6 +195,11 @@ def test_streamed_equals_whole(engine, cell, stack):
     got = {"y": outputs, **named(case.rnn, "", "", stream.state)}
     assert_close(got, {"y": y, **named(case.rnn, "", "", state)}, 1e-12)
     stream.reset()
+    zeros, after = named(case.rnn, "", "", stream.state), named(case.rnn, "", "", state)
+    assert {name: array.shape for name, array in zeros.items()} == {name: array.shape for name, array in after.items()}
+    for array in zeros.values():
+        assert not array.any()
+        array += 1  # a copy: the stream goes on from 0
     assert relative_error(stream.step(case.x[0]), case.rnn(case.x[:1])[0][0]) <= 1e-12
 
 

@@ -1,6 +1,7 @@
 """Memory of results: used again once the caller has let go of all of it, and not before."""
 
 import gc
+import signal
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +17,7 @@ SHAPE = 300, 200  # large enough to be kept
 @pytest.fixture(autouse=True)
 def _nothing_idle(monkeypatch):
     gc.collect()
-    monkeypatch.setattr(results, "_idle", deque(maxlen=results.MOST))
+    monkeypatch.setattr(results, "_idle", deque())
 
 
 def address(array):
@@ -59,10 +60,38 @@ def test_small_and_huge_results_are_not_kept(size):
     assert not results._idle
 
 
-def test_no_more_than_some_pieces_wait():
-    arrays = [results.empty(SHAPE, np.dtype(np.float32)) for _ in range(3 * results.MOST)]
-    del arrays
-    assert len(results._idle) == results.MOST
+def test_no_more_than_some_bytes_wait(monkeypatch):
+    monkeypatch.setattr(results, "MOST_WAITING", 2_000_000)
+    arrays = [results.empty((100_000 + 10_000 * k,), np.dtype(np.float32)) for k in range(10)]
+    newest = address(arrays[-1])
+    while arrays:
+        del arrays[0]
+    assert address(results.empty((190_000,), np.dtype(np.float32))) == newest
+    assert sum(len(piece.memory) for piece in results._idle) <= 2_000_000
+
+
+def test_an_interrupt_at_the_end_of_an_array_is_not_lost():
+    """Signals wait for the end of a computation in C, after which its operands go."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before, seen = signal.signal(signal.SIGALRM, interrupt), 0
+    try:
+        for _ in range(5):
+            array = results.empty((1200, 1200), np.dtype(np.float64))
+            array.fill(1)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.002)
+                array = array @ array  # some milliseconds, at the end of which the operand goes
+                for _ in range(1000):
+                    pass
+            except KeyboardInterrupt:
+                seen += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert seen == 5
 
 
 def test_a_copy_is_independent():

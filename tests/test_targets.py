@@ -54,3 +54,11 @@ def test_errors():
         targets.resolve([1, 2], list("abc"))
     with pytest.raises(ValueError, match="target must hold real numbers"):
         targets.resolve(["x", "y"], list("ab"))
+    text = [bytes([number]) for number in "é€è à".encode()]
+    with pytest.raises(ValueError, match="the text is one of bytes, of which 'é' has several for a character: give bytes"):
+        targets.resolve(targets.count("é"), text)
+    assert targets.resolve(targets.count("é".encode()), text).max() == 4  # both its bytes, one of which è and à have too
+    with pytest.raises(ValueError, match="the text is one of characters: give a str instead of b'a'"):
+        targets.resolve(targets.one_of(b"a"), list("abc"))
+    with pytest.raises(ValueError, match="the target must be a regular expression of characters, got b'a'"):
+        targets.resolve(re.compile(b"a"), list("abc"))

@@ -179,3 +179,13 @@ def test_errors():
         model.trace(TEXT).quantity(5, "cell_state")
     with pytest.raises(ValueError, match="must be at least 0, got -1"):
         model.trace(TEXT).quantity(-1, "cell_state")
+    with pytest.raises(ValueError, match="layer 0 was not kept in this trace; it holds 1"):
+        model.trace(TEXT, layers=1).view()
+    with pytest.raises(ValueError, match=r"steps must be one step, a slice, or a list of steps, got shape \(2, 2\)"):
+        model.trace(TEXT).probabilities_at(np.ones((2, 2), int))
+
+
+def test_a_trace_of_one_layer_and_one_quantity():
+    trace = untrained().trace(TEXT, layers=1, quantities="hidden_state")
+    assert [(k, name) for k, name, _ in trace.arrays()] == [(1, "hidden_state")]
+    assert trace.probe(r"\w+", shifts=2) == trace.probe(r"\w+", layers=[1], shifts=2)

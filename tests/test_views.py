@@ -62,6 +62,7 @@ def test_scales():
     assert colours.limits("hidden_state", values / 4) == colours.limits("candidate", values / 4) == (-1, 1)
     assert colours.limits("hidden_state", values) == (-3, 3)  # of a cell whose activation goes beyond 1
     assert colours.limits("forget_gate", values / 4) == colours.limits("reset_gate", values) == (0, 1)
+    assert colours.limits("cell_state", np.append(values, [np.nan, np.inf])) == (-3, 3)
     assert colours.limits("cell_state", np.zeros(3)) == colours.limits("cell_state", np.zeros(0)) == (-1, 1)
 
 

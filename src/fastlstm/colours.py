@@ -31,11 +31,12 @@ def is_gate(quantity: str) -> bool:
 def limits(quantity: str, values: np.ndarray) -> tuple[float, float]:
     """The ends of the scale: 0 and 1 for gates, ±1 for hidden states and candidates, ± the cell's own largest value.
 
-    Candidates and hidden states that go beyond 1, as other activations let them, end at their own largest too.
+    Candidates and hidden states that go beyond 1, as other activations let them, end at their own largest too. NaN and infinity
+    do not count.
     """
     if is_gate(quantity):
         return 0.0, 1.0
-    largest = float(np.abs(values).max(initial=0))
+    largest = float(np.abs(values[np.isfinite(values)]).max(initial=0))
     if quantity != "cell_state":
         largest = max(largest, 1.0)
     return (-largest, largest) if largest else (-1.0, 1.0)

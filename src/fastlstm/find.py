@@ -56,6 +56,10 @@ def find(arrays: Iterable[tuple[int, str, np.ndarray]], target: np.ndarray, top:
     scores = [(k, name, correlations(array, rows, values, offsets)) for k, name, array in arrays]
     if not scores:
         raise ValueError("there is nothing to look through: no such layer or quantity was kept")
+    for k, name, r in scores:
+        bad = np.flatnonzero(np.isnan(r).any(axis=1))
+        if len(bad):
+            raise ValueError(f"{name} of layer {k} must be finite, got NaN or infinity in neuron {bad[0]}")
     chance = np.max([np.abs(r[:, 1:]).max(axis=0) for *_, r in scores], axis=0)  # the best of all, for each shift
     found = [
         Found(k, neuron, name, float(r[0]), _p_value(abs(r[0]), chance))
@@ -90,6 +94,8 @@ def probe(states: np.ndarray, target: np.ndarray, shifts: int, seed: int) -> Pro
     moved = _moved(values, offsets, slice(0, len(rows)))
     cut = round(len(rows) * (1 - HELD_OUT))
     x = states[rows].astype(np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError("the states must be finite to be probed, got NaN or infinity")
     means = x[:cut].mean(axis=0)
     x = (x - means) / _or_infinite(x[:cut].std(axis=0), means)
     weights = np.linalg.solve(x[:cut].T @ x[:cut] + PENALTY * cut * np.eye(x.shape[1]), x[:cut].T @ moved[:cut])

@@ -261,13 +261,14 @@ class Model:
         return np.concatenate([first, *training.losses(network, ids)])
 
     def trace(
-        self, x: Data, *, layers: Iterable[int] | None = None, quantities: Iterable[str] | None = None
+        self, x: Data, *, layers: int | Iterable[int] | None = None, quantities: str | Iterable[str] | None = None
     ) -> Trace:
         """Every gate and state of every neuron while the model reads a text, from the zero state.
 
         Args:
             x: as in `fit`.
-            layers, quantities: which of them to keep, by number and name, where all would take too much memory; None is all.
+            layers, quantities: which of them to keep, by number and name, one or several, where all would take too much memory;
+                None is all.
 
         Returns:
             `trace.layers[k].cell_state`, `hidden_state`, `forget_gate`, `input_gate`, `candidate` and `output_gate`, each

@@ -10,7 +10,7 @@ from functools import partial
 from inspect import signature
 from itertools import count
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -21,6 +21,7 @@ from fastlstm.engines import Shelf, States, current_name, engine_called, results
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.stream import Stream
+from fastlstm.trace import TraceLayer
 
 _NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 # By the id of a stack its gates that are held by hand, in this thread or task.
@@ -45,6 +46,10 @@ class Tape:
             raise RuntimeError("the parameters have changed since this tape's forward; run forward again")
         saved, self._saved = self._saved, None
         return saved
+
+    def __reduce__(self) -> NoReturn:
+        """Two copies would work in the same memory."""
+        raise TypeError("a tape cannot be copied or pickled; run forward again")
 
 
 class Recurrent:
@@ -222,6 +227,31 @@ class Recurrent:
         want_dx = len(tape.x_shape) == 3
         dx, dstates = tape.engine.backward(self, tape.take(), dy, dstates, gradients, want_dx)
         return dx, self.public_state(dstates), gradients
+
+    def trace(self, x: ArrayLike, state: State | None = None, lengths: ArrayLike | None = None) -> list[TraceLayer]:
+        """Every gate and state of every unit at every step, to look inside; nothing is dropped.
+
+        Args:
+            x, state, lengths: as in a call.
+
+        Returns:
+            For each layer, and each direction where there are two, in the order of the state: an object whose attributes are
+            arrays (T, B, H): `cell_state`, `hidden_state`, `forget_gate`, …, and for GRU and RNN their own. Those of the
+            reverse direction are in the order of x's steps too; zeros in the padding.
+
+        >>> import fastlstm, numpy as np
+        >>> rnn = fastlstm.GRU(3, 4, bidirectional=True, seed=0)
+        >>> forwards, backwards = rnn.trace(np.ones((5, 2, 3)))
+        >>> backwards.reset_gate.shape
+        (5, 2, 4)
+        """
+        x, states, lengths = self._check_input(x, state, lengths)
+        T, B = x.shape[:2]
+        kept = T * B * sum(len(place.cell.quantities) * place.cell.hidden_size for place in self.places)
+        _check.memory("the trace", kept, self.dtype)
+        engine = self.engine
+        _, _, saved = engine.forward(self, x, states, lengths, None, keep=True)
+        return [TraceLayer(k, quantities) for k, quantities in enumerate(engine.quantities(self, saved))]
 
     @property
     def engine(self) -> Any:

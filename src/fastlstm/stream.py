@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class Stream:
     @state.setter
     def state(self, state: State | None) -> None:
         states = self._rnn.checked_state("", "0", state, self._B)
-        self._stepper.state = tuple([array.copy() for array in part] for part in states)
+        self._stepper.state = deepcopy(states)
 
     def reset(self) -> None:
         """Back to the zero state."""

@@ -67,6 +67,9 @@ def matches(pattern: str | re.Pattern) -> Function:
     except re.error as error:
         raise ValueError(f"the target must be a regular expression, got {pattern!r}: {error}") from None
 
+    if isinstance(compiled.pattern, bytes):
+        raise ValueError(f"the target must be a regular expression of characters, got {compiled.pattern!r}")
+
     def of(text: Text) -> np.ndarray:
         parts = [part.decode("latin-1") if isinstance(part, bytes) else part for part in text]
         edges = np.cumsum([0, *map(len, parts)])
@@ -91,7 +94,11 @@ def resolve(target: Target, text: Text) -> np.ndarray:
 def _at(text: Text, symbols: Symbols) -> np.ndarray:
     """(T,) whether each symbol is one of these; those of a text of bytes may be given as a str."""
     if len(text) and isinstance(text[0], bytes) and isinstance(symbols, str):
+        if not symbols.isascii():
+            raise ValueError(f"the text is one of bytes, of which {symbols!r} has several for a character: give bytes")
         symbols = symbols.encode()
+    elif len(text) and isinstance(text[0], str) and isinstance(symbols, bytes):
+        raise ValueError(f"the text is one of characters: give a str instead of {symbols!r}")
     wanted = {symbols[k : k + 1] for k in range(len(symbols))} if isinstance(symbols, str | bytes) else set(symbols)
     return np.fromiter((symbol in wanted for symbol in text), bool, len(text))
 

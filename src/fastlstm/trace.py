@@ -110,6 +110,8 @@ class Trace:
             raise RuntimeError("the model's parameters have changed since this trace; trace the text again")
         layers = self.layers if self._network.stack.skip else self.layers[-1:]
         rows = [steps] if isinstance(steps, int | np.integer) else steps
+        if not isinstance(rows, slice) and np.ndim(rows) != 1:
+            raise ValueError(f"steps must be one step, a slice, or a list of steps, got shape {np.shape(rows)}")
         outputs = self._network.last_output(([layer.hidden_state[rows] for layer in layers],))
         found = np.exp(self._network.log_probabilities(np.ascontiguousarray(outputs)))
         return found[0] if rows is not steps else found
@@ -136,7 +138,7 @@ class Trace:
         return resolve(target, self.symbols)
 
     def find(
-        self, target: Target, *, top: int = 10, quantities: Iterable[str] | None = None, shifts: int = 99, seed: int = 0
+        self, target: Target, *, top: int = 10, quantities: str | Iterable[str] | None = None, shifts: int = 99, seed: int = 0
     ) -> list[Found]:
         """The neurons that follow a target most closely.
 
@@ -144,7 +146,7 @@ class Trace:
             target: of `fastlstm.targets` (count, position, depth, countdown, one_of, matches), a regular expression, or
                 an array (T,) of numbers or a mask; its NaN do not count.
             top: how many, at most.
-            quantities: which to look through; None is all that were kept.
+            quantities: which to look through, one or several; None is all that were kept.
             shifts: how often the target is moved against the text, to see what correlation chance gives.
             seed: of these shifts.
 
@@ -158,26 +160,28 @@ class Trace:
         0
         """
         kept = list(dict.fromkeys(name for _, name, _ in self.arrays()))
-        chosen = kept if quantities is None else [_check.choice("quantities", name, kept) for name in quantities]
+        chosen = kept if quantities is None else [_check.choice("quantities", name, kept) for name in _several(quantities)]
         arrays = [(k, name, array) for k, name, array in self.arrays() if name in chosen]
         return find(arrays, self.target(target), top, shifts, seed)
 
     def probe(
-        self, target: Target, *, layers: Iterable[int] | None = None, quantity: str = "hidden_state", shifts: int = 99,
+        self, target: Target, *, layers: int | Iterable[int] | None = None, quantity: str = "hidden_state", shifts: int = 99,
         seed: int = 0,
     ) -> Probe:
         """How well all neurons together tell a target on text they were not fitted to, against chance.
 
         Args:
             target, shifts, seed: as in `find`.
-            layers: whose neurons; None is all.
+            layers: whose neurons, one or several; None is all that were kept.
             quantity: which of their quantities.
 
         Returns:
             The score on the last third of the text (R², or balanced accuracy where the target has two values), the mean
             score of targets moved against the text, and the p-value of the score among these.
         """
-        chosen = range(len(self.layers)) if layers is None else layers
+        chosen = [k for k, layer in enumerate(self.layers) if layer.quantities] if layers is None else list(_several(layers))
+        if not chosen:
+            raise ValueError("there is nothing to probe: no layer was kept, or asked for")
         states = np.concatenate([self.quantity(k, quantity) for k in chosen], axis=1)
         return probe(states, self.target(target), shifts, seed)
 
@@ -192,12 +196,14 @@ class Trace:
         Args:
             layer: counted from 0.
             neuron: None for all of the layer, with a line for each.
-            quantity: None for all of the neuron's, with a line for each.
+            quantity: None for all of the neuron's, with a line for each; cells without `cell_state` show `hidden_state` for it.
             start, stop: steps shown; without `stop`, as many as are quickly seen.
 
         Returns:
             A view that prints in colours in a terminal, shows in a notebook, and has `text`, `html`, `to_html` and `plot`.
         """
+        if quantity == "cell_state" and "c" not in self._network.stack.layout.states:
+            quantity = "hidden_state"
         rows = self._rows(layer, neuron, quantity)
         _check.count("start", start, 0)
         most = MOST_STEPS if len(rows) == 1 else MOST_COLUMNS
@@ -214,7 +220,7 @@ class Trace:
         """Print the text, each symbol on the colour of the neuron's value when it has been read: red below 0, blue above.
 
         Args:
-            layer, neuron, quantity, start, stop: as in `view`; of cells without a cell state the default is `hidden_state`.
+            layer, neuron, quantity, start, stop: as in `view`.
             width: columns; None is the terminal's.
             colour: None is colours in a terminal, unless NO_COLOR is set, and bars below the text elsewhere.
             dark: colours on black paper.
@@ -235,8 +241,6 @@ class Trace:
         return self.view(kept[0], None, kept[1]).html() if kept else f"<p>{escape(repr(self))}</p>"
 
     def _rows(self, layer: int, neuron: int | None, quantity: str | None) -> list[Row]:
-        if quantity == "cell_state" and "c" not in self._network.stack.layout.states:
-            quantity = "hidden_state"
         names = list(self._layer(layer).quantities) if quantity is None else [quantity]
         arrays = {name: self.quantity(layer, name) for name in names}
         H = next((array.shape[1] for array in arrays.values()), 0)
@@ -253,6 +257,9 @@ class Trace:
         _check.count("layer", k, 0)
         if k >= len(self.layers):
             raise IndexError(f"layer {k} is outside [0, {len(self.layers)})")
+        if not self.layers[k].quantities:
+            kept = [str(number) for number, layer in enumerate(self.layers) if layer.quantities]
+            raise ValueError(f"layer {k} was not kept in this trace; it holds {', '.join(kept) or 'none'}")
         return self.layers[k]
 
     def __repr__(self) -> str:
@@ -260,9 +267,14 @@ class Trace:
         return f"<Trace of {len(self):,} symbols through {len(self.layers)} layers>"
 
 
+def _several(given: Any) -> Iterable[Any]:
+    """One name or number as a list of it."""
+    return [given] if isinstance(given, str | int | np.integer) else given
+
+
 def trace(
-    network: LanguageNetwork, symbols: Sequence[str] | Sequence[bytes], tokens: np.ndarray, layers: Iterable[int] | None,
-    quantities: Iterable[str] | None,
+    network: LanguageNetwork, symbols: Sequence[str] | Sequence[bytes], tokens: np.ndarray, layers: int | Iterable[int] | None,
+    quantities: str | Iterable[str] | None,
 ) -> Trace:
     """What the network computes on tokens (T,) from the zero state, `WINDOW` steps at a time.
 
@@ -270,10 +282,10 @@ def trace(
         network: reads the tokens.
         symbols: what they stand for.
         tokens: int32.
-        layers, quantities: which to keep; None is all.
+        layers, quantities: which to keep, one or several; None is all.
     """
     T, L = len(tokens), network.stack.num_layers
-    chosen = range(L) if layers is None else sorted({_check.count("layers", k, 0) for k in layers})
+    chosen = range(L) if layers is None else sorted({_check.count("layers", k, 0) for k in _several(layers)})
     if chosen and chosen[-1] >= L:
         raise IndexError(f"layer {chosen[-1]} is outside [0, {L})")
     # Held gates are the whole stack's; else what is above the highest layer that is kept need not be computed.
@@ -284,7 +296,8 @@ def trace(
         cells, state = network.quantities(stack, tokens[start : start + WINDOW, None], state, workspace)
         kept = [{name: array[:, 0] for name, array in cell.items()} for cell in cells]
         if start == 0:
-            names = list(kept[0]) if quantities is None else [_check.choice("quantities", q, kept[0]) for q in quantities]
+            wanted = kept[0] if quantities is None else _several(quantities)
+            names = [_check.choice("quantities", name, kept[0]) for name in wanted]
             shapes = [(T, *kept[k][name].shape[1:]) for k in chosen for name in names]
             _check.memory("the trace", sum(map(prod, shapes)), network.dtype)
             for k in chosen:

@@ -195,9 +195,9 @@ class Trainer:
         judged = record.get("validation_loss", loss)
         record["best"] = position.best_loss is None or judged < position.best_loss
         if record["best"]:
-            position.best_loss = judged
             if self.options.restore_best:
                 position.best_weights = self.network.parameters.flat.copy()
+            position.best_loss = judged  # last: who is interrupted before this judges again
         record["seconds"] = position.seconds
         if position.history and position.history[-1]["epoch"] == record["epoch"]:
             position.history.pop()  # written when max_seconds cut this epoch off

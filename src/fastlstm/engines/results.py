@@ -5,6 +5,7 @@ An allocator would give it back to the operating system, which clears every page
 
 from collections import deque
 from math import prod
+from weakref import ref
 
 import numpy as np
 
@@ -12,20 +13,31 @@ from fastlstm.engines import aligned_empty
 
 # Smaller results are left to the allocator, which keeps their memory itself; larger ones are rare.
 LEAST_BYTES, MOST_BYTES = 1 << 17, 1 << 25
-# Pieces that wait to serve again, at most.
-MOST = 8
+# What may wait to serve again, all together; of more, what has waited longest goes when the next result is made.
+MOST_WAITING = 1 << 26
 
-_idle: deque[np.ndarray] = deque(maxlen=MOST)
+
+class _Piece(ref):
+    """Some memory, by way of the lease that it is given out with: when that is gone, `_idle` receives the piece.
+
+    No line of Python runs then: between a long computation and the end of its operands, it would be the one that a Ctrl-C is
+    raised in, and what is raised there is lost.
+    """
+
+    __slots__ = ("memory",)
 
 
 class _Lease:
-    """Memory that arrays are made in; when the last of them is gone, it waits for the next."""
+    """What the arrays in a piece of memory keep alive."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "_piece")
 
     def __init__(self, memory: np.ndarray) -> None:
-        self._memory, self.__array_interface__ = memory, memory.__array_interface__
+        self._piece = _Piece(self, _idle.append)
+        self._piece.memory, self.__array_interface__ = memory, memory.__array_interface__
 
-    def __del__(self) -> None:
-        _idle.append(self._memory)
+
+_idle: deque[_Piece] = deque()  # the newest last
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -47,12 +59,14 @@ def copy(array: np.ndarray) -> np.ndarray:
 
 def _taken(size: int) -> np.ndarray:
     """A piece of so many bytes, idle or new."""
-    for _ in range(len(_idle)):
-        try:
-            memory = _idle.pop()
-        except IndexError:  # another thread was faster
-            break
-        if len(memory) == size:
-            return memory
-        _idle.appendleft(memory)
+    try:
+        while sum(len(piece.memory) for piece in _idle.copy()) > MOST_WAITING:
+            _idle.popleft()
+        for _ in range(len(_idle)):
+            piece = _idle.pop()
+            if len(piece.memory) == size:
+                return piece.memory
+            _idle.appendleft(piece)
+    except IndexError:  # another thread has taken the last
+        pass
     return aligned_empty(size, np.dtype(np.uint8))

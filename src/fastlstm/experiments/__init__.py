@@ -21,7 +21,7 @@ def run(name: str, seed: int, say: Say, **options: Any) -> Report:
         name: of `EXPERIMENTS`.
         seed: of the lines and the weights.
         say: is told of the progress.
-        options: of `Model`, beside the sizes.
+        options: of `Model`, beside the sizes, `cell` and `tied`: it is the cells of an LSTM that are looked for.
     """
     report = EXPERIMENTS[name](seed, say, **options)
     return report._replace(figures={**report.figures, "seed": seed, **options})
