@@ -104,7 +104,7 @@ FAULTS = [
           '2 * (arrays[place.name("bias_ih")] + arrays[place.name("bias_hh")])', (REFERENCE,)),
     Fault("token table without the bias", TOKEN_INPUT, "[:, columns].T, bias,", "[:, columns].T, 0 * bias,", (TOKENS,)),
     Fault("repeated tokens counted once", TOKEN_INPUT,
-          "_core.scatter_add(sums, gates, given.places, threads_for(gates.size))", "sums[given.places] = gates", (TOKENS,)),
+          "add_rows(sums, gates, given.places)", "sums[given.places] = gates", (TOKENS,)),
     Fault("columns of absent tokens not cleared", TOKEN_INPUT, "d_weight.fill(0)", "pass", (NETWORK_DIFFERENCES,)),
     Fault("previous rows of ragged batches unsorted", PACKING, "np.where(step == 0, rank,",
           "np.where(step == 0, self._order[rank],", (DIFFERENCES,)),
