@@ -3,11 +3,13 @@
 import io
 import json
 import math
+import random
 import re
 
 import pytest
 
 from fastlstm import Model, cli, structure
+from fastlstm.cli_inspect import PASSAGES, passages
 
 PYTHON = '''"""A module."""
 
@@ -112,8 +114,9 @@ def test_command(files, capfd):
         assert copy["length"] > 50  # it knows them by heart
         assert sample["nearest"]["share"] > 0.4
     assert told["kind"] == "python"
-    assert told["validity"]["corpus"]["parses"] == 1
-    assert told["structure"]["corpus"]["imports above all definitions"] == 1
+    assert told["structure"]["corpus"]["imports above all definitions"] < 1  # passages go on in the next file, as samples do
+    assert told["structure"]["corpus"]["begin with a comment or docstring"] < 0.5  # and begin anywhere
+    assert told["validity"]["corpus"]["definitions"] > 100
     assert told["seed"] == 1
     assert cli.main([*arguments, "--temperature", "1.8"]) == 0
     shown = capfd.readouterr().out
@@ -140,7 +143,27 @@ def test_standard_library_is_the_default(files, capfd, monkeypatch):
     assert cli.main(["inspect", str(files / "m.safetensors"), "--samples", "1", "--length", "50", "--json"]) == 0
     told = json.loads(capfd.readouterr().out)
     assert told["kind"] == "python"
-    assert told["validity"]["corpus"]["definitions"] == 2  # the last of each file may be cut off
+    assert told["samples"][0]["nearest"]["source"] == "file 0 of the standard library of this Python"
+
+
+def test_passages_are_as_long_and_from_anywhere():
+    texts = [("a", "abc"), ("b", ""), ("c", "defghi")]
+    found = passages(texts, [4] * 200 + [2, 50], random.Random(0))
+    assert set(found[:200]) == {"abcd", "bcde", "cdef", "defg", "efgh", "fghi"}
+    assert len(found[200]) == 2
+    assert found[201] == "abcdefghi"
+
+
+def test_passages_of_the_corpus_are_as_long_as_the_samples(files, capfd, monkeypatch):
+    judged = []
+    monkeypatch.setitem(structure.KINDS, "play", lambda parts: judged.append(parts) or {})
+    arguments = ["inspect", str(files / "m.safetensors"), str(files / "src"), "--samples", "2", "--length", "30"]
+    assert cli.main([*arguments, "--prompt", "def", "--kind", "play", "--json"]) == 0
+    written, corpus = judged
+    assert [len(written), len(corpus)] == [2, PASSAGES]
+    assert {len(part) for part in written + corpus} == {33}
+    whole = "".join((files / "src" / f"m{k}.py").read_text() for k in range(3))
+    assert all(part in whole for part in corpus)
 
 
 def test_quiz(files, capfd, monkeypatch):
