@@ -22,7 +22,7 @@ import numpy as np
 import fastlstm
 from fastlstm import python_check, structure
 from fastlstm.find import find
-from fastlstm.novelty import WORD, Corpus
+from fastlstm.novelty import Corpus, whole_words
 from fastlstm.text import standard_library_files
 from fastlstm.trace import Trace
 
@@ -203,7 +203,7 @@ def told_novelty(corpus: Corpus, written: Mapping[str, list[str]]) -> None:
     for name, texts in written.items():
         copies = [corpus.longest_copy(spaced(text)) for text in texts]
         longest[name] = max(copies, key=lambda copy: copy.length)
-        words = sum(len(WORD.findall(text)) for text in texts)
+        words = sum(len(whole_words(text)) for text in texts)
         made_up = sum((corpus.made_up(text) for text in texts), Counter())
         print(
             f"| {name} | {median(copy.length for copy in copies):.0f} | {longest[name].length} | "

@@ -186,6 +186,23 @@ def test_quiz(files, capfd, monkeypatch):
     assert json.loads(asked("g", "--json").out) == {"right": int(not real[0]), "asked": 1, "seed": 1}
 
 
+def test_words_that_the_prompt_begins_are_not_made_up(files, capfd, monkeypatch):
+    monkeypatch.setattr(Model, "sample", lambda *_, **__: ["ort os, new\nf", "ort sys.pa"])
+    arguments = ["inspect", str(files / "m.safetensors"), str(files / "src"), "--samples", "2", "--prompt", "\nimp", "--json"]
+    assert cli.main(arguments) == 0
+    assert json.loads(capfd.readouterr().out)["made_up_words"] == {"new": 1}
+
+
+def test_samples_of_fewer_characters_than_bytes(tmp_path, capfd):
+    model = Model(symbols="bytes", hidden_size=16, num_layers=1, seed=0)
+    model.fit("日本".encode() * 200, epochs=4, batch_size=2, seq_length=20, learning_rate=3e-2, progress=False, validation=None)
+    model.save(tmp_path / "m.safetensors")
+    (tmp_path / "text").write_text("日本の文章は長い。" * 3)
+    arguments = ["inspect", str(tmp_path / "m.safetensors"), str(tmp_path / "text"), "--length", "12", "--temperature", "0.1"]
+    assert cli.main([*arguments, "--seed", "1"]) == 0
+    assert "no 8 characters in a row are in any text" in capfd.readouterr().out
+
+
 def test_models_of_bytes(tmp_path, capfd):
     Model(symbols="bytes", hidden_size=4, num_layers=1, seed=0).save(tmp_path / "m.safetensors")
     (tmp_path / "text").write_bytes(b"some text \xff of bytes")

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     result: dict[str, Any] = {"seed": seed, "samples": [_novelty(corpus, sample) for sample in samples]}
     words = Counter[str]()
     for sample in samples:
-        words += corpus.made_up(sample)
+        words += corpus.made_up(sample, arguments.prompt)
     result["made_up_words"] = dict(words.most_common(MOST_WORDS))
     if kind is not None:
         parts = [arguments.prompt + sample for sample in samples]
