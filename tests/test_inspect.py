@@ -1,5 +1,6 @@
 """What written text copies, makes up and gets right: `fastlstm inspect`, rows C6 to C8."""
 
+import ast
 import io
 import json
 import math
@@ -10,6 +11,7 @@ import pytest
 
 from fastlstm import Model, cli, structure
 from fastlstm.cli_inspect import PASSAGES, passages
+from fastlstm.text import standard_library_files
 
 PYTHON = '''"""A module."""
 
@@ -63,10 +65,39 @@ PLAY = "First Citizen:\nBefore we proceed.\nHear me.\n\nAll:\nspeak, speak.\n\nn
 
 
 def test_python_rates():
-    assert list(structure.python([PYTHON]).values()) == [1, 1, 2 / 3, 2 / 3]
+    assert list(structure.python([PYTHON + "end\n"]).values()) == [1, 1, 2 / 3, 2 / 3]
+    assert list(structure.python([PYTHON]).values()) == [1, 1, 1, 1]  # the last one may go on
     assert structure.python(["def f():\n    pass\nimport os\n"])["imports above all definitions"] == 0
     assert structure.python(["x = 1\n", PYTHON])["begin with a comment or docstring"] == 0.5
     assert all(map(math.isnan, list(structure.python([]).values())))
+
+
+@pytest.mark.parametrize(("function", "documented", "returns"), [
+    ("def f(\n    a: int,\n    b=(1, 2),\n) -> int:  # noqa\n    \"Doc.\"\n    return a\n", True, True),
+    ("def f():\n    'Doc, no return'\n    g()\n", True, False),
+    ("def f():\n    r'''Doc\n    and return'''\n    x = yield\n", True, True),
+    ("def f():\n\n    # a note: no return\n    g()", True, False),
+    ("def f():\n    'x'.join(y)\n    if x: return\n", False, True),
+    ("def f(a): return a\n", False, True),
+    ("def f(): returned()\n", False, False),
+    ("    async def f(a,\n                b):\n        \"Doc.\"\n", True, False),
+])
+def test_python_functions(function, documented, returns):
+    rates = structure.python([f"{function}\nend"])
+    assert rates["functions with a docstring or comment"] == documented
+    assert rates["functions that return or yield"] == returns
+
+
+def test_python_rates_are_those_of_the_syntax_trees():
+    texts = [f"{text}\nend\n" for text in standard_library_files()[:40]]
+    trees = [node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    assert len(trees) > 500
+    gives = [any(isinstance(part, ast.Return | ast.Yield | ast.YieldFrom) for part in ast.walk(tree)) for tree in trees]
+    documented = [ast.get_docstring(tree) is not None for tree in trees]
+    without_comments = [re.sub(r"(?m)^ *#.*\n", "", text) for text in texts]
+    rates = structure.python(without_comments)
+    assert rates["functions that return or yield"] == pytest.approx(sum(gives) / len(trees), abs=0.01)
+    assert rates["functions with a docstring or comment"] == pytest.approx(sum(documented) / len(trees), abs=0.01)
 
 
 def test_java_rates():

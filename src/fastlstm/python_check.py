@@ -12,10 +12,12 @@ import re
 import tokenize
 import warnings
 from collections.abc import Iterable, Iterator
+from textwrap import dedent
 from typing import NamedTuple
 
 PAIRS = {")": "(", "]": "[", "}": "{"}
 _BEGINS = re.compile(r"^(?:async def|def|class)\b", re.M)
+_FUNCTION = re.compile(r"^([ \t]*)(?:async )?def\b", re.M)
 _ENDS = re.compile(r"^[^\s#)\]}]", re.M)  # other lines go on with what they are in
 
 
@@ -36,6 +38,16 @@ def definitions(text: str) -> list[str]:
         end = _ENDS.search(text, begin.end())
         if end:
             found.append(text[begin.start() : end.start()])
+    return found
+
+
+def functions(text: str) -> list[str]:
+    """The whole functions and methods of a text, moved to the first column; as of definitions, not one that may be cut off."""
+    found = []
+    for begin in _FUNCTION.finditer(text):
+        end = re.compile(rf"^[ \t]{{0,{len(begin[1])}}}[^\s#)\]}}]", re.M).search(text, begin.end())
+        if end:
+            found.append(dedent(text[begin.start() : end.start()]))
     return found
 
 

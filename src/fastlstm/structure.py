@@ -1,16 +1,23 @@
-"""What written text has of the form of its kind: Python modules, Java classes, plays. Rates, to set beside the corpus's own."""
+"""What written text has of the form of its kind: Python modules, Java classes, plays. Rates, to set beside the corpus's own.
+
+Written text ends anywhere, so of functions and methods those are judged whose end is there.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
 
+from fastlstm import python_check
+
 Rates = dict[str, float]
 
 _DEFINITION = re.compile(r"^(?:async def|def|class)\b", re.M)
 _IMPORT = re.compile(r"^(?:import|from)\b", re.M)
-_FUNCTION = re.compile(r"^([ \t]*)(?:async )?def \w+\([^\n]*\n(?P<body>(?:\1[ \t]+[^\n]*\n|[ \t]*\n)+)", re.M)
-_NOTE = re.compile(r"\s*(?:#|r?\"\"\"|r?''')")  # a comment or docstring comes first
+_HEADER = re.compile(r"\A.*?:[ \t]*(?:#[^\n]*)?\n", re.S)  # of a function, over several lines too
+# A comment or docstring comes first.
+_NOTE = re.compile(r"\s*(?:#|[rRuU]?(?:\"\"\"|'''|\"[^\"\n]*\"[ \t]*$|'[^'\n]*'[ \t]*$))", re.M)
+_RETURN = re.compile(r"(?:^|[:;=(])[ \t]*(?:return|yield)\b", re.M)  # where statements and expressions begin
 _JAVA_ORDER = (
     re.compile(r"/\*"), re.compile(r"^\s*package\b", re.M), re.compile(r"^\s*import\b", re.M),
     re.compile(r"^\s*(?:[\w@]+ )*(?:class|interface|enum|record)\b", re.M),
@@ -27,12 +34,12 @@ def python(texts: Iterable[str]) -> Rates:
     """Of Python modules: what comes first, imports above definitions, docstrings or comments in functions, returns."""
     texts = [text for text in texts if text.strip()]
     imports = [(match.start(), text) for text in texts for match in _IMPORT.finditer(text)]
-    functions = [match["body"] for text in texts for match in _FUNCTION.finditer(text)]
+    bodies = [_HEADER.sub("", function, 1) for text in texts for function in python_check.functions(text)]
     return {
         "begin with a comment or docstring": _share(texts, _NOTE.match),
         "imports above all definitions": _share(imports, lambda found: not _DEFINITION.search(found[1], 0, found[0])),
-        "functions with a docstring or comment": _share(functions, _NOTE.match),
-        "functions that return or yield": _share(functions, lambda body: re.search(r"\b(?:return|yield)\b", body)),
+        "functions with a docstring or comment": _share(bodies, _NOTE.match),
+        "functions that return or yield": _share(bodies, _RETURN.search),
     }
 
 
