@@ -102,13 +102,67 @@ def test_python_rates_are_those_of_the_syntax_trees():
 
 def test_java_rates():
     assert structure.java([JAVA]) == {
-        "begin with a licence": 1, "licence, package, imports, class in order": 1, "methods after a comment": 0.5,
+        "begin with a licence": 1, "package, imports, class in order": 1, "methods after a comment": 0.5,
         "non-void methods that return or throw": 2 / 3, "void methods that return a value": 0,
     }
     shuffled = "import a.B;\npackage a;\nclass A {\n  public void f() { return 1; }\n}\n"
     rates = structure.java([shuffled])
-    assert rates["licence, package, imports, class in order"] == 0
+    assert rates["package, imports, class in order"] == 0
     assert rates["void methods that return a value"] == 1
+
+
+@pytest.mark.parametrize(("text", "in_order"), [
+    ("package a;\nimport b.C;\n/** Doc. */\npublic class D {\n}\n", 1),
+    ("// Licence: a class of its own.\n// import nothing\npackage a;\nimport b.C;\nimport static b.D;\nenum E {}\n", 1),
+    ("import b.C;\n/* package */\n@Foo\npublic @interface D {}\n", 1),
+    (" * and import\nimport a package\n */\npackage a;\nfinal class A {}\n", 1),  # from the middle of a comment
+    ("/* Licence */\nimport b.C;\npackage a;\nclass D {}\n", 0),
+    ("import b.C;\nclass D {}\nimport b.D;\n", 0),
+    ("public class D {}\n", math.nan),
+    ("    int x;\n    class Inner {}\n", math.nan),
+])
+def test_java_order(text, in_order):
+    assert structure.java([text])["package, imports, class in order"] == pytest.approx(in_order, nan_ok=True)
+
+
+NONE = pytest.approx(math.nan, nan_ok=True)
+
+
+@pytest.mark.parametrize(("method", "returns", "returns_a_value"), [
+    ("  public void v() { run(() -> { return 5; }); }", NONE, 0),
+    ("  void v() { run(new B() {\n  @Override public int f() {\n return 5;\n } }); }", 1, 0),
+    ("  void v() { go(x -> { return 1; }, y -> { if (y) { return 2; } return 3; }); return; }", NONE, 0),
+    ("  void v() { go(x -> { return 1; }); return 2; }", NONE, 1),
+    ("  public int f() { for (;;) { while (a) { if (b) { return 1; } } } }", 1, NONE),
+    ("  int f()\n  {\n    return 1;\n  }", 1, NONE),
+    ("  static int f() { run(() -> { return 1; }); }", 0, NONE),
+    ("  int f() { String s = \"return }\"; char c = '}', d = '\\'', e = '\\u007b'; /* return } */ go(); } // return", 0, NONE),
+    ("  int f() { switch (x) { case 1, 2 -> { return 1; } default -> { throw new E(); } } }", 1, NONE),
+    ("  @Foo({\"a\", \"}\"})\n  protected static <T extends A<T>> Map.Entry<T, List<? super T>>[] f(\n"
+     "      @Nullable() T x,\n      int... y)\n      throws A, b.C {\n    return x;\n  }", 1, NONE),
+    ("  public @Nullable String f() { return \"\"\"\n  } { { \"quoted\" \"\"\"; }", 1, NONE),
+    ("  A(int x) { return; }", NONE, NONE),
+    ("  public A(int x) { if (x) { y(); } else if (z) { y(); } else for (;;) { } }", NONE, NONE),
+    ("  int x = 1; record B(int x) { }  static { new C(1) { }; }", NONE, NONE),
+    ("  int f() { if (x) { return 1; }", NONE, NONE),  # cut off
+])
+def test_java_methods(method, returns, returns_a_value):
+    rates = structure.java([f"class A {{\n{method}\n"])
+    assert rates["non-void methods that return or throw"] == returns
+    assert rates["void methods that return a value"] == returns_a_value
+
+
+@pytest.mark.parametrize(("before", "is_comment"), [
+    ("class A {\n  /** Doc. */\n", True),
+    ("class A {\n  // a note\n\n", True),
+    ("class A {\n  int x;\n  /* a note */ ", True),
+    ("class A {\n  /** Doc. */\n  @Override\n", True),
+    ("class A { // a note of the class\n", False),
+    ("class A {\n  /** Doc. */\n  int x;  // a note of x\n", False),
+    ("class A {\n  String x = \"// no note\";\n\n", False),
+])
+def test_java_comments_before_methods(before, is_comment):
+    assert structure.java([before + "  int f() { return 1; }\n}\n"])["methods after a comment"] == is_comment
 
 
 def test_play_rates():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from fastlstm import python_check
 
@@ -18,15 +19,23 @@ _HEADER = re.compile(r"\A.*?:[ \t]*(?:#[^\n]*)?\n", re.S)  # of a function, over
 # A comment or docstring comes first.
 _NOTE = re.compile(r"\s*(?:#|[rRuU]?(?:\"\"\"|'''|\"[^\"\n]*\"[ \t]*$|'[^'\n]*'[ \t]*$))", re.M)
 _RETURN = re.compile(r"(?:^|[:;=(])[ \t]*(?:return|yield)\b", re.M)  # where statements and expressions begin
-_JAVA_ORDER = (
-    re.compile(r"/\*"), re.compile(r"^\s*package\b", re.M), re.compile(r"^\s*import\b", re.M),
-    re.compile(r"^\s*(?:[\w@]+ )*(?:class|interface|enum|record)\b", re.M),
+# Java's comments, one that is open where the text begins too; its strings; package, imports and the first class of a file.
+_COMMENT_OR_STRING = re.compile(
+    r"(?P<comment>\A(?:(?!/\*).)*?\*/|/\*.*?(?:\*/|\Z)|//[^\n]*)"
+    r"|\"\"\".*?\"\"\"|\"(?:\\.|[^\"\\\n])*\"|'(?:\\[^'\n]+|\\'|[^'\\\n])'", re.S,
 )
-_METHOD = re.compile(
-    r"(?P<before>[^\n]*)\n(?:[ \t]*@[^\n]*\n)*"
-    r"[ \t]+(?:(?:public|protected|private|static|final|abstract|synchronized) )+(?:<[^>]*> )?(?P<type>[\w.<>\[\], ?]+?) \w+"
-    r"\([^)]*\)[^{;\n]*\{(?P<body>(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+_PACKAGE, _JAVA_IMPORT = re.compile(r"^package\b", re.M), re.compile(r"^import\b", re.M)
+_TYPE = re.compile(r"^(?:[\w@-]+ )*@?(?:class|interface|enum|record) \w", re.M)
+_MODIFIER = "public|protected|private|static|final|abstract|synchronized|default|native|strictfp"
+_METHOD = (
+    rf"(?:^|(?<=[{{}};]))[ \t]*(?P<begin>(?:(?:@[\w.]+(?:\([^()]*\))?|{_MODIFIER})\s+)*(?:<[^;(){{}}]*>\s*)?"
+    rf"(?!(?:{_MODIFIER}|new|return|else|throw|record)\b)(?P<type>[\w.]+(?:<[^;(){{}}]*>)?(?:\[\])*)\s+"
+    r"(?!(?:if|for|while|switch|catch)\b)\w+\s*\((?:[^(){};]|\([^(){};]*\))*\)\s*(?:throws\s[\w.,\s]+)?)\{"
 )
+_METHODS = re.compile(_METHOD, re.M)
+# What has returns of its own inside a method: methods of classes and lambdas, but not the arms of a switch.
+_INNER = re.compile(rf"(?P<arm>\b(?:case|default)\b[^{{}};:]*->)|->\s*\{{|{_METHOD}", re.M)
+_BRACE = re.compile(r"[{}]")
 _SPEAKER = re.compile(r"[A-Z][A-Za-z' ]*:")
 
 
@@ -44,16 +53,17 @@ def python(texts: Iterable[str]) -> Rates:
 
 
 def java(texts: Iterable[str]) -> Rates:
-    """Of Java files: licence, package, imports, class in this order; comments before methods; returns where there must be."""
+    """Of Java files: a licence, package, imports, class in this order; comments before methods; returns where there must be."""
     texts = [text for text in texts if text.strip()]
-    methods = [match for text in texts for match in _METHOD.finditer(text)]
-    giving, void = ([m for m in methods if (m["type"] == "void") is is_void] for is_void in (False, True))
+    orders = [order for order in map(_java_order, texts) if len(order) > 1]
+    methods = [method for text in texts for method in _methods(text)]
+    giving, void = ([method for method in methods if (method.type == "void") is is_void] for is_void in (False, True))
     return {
         "begin with a licence": _share(texts, lambda text: text.lstrip().startswith(("/*", "//"))),
-        "licence, package, imports, class in order": _share(texts, _in_java_order),
-        "methods after a comment": _share(methods, lambda m: m["before"].rstrip().endswith("*/") or "//" in m["before"]),
-        "non-void methods that return or throw": _share(giving, lambda m: re.search(r"\b(?:return|throw)\b", m["body"])),
-        "void methods that return a value": _share(void, lambda m: re.search(r"\breturn\s+[^;\s]", m["body"])),
+        "package, imports, class in order": _share(orders, lambda order: order == sorted(order)),
+        "methods after a comment": _share(methods, lambda method: method.is_after_comment),
+        "non-void methods that return or throw": _share(giving, lambda method: re.search(r"\b(?:return|throw)\b", method.body)),
+        "void methods that return a value": _share(void, lambda method: re.search(r"\breturn\s+[^;\s]", method.body)),
     }
 
 
@@ -74,10 +84,57 @@ def play(texts: Iterable[str]) -> Rates:
 KINDS: dict[str, Callable[[Iterable[str]], Rates]] = {"python": python, "java": java, "play": play}
 
 
-def _in_java_order(text: str) -> bool:
-    """Whether those parts that a file has come in their order."""
-    places = [match.start() for match in (part.search(text) for part in _JAVA_ORDER) if match]
-    return len(places) > 1 and places == sorted(places)
+def _java_order(text: str) -> list[int]:
+    """Where its package, its imports and the first of its classes are."""
+    code = _java_code(text)
+    first = _TYPE.search(code)
+    found = [*_PACKAGE.finditer(code), *_JAVA_IMPORT.finditer(code), *([first] if first else [])]
+    return [match.start() for match in found]
+
+
+class _Method(NamedTuple):
+    """A method of Java with its end."""
+
+    type: str
+    is_after_comment: bool
+    body: str  # without the methods and lambdas inside it
+
+
+def _methods(text: str) -> list[_Method]:
+    code = _java_code(text)
+    found = []
+    for head in _METHODS.finditer(code):
+        end = _end(code, head.end())
+        if end is not None:
+            begin = head.start("begin")
+            before = text[len(code[:begin].rstrip()) : begin].partition("\n")[2]  # the first line is of the code before
+            found.append(_Method(head["type"], bool(before.strip()), _own(code[head.end() : end])))
+    return found
+
+
+def _java_code(text: str) -> str:
+    """The text with blanks for comments and quotes for strings, each line as long as it was."""
+    return _COMMENT_OR_STRING.sub(lambda found: re.sub(r"[^\n]", " " if found["comment"] else '"', found[0]), text)
+
+
+def _end(code: str, begin: int) -> int | None:
+    """Where the brace is closed that has been opened before `begin`."""
+    depth = 1
+    for brace in _BRACE.finditer(code, begin):
+        depth += 1 if brace[0] == "{" else -1
+        if not depth:
+            return brace.start()
+    return None
+
+
+def _own(body: str) -> str:
+    """The body of a method without the methods and lambdas inside it."""
+    kept, at = "", 0
+    for inner in _INNER.finditer(body):
+        if inner.start() >= at and not inner["arm"]:
+            kept += body[at : inner.start()]
+            at = _end(body, inner.end())
+    return kept + body[at:]
 
 
 def _share(parts: list, passes: Callable) -> float:
