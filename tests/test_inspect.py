@@ -271,11 +271,12 @@ def test_quiz(files, capfd, monkeypatch):
     assert json.loads(asked("g", "--json").out) == {"right": int(not real[0]), "asked": 1, "seed": 1}
 
 
-def test_words_that_the_prompt_begins_are_not_made_up(files, capfd, monkeypatch):
+@pytest.mark.parametrize(("prompt", "words"), [("\nimp", {"new": 1}), ("\nimport ", {"new": 1, "ort": 2})])
+def test_words_that_the_prompt_begins_are_not_made_up(files, capfd, monkeypatch, prompt, words):
     monkeypatch.setattr(Model, "sample", lambda *_, **__: ["ort os, new\nf", "ort sys.pa"])
-    arguments = ["inspect", str(files / "m.safetensors"), str(files / "src"), "--samples", "2", "--prompt", "\nimp", "--json"]
+    arguments = ["inspect", str(files / "m.safetensors"), str(files / "src"), "--samples", "2", "--prompt", prompt, "--json"]
     assert cli.main(arguments) == 0
-    assert json.loads(capfd.readouterr().out)["made_up_words"] == {"new": 1}
+    assert json.loads(capfd.readouterr().out)["made_up_words"] == words
 
 
 def test_samples_of_fewer_characters_than_bytes(tmp_path, capfd):

@@ -115,9 +115,9 @@ def test_nearest_passage_ends_with_its_text(block):
     assert Corpus(texts).nearest("xxxrstuvwxy") == (1 / 4, "c", 0, "rstuvwxy")
 
 
-@pytest.mark.parametrize("sample", ["", "abc", "abcdefg"])
-def test_too_short_for_a_span(sample):
-    assert Corpus([("a", "abcdefghijk")]).nearest(sample).share == 0
+@pytest.mark.parametrize("length", range(8))
+def test_too_short_for_a_span(length):
+    assert Corpus([("a", "abcdefghijk")]).nearest("abcdefg"[:length]) == (0, "a", 0, "abcdefg"[:length])
 
 
 def test_errors():
