@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from statistics import median
-from textwrap import dedent
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy as np
 import fastlstm
 from fastlstm import python_check, structure
 from fastlstm.find import find
-from fastlstm.novelty import WORD, Corpus
+from fastlstm.novelty import Corpus, whole_words
 from fastlstm.text import standard_library_files
 from fastlstm.trace import Trace
 
@@ -162,16 +161,6 @@ def shown(value: float, form: str) -> str:
     return f"{value:,}" if isinstance(value, int) else "–" if np.isnan(value) else f"{value:{form}}"
 
 
-def functions(text: str) -> list[str]:
-    """The whole functions and methods of a text, moved to the first column, each with a line that ends it."""
-    found = []
-    for begin in re.finditer(r"(?m)^( *)(?:async )?def ", text):
-        end = re.compile(rf"(?m)^ {{0,{len(begin[1])}}}[^\s#)\]}}]").search(text, begin.end())
-        if end:
-            found.append(dedent(text[begin.start() : end.start()]) + "0\n")
-    return found
-
-
 def parts(text: str, length: int, most: int) -> list[str]:
     """Passages as long, one after another from the beginning."""
     return [text[start : start + length] for start in range(0, len(text) - length + 1, length)][:most]
@@ -179,10 +168,10 @@ def parts(text: str, length: int, most: int) -> list[str]:
 
 def told_code(written: Mapping[str, list[str]]) -> None:
     """Validity and structure of several sets of texts, side by side."""
-    rates = {
-        name: python_check.check(part for text in texts for part in functions(text))._asdict() | structure.python(texts)
-        for name, texts in written.items()
-    }
+    rates = {}
+    for name, texts in written.items():
+        ended = (function + "0\n" for text in texts for function in python_check.functions(text))
+        rates[name] = python_check.check(ended)._asdict() | structure.python(texts)
     print("| | " + " | ".join(rates) + " |\n|" + "---|" * (len(rates) + 1))
     for what in next(iter(rates.values())):
         print(f"| {what} | " + " | ".join(shown(found[what], ".1%") for found in rates.values()) + " |")
@@ -203,7 +192,7 @@ def told_novelty(corpus: Corpus, written: Mapping[str, list[str]]) -> None:
     for name, texts in written.items():
         copies = [corpus.longest_copy(spaced(text)) for text in texts]
         longest[name] = max(copies, key=lambda copy: copy.length)
-        words = sum(len(WORD.findall(text)) for text in texts)
+        words = sum(len(whole_words(text)) for text in texts)
         made_up = sum((corpus.made_up(text) for text in texts), Counter())
         print(
             f"| {name} | {median(copy.length for copy in copies):.0f} | {longest[name].length} | "

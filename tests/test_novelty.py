@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastlstm import novelty
-from fastlstm.novelty import Corpus
+from fastlstm.novelty import Corpus, whole_words
 
 
 def letters(n, seed):
@@ -79,12 +79,47 @@ def test_hashes_are_those_of_equal_spans(block):
 
 def test_made_up_words():
     corpus = Corpus([("a", "The cat's whiskers, #tag and Über")])
-    found = corpus.made_up("the Cat's über-cat #tag #new #new cats don't 12 x_1")
+    found = corpus.made_up("the Cat's über-cat #tag #new #new cats don't 12 x_1.")
     assert found == {"cat": 1, "#new": 2, "cats": 1, "don't": 1, "x_1": 1}
+
+
+@pytest.mark.parametrize(("sample", "prompt", "words"), [
+    ("hello wor", "", []),
+    ("hello world", "", []),
+    (" hello world\n", "", ["hello", "world"]),
+    ("ello, the cat's whis", "", ["the", "cat's"]),
+    ("9ab_c, 't is #new", "", ["t", "is"]),
+    ("'s a don'", "", ["a"]),
+    ("\ufffdb a b\ufffd", "", ["a"]),
+    ("", "", []),
+    ("ort os ", "imp", ["os"]),
+    ("'t be ", "don", ["be"]),
+    ("os.path ", "import ", ["os", "path"]),
+])
+def test_words_cut_by_the_ends_are_not_counted(sample, prompt, words):
+    assert whole_words(sample, prompt) == words
+
+
+@pytest.mark.parametrize("start", range(20))
+def test_copies_make_up_no_words(start):
+    text = "print(don't_stop, x_1) #tag the cat's whiskers"
+    corpus = Corpus([("a", text)])
+    for end in range(start, len(text) + 1):
+        assert not corpus.made_up(text[start:end])
+        assert not corpus.made_up(text[start:end], text[:start])
+
+
+def test_nearest_passage_ends_with_its_text(block):
+    texts = [("a", "abcdefgh"), ("b", "ijklmnopq"), ("c", "rstuvwxy")]
+    assert Corpus(texts).nearest("abcdefghijklmnopqrstuvwxy") == (2 / 18, "b", 0, "ijklmnopq")
+    assert Corpus(texts).nearest("xxxrstuvwxy") == (1 / 4, "c", 0, "rstuvwxy")
+
+
+@pytest.mark.parametrize("length", range(8))
+def test_too_short_for_a_span(length):
+    assert Corpus([("a", "abcdefghijk")]).nearest("abcdefg"[:length]) == (0, "a", 0, "abcdefg"[:length])
 
 
 def test_errors():
     with pytest.raises(ValueError, match="no text to compare with"):
         Corpus([("a", "")])
-    with pytest.raises(ValueError, match="at least 8 characters, got 3"):
-        Corpus([("a", "abcdefghijk")]).nearest("abc")

@@ -37,6 +37,16 @@ def early(body, signature="def f(a, *b, c=1, **d):"):
     "match a:\n    case [x, *rest]:\n        return x, rest\n    case {'k': v, **more}:\n        return v, more\n"
     "    case A(z) as whole:\n        return z, whole",
     "async with a as x:\n    async for y in x:\n        yield y",
+    "first = True\nwhile first or y < 3:\n    y = 5\n    first = False",
+    "first = True\nwhile not (y < 3 if a else first) or (z and y):\n    y = 5\n    z = first = False",
+    "while 0 < a < y:\n    y = 5",
+    "g = (y for x in a)\ny = 1\nreturn list(g)",
+    "g = (y for x in a if z for y in x if w)\nz = w = 1\nreturn list(g)",
+    "if any((y := x) for x in a):\n    return y",
+    "def g():\n    return (m := 1)\nreturn m",
+    "g = lambda: (m := 1)\nreturn m",
+    "g = [lambda: (m := x) for x in a]\nreturn m",
+    "class A:\n    n = (m := 1)\nreturn m",
 ])
 def test_good_code_is_not_accused(body):
     assert early(body, "async def f(a, *b, c=1, **d):" if "async" in body else "def f(a, *b, c=1, **d):") == []
@@ -56,6 +66,11 @@ def test_good_code_is_not_accused(body):
     ("print(x, x, y)\nx = y = 1", ["x", "y"]),
     ("def g(k=x): pass\nx = 1", ["x"]),
     ("def g():\n    print(y)\n    y = 1", ["y"]),
+    ("while x < 3:\n    x = 1", ["x"]),
+    ("while x:\n    x = 1", ["x"]),
+    ("g = (y for x in z)\nz = 1", ["z"]),
+    ("print(y, n)\n[n := (y := x) for x in a]", ["y", "n"]),
+    ("print(y)\n[[(y := x) for x in b] for b in a]", ["y"]),
 ])
 def test_early_uses_are_found(body, names):
     assert early(body) == names

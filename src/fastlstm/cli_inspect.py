@@ -7,6 +7,8 @@ import random
 import secrets
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ from fastlstm.novelty import SPAN, Corpus
 from fastlstm.progress import say, show_sample
 from fastlstm.text import read, standard_library_files
 
-# Texts of the corpus that are judged beside the samples, drawn with a fixed seed, and words listed.
-MOST_TEXTS, MOST_WORDS = 100, 20
+# Passages of the corpus that are judged beside the samples, drawn with a fixed seed, and words listed at most.
+PASSAGES, MOST_WORDS = 100, 20
 ENDINGS = {".py": "python", ".java": "java"}
 
 
@@ -46,34 +48,35 @@ def run(arguments: argparse.Namespace) -> None:
     result: dict[str, Any] = {"seed": seed, "samples": [_novelty(corpus, sample) for sample in samples]}
     words = Counter[str]()
     for sample in samples:
-        words += corpus.made_up(sample)
+        words += corpus.made_up(sample, arguments.prompt)
     result["made_up_words"] = dict(words.most_common(MOST_WORDS))
     if kind is not None:
-        drawn = random.Random(0).sample(texts, min(MOST_TEXTS, len(texts)))
-        judged = {"written": [arguments.prompt + sample for sample in samples], "corpus": [text for _, text in drawn]}
+        parts = [arguments.prompt + sample for sample in samples]
+        judged = {"written": parts, "corpus": passages(texts, islice(cycle(map(len, parts)), PASSAGES), random.Random(0))}
         result["kind"] = kind
-        result["structure"] = {who: structure.KINDS[kind](parts) for who, parts in judged.items()}
+        result["structure"] = {who: structure.KINDS[kind](found) for who, found in judged.items()}
         if kind == "python":
-            result["validity"] = {who: python_check.check(parts)._asdict() for who, parts in judged.items()}
+            result["validity"] = {who: python_check.check(found)._asdict() for who, found in judged.items()}
     if arguments.json:
         _json.show(result)
     else:
         print("\n".join(_told(result)))
 
 
+def passages(texts: list[tuple[str, str]], sizes: Iterable[int], rng: random.Random) -> list[str]:
+    """Passages of so many characters from anywhere in the texts, which follow one another as a model reads and writes them."""
+    whole = "".join(text for _, text in texts)
+    starts = [(rng.randint(0, max(len(whole) - size, 0)), size) for size in sizes]
+    return [whole[start : start + size] for start, size in starts]
+
+
 def quiz(texts: list[tuple[str, str]], samples: list[str], seed: int) -> tuple[int, int]:
-    """Ask which passages are real, one from the texts for each sample, all in one shuffled row; how many were told right."""
+    """Ask which passages are real, one as long for each sample, all in one shuffled row; how many were told right."""
     rng = random.Random(seed)
-    size = len(samples[0])
-    long = [text for _, text in texts if len(text) > 2 * size] or [max((text for _, text in texts), key=len)]
-    passages = [(sample, False) for sample in samples]
-    for _ in samples:
-        text = rng.choice(long)
-        start = rng.randint(0, max(len(text) - size, 0))
-        passages.append((text[start : start + size], True))
-    rng.shuffle(passages)
+    row = [(sample, False) for sample in samples] + [(real, True) for real in passages(texts, map(len, samples), rng)]
+    rng.shuffle(row)
     right = asked = 0
-    for passage, is_real in passages:
+    for passage, is_real in row:
         show_sample(passage)
         say("real or generated? [r/g, enter ends it]")
         answer = sys.stdin.readline().strip().lower() if sys.stdin else ""

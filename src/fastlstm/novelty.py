@@ -14,6 +14,8 @@ BLOCK = 1 << 20
 # Characters of the spans whose number makes two passages alike.
 SPAN = 8
 WORD = re.compile(r"#?[^\W\d_](?:[\w'’]*\w)?")
+# What words have in them, at an end of a text; \ufffd is a character cut in its bytes.
+_CUT = re.compile(r"[\w'’\ufffd]*")
 # Between two texts: no character.
 _GAP = 0xFFFFFFFF
 _FACTOR = 0x9E3779B1  # odd, so that it has an inverse modulo 2³²
@@ -50,7 +52,7 @@ class Corpus:
             raise ValueError("there is no text to compare with")
         self._names = [name for name, _ in texts]
         self._texts = [text for _, text in texts]
-        self._starts = np.cumsum([0, *(len(text) + 1 for text in self._texts)])[:-1]
+        self._starts = np.cumsum([0, *(len(text) + 1 for text in self._texts)])  # and where another would
         gap = np.array([_GAP], np.uint32)
         self._sums = _sums(np.concatenate([part for text in self._texts for part in (_points(text), gap)]))
         self.words = {word.casefold() for text in self._texts for word in WORD.findall(text)}
@@ -74,20 +76,19 @@ class Corpus:
         return Copy(least, start, self._names[k], offset, sample[start : start + least])
 
     def nearest(self, sample: str) -> Passage:
-        """The passage most like the sample, the first of several; it begins with a span of the sample's."""
+        """The passage most like the sample, the first of several; it begins with a span of the sample's, if there is one."""
         spans = len(sample) - SPAN + 1
-        if spans < 1:
-            raise ValueError(f"the sample must have at least {SPAN} characters, got {len(sample)}")
-        hits = self._places(_hashes(_sums(_points(sample)), SPAN), SPAN)
-        within = np.searchsorted(hits, hits + spans) - np.arange(len(hits))  # of the passage that begins with each
+        hits = self._places(_hashes(_sums(_points(sample)), SPAN), SPAN) if spans > 0 else np.zeros(0, np.int64)
+        next_text = self._starts[np.searchsorted(self._starts, hits, side="right")]
+        within = np.searchsorted(hits, np.minimum(hits + spans, next_text)) - np.arange(len(hits))  # of the passage from each
         best = int(within.argmax()) if len(hits) else None
         share, place = (0.0, 0) if best is None else (float(within[best] / spans), int(hits[best]))
         k, offset = self._where(place)
         return Passage(share, self._names[k], offset, self._texts[k][offset : offset + len(sample)])
 
-    def made_up(self, sample: str) -> Counter[str]:
-        """The words and hashtags of the sample that none of the texts has, whatever their case, and how often."""
-        return Counter(word for word in WORD.findall(sample) if word.casefold() not in self.words)
+    def made_up(self, sample: str, prompt: str = "") -> Counter[str]:
+        """The whole words and hashtags of the sample that none of the texts has, whatever their case, and how often."""
+        return Counter(word for word in whole_words(sample, prompt) if word.casefold() not in self.words)
 
     def _places(self, spans: np.ndarray, length: int, among: np.ndarray | None = None) -> np.ndarray:
         """Where spans of so many characters have one of these hashes: in all texts, or `among` some places."""
@@ -109,6 +110,14 @@ class Corpus:
         """Which text a place is in, and the place in it."""
         k = int(np.searchsorted(self._starts, place, side="right")) - 1
         return k, place - int(self._starts[k])
+
+
+def whole_words(sample: str, prompt: str = "") -> list[str]:
+    """The words and hashtags of a sample but those its ends cut, or its prompt begins."""
+    text = prompt + sample
+    begin = max(len(prompt), _CUT.match(text).end())
+    end = len(text) - _CUT.match(text[::-1]).end()
+    return [word[0] for word in WORD.finditer(text) if word.start() >= begin and word.end() <= end]
 
 
 class _Lookup:

@@ -11,11 +11,13 @@ import io
 import re
 import tokenize
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from textwrap import dedent
 from typing import NamedTuple
 
 PAIRS = {")": "(", "]": "[", "}": "{"}
 _BEGINS = re.compile(r"^(?:async def|def|class)\b", re.M)
+_FUNCTION = re.compile(r"^([ \t]*)(?:async )?def\b", re.M)
 _ENDS = re.compile(r"^[^\s#)\]}]", re.M)  # other lines go on with what they are in
 
 
@@ -36,6 +38,16 @@ def definitions(text: str) -> list[str]:
         end = _ENDS.search(text, begin.end())
         if end:
             found.append(text[begin.start() : end.start()])
+    return found
+
+
+def functions(text: str) -> list[str]:
+    """The whole functions and methods of a text, moved to the first column; as of definitions, not one that may be cut off."""
+    found = []
+    for begin in _FUNCTION.finditer(text):
+        end = re.compile(rf"^[ \t]{{0,{len(begin[1])}}}[^\s#)\]}}]", re.M).search(text, begin.end())
+        if end:
+            found.append(dedent(text[begin.start() : end.start()]))
     return found
 
 
@@ -108,7 +120,7 @@ def used_before_defined(tree: ast.AST) -> list[str]:
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def _bound_by(nodes: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
@@ -126,11 +138,25 @@ def _bound_by(nodes: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
             bound.add(node.name)
         elif isinstance(node, ast.MatchMapping):
             bound.add(node.rest)
-        if isinstance(node, _SCOPES):
-            waiting += [part for part in ast.walk(node) if isinstance(part, ast.NamedExpr)]  # binds outside a comprehension
-        else:
+        if isinstance(node, _COMPREHENSIONS):
+            waiting += _walruses(node)
+        elif not isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Lambda)):
             waiting += ast.iter_child_nodes(node)
     return bound - {None}, elsewhere
+
+
+def _walruses(node: ast.AST) -> Iterator[ast.NamedExpr]:
+    """What binds with := in a comprehension, and so outside of it."""
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, ast.NamedExpr):
+            yield part
+        elif not isinstance(part, ast.Lambda):
+            yield from _walruses(part)
+
+
+def _skips(node: ast.AST) -> bool:
+    """Whether an expression may leave out a part of itself."""
+    return isinstance(node, ast.BoolOp | ast.IfExp) or (isinstance(node, ast.Compare) and len(node.ops) > 1)
 
 
 class _Order(ast.NodeVisitor):
@@ -190,10 +216,11 @@ class _Order(ast.NodeVisitor):
     visit_AsyncFor = visit_For  # noqa: N815
 
     def visit_While(self, node: ast.While) -> None:
-        """As `for`."""
-        self._run([node.test])
+        """As `for`; parts of the test may be skipped in the first round."""
+        if not any(map(_skips, ast.walk(node.test))):
+            self._run([node.test])
         self._bound |= _bound_by(node.body)[0]
-        self._run([*node.body, *node.orelse])
+        self._run([node.test, *node.body, *node.orelse])
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         """Binds its name before the body."""
@@ -210,7 +237,7 @@ class _Order(ast.NodeVisitor):
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _visit_scope  # noqa: N815
 
-    def _visit_comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+    def _visit_comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp) -> None:
         """Its targets are its own; what it binds with := is the function's."""
         own = {part.id for loop in node.generators for part in ast.walk(loop.target) if isinstance(part, ast.Name)}
         before = own & self._bound
@@ -221,4 +248,9 @@ class _Order(ast.NodeVisitor):
         self._run([getattr(node, "key", None), getattr(node, "value", None), getattr(node, "elt", None)])
         self._bound -= own - before
 
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _visit_comprehension  # noqa: N815
+    visit_ListComp = visit_SetComp = visit_DictComp = _visit_comprehension  # noqa: N815
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> None:
+        """Only its first iterator is looked at now; what the others read and bind may be there when they run."""
+        self._run([node.generators[0].iter])
+        self._bound |= _bound_by([node])[0]

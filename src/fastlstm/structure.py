@@ -1,25 +1,41 @@
-"""What written text has of the form of its kind: Python modules, Java classes, plays. Rates, to set beside the corpus's own."""
+"""What written text has of the form of its kind: Python modules, Java classes, plays. Rates, to set beside the corpus's own.
+
+Written text ends anywhere, so of functions and methods those are judged whose end is there.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from fastlstm import python_check
 
 Rates = dict[str, float]
 
 _DEFINITION = re.compile(r"^(?:async def|def|class)\b", re.M)
 _IMPORT = re.compile(r"^(?:import|from)\b", re.M)
-_FUNCTION = re.compile(r"^([ \t]*)(?:async )?def \w+\([^\n]*\n(?P<body>(?:\1[ \t]+[^\n]*\n|[ \t]*\n)+)", re.M)
-_NOTE = re.compile(r"\s*(?:#|r?\"\"\"|r?''')")  # a comment or docstring comes first
-_JAVA_ORDER = (
-    re.compile(r"/\*"), re.compile(r"^\s*package\b", re.M), re.compile(r"^\s*import\b", re.M),
-    re.compile(r"^\s*(?:[\w@]+ )*(?:class|interface|enum|record)\b", re.M),
+_HEADER = re.compile(r"\A.*?:[ \t]*(?:#[^\n]*)?\n", re.S)  # of a function, over several lines too
+# A comment or docstring comes first.
+_NOTE = re.compile(r"\s*(?:#|[rRuU]?(?:\"\"\"|'''|\"[^\"\n]*\"[ \t]*$|'[^'\n]*'[ \t]*$))", re.M)
+_RETURN = re.compile(r"(?:^|[:;=(])[ \t]*(?:return|yield)\b", re.M)  # where statements and expressions begin
+# Java's comments, one that is open where the text begins too; its strings; package, imports and the first class of a file.
+_COMMENT_OR_STRING = re.compile(
+    r"(?P<comment>\A(?:(?!/\*).)*?\*/|/\*.*?(?:\*/|\Z)|//[^\n]*)"
+    r"|\"\"\".*?\"\"\"|\"(?:\\.|[^\"\\\n])*\"|'(?:\\[^'\n]+|\\'|[^'\\\n])'", re.S,
 )
-_METHOD = re.compile(
-    r"(?P<before>[^\n]*)\n(?:[ \t]*@[^\n]*\n)*"
-    r"[ \t]+(?:(?:public|protected|private|static|final|abstract|synchronized) )+(?:<[^>]*> )?(?P<type>[\w.<>\[\], ?]+?) \w+"
-    r"\([^)]*\)[^{;\n]*\{(?P<body>(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+_PACKAGE, _JAVA_IMPORT = re.compile(r"^package\b", re.M), re.compile(r"^import\b", re.M)
+_TYPE = re.compile(r"^(?:[\w@-]+ )*@?(?:class|interface|enum|record) \w", re.M)
+_MODIFIER = "public|protected|private|static|final|abstract|synchronized|default|native|strictfp"
+_METHOD = (
+    rf"(?:^|(?<=[{{}};]))[ \t]*(?P<begin>(?:(?:@[\w.]+(?:\([^()]*\))?|{_MODIFIER})\s+)*(?:<[^;(){{}}]*>\s*)?"
+    rf"(?!(?:{_MODIFIER}|new|return|else|throw|record)\b)(?P<type>[\w.]+(?:<[^;(){{}}]*>)?(?:\[\])*)\s+"
+    r"(?!(?:if|for|while|switch|catch)\b)\w+\s*\((?:[^(){};]|\([^(){};]*\))*\)\s*(?:throws\s[\w.,\s]+)?)\{"
 )
+_METHODS = re.compile(_METHOD, re.M)
+# What has returns of its own inside a method: methods of classes and lambdas, but not the arms of a switch.
+_INNER = re.compile(rf"(?P<arm>\b(?:case|default)\b[^{{}};:]*->)|->\s*\{{|{_METHOD}", re.M)
+_BRACE = re.compile(r"[{}]")
 _SPEAKER = re.compile(r"[A-Z][A-Za-z' ]*:")
 
 
@@ -27,26 +43,27 @@ def python(texts: Iterable[str]) -> Rates:
     """Of Python modules: what comes first, imports above definitions, docstrings or comments in functions, returns."""
     texts = [text for text in texts if text.strip()]
     imports = [(match.start(), text) for text in texts for match in _IMPORT.finditer(text)]
-    functions = [match["body"] for text in texts for match in _FUNCTION.finditer(text)]
+    bodies = [_HEADER.sub("", function, 1) for text in texts for function in python_check.functions(text)]
     return {
         "begin with a comment or docstring": _share(texts, _NOTE.match),
         "imports above all definitions": _share(imports, lambda found: not _DEFINITION.search(found[1], 0, found[0])),
-        "functions with a docstring or comment": _share(functions, _NOTE.match),
-        "functions that return or yield": _share(functions, lambda body: re.search(r"\b(?:return|yield)\b", body)),
+        "functions with a docstring or comment": _share(bodies, _NOTE.match),
+        "functions that return or yield": _share(bodies, _RETURN.search),
     }
 
 
 def java(texts: Iterable[str]) -> Rates:
-    """Of Java files: licence, package, imports, class in this order; comments before methods; returns where there must be."""
+    """Of Java files: a licence, package, imports, class in this order; comments before methods; returns where there must be."""
     texts = [text for text in texts if text.strip()]
-    methods = [match for text in texts for match in _METHOD.finditer(text)]
-    giving, void = ([m for m in methods if (m["type"] == "void") is is_void] for is_void in (False, True))
+    orders = [order for order in map(_java_order, texts) if len(order) > 1]
+    methods = [method for text in texts for method in _methods(text)]
+    giving, void = ([method for method in methods if (method.type == "void") is is_void] for is_void in (False, True))
     return {
         "begin with a licence": _share(texts, lambda text: text.lstrip().startswith(("/*", "//"))),
-        "licence, package, imports, class in order": _share(texts, _in_java_order),
-        "methods after a comment": _share(methods, lambda m: m["before"].rstrip().endswith("*/") or "//" in m["before"]),
-        "non-void methods that return or throw": _share(giving, lambda m: re.search(r"\b(?:return|throw)\b", m["body"])),
-        "void methods that return a value": _share(void, lambda m: re.search(r"\breturn\s+[^;\s]", m["body"])),
+        "package, imports, class in order": _share(orders, lambda order: order == sorted(order)),
+        "methods after a comment": _share(methods, lambda method: method.is_after_comment),
+        "non-void methods that return or throw": _share(giving, lambda method: re.search(r"\b(?:return|throw)\b", method.body)),
+        "void methods that return a value": _share(void, lambda method: re.search(r"\breturn\s+[^;\s]", method.body)),
     }
 
 
@@ -67,10 +84,57 @@ def play(texts: Iterable[str]) -> Rates:
 KINDS: dict[str, Callable[[Iterable[str]], Rates]] = {"python": python, "java": java, "play": play}
 
 
-def _in_java_order(text: str) -> bool:
-    """Whether those parts that a file has come in their order."""
-    places = [match.start() for match in (part.search(text) for part in _JAVA_ORDER) if match]
-    return len(places) > 1 and places == sorted(places)
+def _java_order(text: str) -> list[int]:
+    """Where its package, its imports and the first of its classes are."""
+    code = _java_code(text)
+    first = _TYPE.search(code)
+    found = [*_PACKAGE.finditer(code), *_JAVA_IMPORT.finditer(code), *([first] if first else [])]
+    return [match.start() for match in found]
+
+
+class _Method(NamedTuple):
+    """A method of Java with its end."""
+
+    type: str
+    is_after_comment: bool
+    body: str  # without the methods and lambdas inside it
+
+
+def _methods(text: str) -> list[_Method]:
+    code = _java_code(text)
+    found = []
+    for head in _METHODS.finditer(code):
+        end = _end(code, head.end())
+        if end is not None:
+            begin = head.start("begin")
+            before = text[len(code[:begin].rstrip()) : begin].partition("\n")[2]  # the first line is of the code before
+            found.append(_Method(head["type"], bool(before.strip()), _own(code[head.end() : end])))
+    return found
+
+
+def _java_code(text: str) -> str:
+    """The text with blanks for comments and quotes for strings, each line as long as it was."""
+    return _COMMENT_OR_STRING.sub(lambda found: re.sub(r"[^\n]", " " if found["comment"] else '"', found[0]), text)
+
+
+def _end(code: str, begin: int) -> int | None:
+    """Where the brace is closed that has been opened before `begin`."""
+    depth = 1
+    for brace in _BRACE.finditer(code, begin):
+        depth += 1 if brace[0] == "{" else -1
+        if not depth:
+            return brace.start()
+    return None
+
+
+def _own(body: str) -> str:
+    """The body of a method without the methods and lambdas inside it."""
+    kept, at = "", 0
+    for inner in _INNER.finditer(body):
+        if inner.start() >= at and not inner["arm"]:
+            kept += body[at : inner.start()]
+            at = _end(body, inner.end())
+    return kept + body[at:]
 
 
 def _share(parts: list, passes: Callable) -> float:
