@@ -41,10 +41,10 @@ _idle: deque[_Piece] = deque()  # the newest last
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of that shape, whose first number begins a cache line; its values are whatever was there."""
+    """An array of that shape, of whatever values were there; where it is large, its first number begins a cache line."""
     size = prod(shape)
     if not LEAST_BYTES <= size * dtype.itemsize <= MOST_BYTES:
-        return aligned_empty(size, dtype).reshape(shape)
+        return np.empty(shape, dtype)
     unit = 1 << ((size * dtype.itemsize).bit_length() - 4)  # pieces of few different sizes, up to an eighth too large
     memory = _taken(-(-size * dtype.itemsize // unit) * unit)
     return np.asarray(_Lease(memory)).view(dtype)[:size].reshape(shape)
