@@ -314,6 +314,13 @@ def test_picture_of_lines(plain, arguments, panels):
             assert np.abs(np.subtract(drawn, colours.ramp(r.quantity)[place].astype(int))).max() <= 6
 
 
+def test_cells_without_a_cell_state_show_what_they_have():
+    model = Model(vocabulary=sorted(set(TEXT)), cell="gru", hidden_size=5, num_layers=2, seed=0)
+    view = model.trace(TEXT).view(1, 3, "cell_state")
+    assert view.title == "hidden state, layer 1, neuron 3"
+    assert [row.quantity for row in view.rows] == ["hidden_state"]
+
+
 # ---- errors --------------------------------------------------------------------------------------------------------
 
 
