@@ -102,7 +102,8 @@ def test_python_rates_are_those_of_the_syntax_trees():
 
 def test_java_rates():
     assert structure.java([JAVA]) == {
-        "begin with a licence": 1, "package, imports, class in order": 1, "methods after a comment": 0.5,
+        "begin with a licence": 1, "package, imports, class in order": 1, "fields above all methods": NONE,
+        "methods after a comment": 0.5,
         "non-void methods that return or throw": 2 / 3, "void methods that return a value": 0,
     }
     shuffled = "import a.B;\npackage a;\nclass A {\n  public void f() { return 1; }\n}\n"
@@ -165,11 +166,26 @@ def test_java_comments_before_methods(before, is_comment):
     assert structure.java([before + "  int f() { return 1; }\n}\n"])["methods after a comment"] == is_comment
 
 
+@pytest.mark.parametrize(("members", "rate"), [
+    ("  private int a;\n  static final List<String> b = new C();\n  int f() { return 1; }\n", 1),
+    ("  private int a;\n  int f() { return 1; }\n  @Foo\n  protected int[] b;\n", 0.5),
+    ("  int f() {\n    final int local = 1;\n    return local;\n  }\n", NONE),
+    ("  int f() { return 1; }\n  // private int a;\n  public int g() { return 2; }\n", NONE),
+])
+def test_java_members(members, rate):
+    assert structure.java([f"class A {{\n{members}}}\n"])["fields above all methods"] == rate
+
+
 def test_play_rates():
     assert structure.play([PLAY]) == {
         "paragraphs that begin with a speaker": 0.75, "speeches with words below the name": 2 / 3,
-        "lines that begin with a capital": 2 / 3,
+        "lines that begin with a capital": 2 / 3, "headings of scenes with a number": NONE,
     }
+
+
+def test_headings_of_scenes():
+    text = "ACT I\n\nSCENE II. A public place.\nSAMPSON:\nScene of it\n\nSCENE the third\n\nACT\n\nScenery\nSCENE 4: Rome\n"
+    assert structure.play([text])["headings of scenes with a number"] == 3 / 5
 
 
 @pytest.fixture

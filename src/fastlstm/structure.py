@@ -33,10 +33,15 @@ _METHOD = (
     r"(?!(?:if|for|while|switch|catch)\b)\w+\s*\((?:[^(){};]|\([^(){};]*\))*\)\s*(?:throws\s[\w.,\s]+)?)\{"
 )
 _METHODS = re.compile(_METHOD, re.M)
+_FIELD = re.compile(
+    rf"^[ \t]*(?:@[\w.]+(?:\([^()]*\))?\s+)*(?:(?:{_MODIFIER})\s+)+[\w.]+(?:<[^;(){{}}]*>)?(?:\[\])*\s+\w+\s*[=;,]", re.M,
+)
 # What has returns of its own inside a method: methods of classes and lambdas, but not the arms of a switch.
 _INNER = re.compile(rf"(?P<arm>\b(?:case|default)\b[^{{}};:]*->)|->\s*\{{|{_METHOD}", re.M)
 _BRACE = re.compile(r"[{}]")
 _SPEAKER = re.compile(r"[A-Z][A-Za-z' ]*:")
+# What announces an act or a scene, and what that looks like: SCENE II. A public place.
+_SCENE, _SCENE_HEADING = re.compile(r"(?:ACT|SCENE)\b"), re.compile(r"(?:ACT|SCENE) (?:[IVXLC]+|\d+)(?:[.:].*)?")
 
 
 def python(texts: Iterable[str]) -> Rates:
@@ -53,14 +58,17 @@ def python(texts: Iterable[str]) -> Rates:
 
 
 def java(texts: Iterable[str]) -> Rates:
-    """Of Java files: a licence, package, imports, class in this order; comments before methods; returns where there must be."""
+    """Of Java files: a licence; package, imports, class and fields, methods in this order; comments before methods; returns."""
     texts = [text for text in texts if text.strip()]
     orders = [order for order in map(_java_order, texts) if len(order) > 1]
-    methods = [method for text in texts for method in _methods(text)]
+    by_text = [_methods(text) for text in texts]
+    fields = [field for text, own in zip(texts, by_text, strict=True) for field in _fields(text, own)]
+    methods = [method for own in by_text for method in own]
     giving, void = ([method for method in methods if (method.type == "void") is is_void] for is_void in (False, True))
     return {
         "begin with a licence": _share(texts, lambda text: text.lstrip().startswith(("/*", "//"))),
         "package, imports, class in order": _share(orders, lambda order: order == sorted(order)),
+        "fields above all methods": _share(fields, lambda is_above: is_above),
         "methods after a comment": _share(methods, lambda method: method.is_after_comment),
         "non-void methods that return or throw": _share(giving, lambda method: re.search(r"\b(?:return|throw)\b", method.body)),
         "void methods that return a value": _share(void, lambda method: re.search(r"\breturn\s+[^;\s]", method.body)),
@@ -68,7 +76,7 @@ def java(texts: Iterable[str]) -> Rates:
 
 
 def play(texts: Iterable[str]) -> Rates:
-    """Of plays: paragraphs that begin with a speaker, and speeches that go on below the name."""
+    """Of plays: paragraphs that begin with a speaker, speeches that go on below the name, headings of acts and scenes."""
     paragraphs = [part for text in texts for part in re.split(r"\n\s*\n", text.strip()) if part]
     firsts = [part.splitlines() for part in paragraphs]
     speeches = [lines for lines in firsts if _SPEAKER.fullmatch(lines[0].strip())]
@@ -77,6 +85,10 @@ def play(texts: Iterable[str]) -> Rates:
         "speeches with words below the name": _share(speeches, lambda lines: len(lines) > 1),
         "lines that begin with a capital": _share(
             [line for lines in speeches for line in lines[1:] if line.strip()], lambda line: line.lstrip(" '\"-")[:1].isupper()
+        ),
+        "headings of scenes with a number": _share(
+            [line for line in map(str.strip, (line for lines in firsts for line in lines)) if _SCENE.match(line)],
+            _SCENE_HEADING.fullmatch,
         ),
     }
 
@@ -98,6 +110,8 @@ class _Method(NamedTuple):
     type: str
     is_after_comment: bool
     body: str  # without the methods and lambdas inside it
+    begin: int
+    end: int
 
 
 def _methods(text: str) -> list[_Method]:
@@ -108,8 +122,17 @@ def _methods(text: str) -> list[_Method]:
         if end is not None:
             begin = head.start("begin")
             before = text[len(code[:begin].rstrip()) : begin].partition("\n")[2]  # the first line is of the code before
-            found.append(_Method(head["type"], bool(before.strip()), _own(code[head.end() : end])))
+            found.append(_Method(head["type"], bool(before.strip()), _own(code[head.end() : end]), begin, end))
     return found
+
+
+def _fields(text: str, methods: list[_Method]) -> list[bool]:
+    """Of each field of its classes, which has a modifier and is in none of its methods, whether it is above all of these."""
+    places = [field.start() for field in _FIELD.finditer(_java_code(text))]
+    return [
+        all(place < method.begin for method in methods)
+        for place in places if not any(method.begin <= place < method.end for method in methods)
+    ]
 
 
 def _java_code(text: str) -> str:
