@@ -77,6 +77,18 @@ static int64_t NAME(packed_size)(int64_t K, int64_t N, int64_t group)
     return (vectors + VECS - 1) / VECS * K * PANEL;
 }
 
+/* to[k PANEL + lane] = from[k k_stride + lane n_stride], 0 from `lanes` on, for up to LANES k. */
+FL_INLINE void NAME(pack_square)(REAL *to, const REAL *from, int64_t k_stride, int64_t n_stride, int64_t K, int64_t lanes)
+{
+    if (k_stride == 1 && K == LANES && lanes == LANES) {
+        NAME(transpose)(to, PANEL, from, n_stride);
+        return;
+    }
+    for (int64_t k = 0; k < K; k++)
+        for (int64_t lane = 0; lane < LANES; lane++)
+            to[k * PANEL + lane] = lane < lanes ? from[k * k_stride + lane * n_stride] : 0;
+}
+
 /* Fills one panel with B (K, ·), whose number [k, n] is at B[k k_stride + n n_stride]. */
 static void NAME(pack_panel)(REAL *panel, const REAL *B, int64_t k_stride, int64_t n_stride, int64_t K, const NAME(panel) *at)
 {
@@ -88,14 +100,9 @@ static void NAME(pack_panel)(REAL *panel, const REAL *B, int64_t k_stride, int64
     }
     for (int64_t k0 = 0; k0 < K; k0 += LANES, panel += LANES * PANEL, B += LANES * k_stride)
         for (int64_t v = 0; v < VECS; v++) {
-            const REAL *column = B + (v < at->vecs ? at->first[v] : 0) * n_stride;
-            if (k_stride == 1 && k0 + LANES <= K && v < at->vecs && at->lanes[v] == LANES)
-                NAME(transpose)(panel + v * LANES, PANEL, column, n_stride);
-            else
-                for (int64_t k = 0; k < AT_MOST(K - k0, LANES); k++)
-                    for (int64_t lane = 0; lane < LANES; lane++)
-                        panel[k * PANEL + v * LANES + lane] =
-                            v < at->vecs && lane < at->lanes[v] ? column[k * k_stride + lane * n_stride] : 0;
+            int64_t lanes = v < at->vecs ? at->lanes[v] : 0;
+            NAME(pack_square)(panel + v * LANES, B + (lanes ? at->first[v] * n_stride : 0), k_stride, n_stride,
+                              AT_MOST(K - k0, LANES), lanes);
         }
 }
 
