@@ -13,6 +13,7 @@ from fastlstm import _check, _core, _sample, init
 from fastlstm._native import Steps
 from fastlstm.cells import Cell, Layout
 from fastlstm.engines import States, Workspace, current_engine, tokens
+from fastlstm.engines.gradients import add_rows
 from fastlstm.engines.native import ENGINE as NATIVE
 from fastlstm.engines.native import packed
 from fastlstm.layers import GRU, LSTM, RNN
@@ -218,7 +219,7 @@ class LanguageNetwork:
             _core.softmax_cross_entropy(losses[block], logits, targets[block], scale, threads)
             if gradients is not None:
                 engine.outer(d_weight, logits, rows[block], workspace, add=start > 0)
-                _core.scatter_add(d_bias[None], logits, None, threads)
+                add_rows(d_bias[None], logits, None)
                 engine.back_affine(d_rows[block], logits, self.parameters, self.output, only)
         return losses, d_rows
 

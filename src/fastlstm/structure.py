@@ -60,15 +60,20 @@ def python(texts: Iterable[str]) -> Rates:
 def java(texts: Iterable[str]) -> Rates:
     """Of Java files: a licence; package, imports, class and fields, methods in this order; comments before methods; returns."""
     texts = [text for text in texts if text.strip()]
-    orders = [order for order in map(_java_order, texts) if len(order) > 1]
-    by_text = [_methods(text) for text in texts]
-    fields = [field for text, own in zip(texts, by_text, strict=True) for field in _fields(text, own)]
-    methods = [method for own in by_text for method in own]
+    orders, fields, methods = [], [], []
+    for text in texts:
+        code = _java_code(text)
+        own = _methods(text, code)
+        methods += own
+        fields += _fields(code, own)
+        order = _java_order(code)
+        if len(order) > 1:
+            orders.append(order)
     giving, void = ([method for method in methods if (method.type == "void") is is_void] for is_void in (False, True))
     return {
         "begin with a licence": _share(texts, lambda text: text.lstrip().startswith(("/*", "//"))),
         "package, imports, class in order": _share(orders, lambda order: order == sorted(order)),
-        "fields above all methods": _share(fields, lambda is_above: is_above),
+        "fields above all methods": _share(fields, bool),
         "methods after a comment": _share(methods, lambda method: method.is_after_comment),
         "non-void methods that return or throw": _share(giving, lambda method: re.search(r"\b(?:return|throw)\b", method.body)),
         "void methods that return a value": _share(void, lambda method: re.search(r"\breturn\s+[^;\s]", method.body)),
@@ -87,8 +92,7 @@ def play(texts: Iterable[str]) -> Rates:
             [line for lines in speeches for line in lines[1:] if line.strip()], lambda line: line.lstrip(" '\"-")[:1].isupper()
         ),
         "headings of scenes with a number": _share(
-            [line for line in map(str.strip, (line for lines in firsts for line in lines)) if _SCENE.match(line)],
-            _SCENE_HEADING.fullmatch,
+            [line.strip() for lines in firsts for line in lines if _SCENE.match(line.strip())], _SCENE_HEADING.fullmatch
         ),
     }
 
@@ -96,9 +100,8 @@ def play(texts: Iterable[str]) -> Rates:
 KINDS: dict[str, Callable[[Iterable[str]], Rates]] = {"python": python, "java": java, "play": play}
 
 
-def _java_order(text: str) -> list[int]:
-    """Where its package, its imports and the first of its classes are."""
-    code = _java_code(text)
+def _java_order(code: str) -> list[int]:
+    """Where the package, the imports and the first of the classes are."""
     first = _TYPE.search(code)
     found = [*_PACKAGE.finditer(code), *_JAVA_IMPORT.finditer(code), *([first] if first else [])]
     return [match.start() for match in found]
@@ -114,8 +117,8 @@ class _Method(NamedTuple):
     end: int
 
 
-def _methods(text: str) -> list[_Method]:
-    code = _java_code(text)
+def _methods(text: str, code: str) -> list[_Method]:
+    """Those of a text, whose `_java_code` is given too."""
     found = []
     for head in _METHODS.finditer(code):
         end = _end(code, head.end())
@@ -126,9 +129,9 @@ def _methods(text: str) -> list[_Method]:
     return found
 
 
-def _fields(text: str, methods: list[_Method]) -> list[bool]:
+def _fields(code: str, methods: list[_Method]) -> list[bool]:
     """Of each field of its classes, which has a modifier and is in none of its methods, whether it is above all of these."""
-    places = [field.start() for field in _FIELD.finditer(_java_code(text))]
+    places = [field.start() for field in _FIELD.finditer(code)]
     return [
         all(place < method.begin for method in methods)
         for place in places if not any(method.begin <= place < method.end for method in methods)
