@@ -150,10 +150,10 @@ def test_errors():
         trace.find("a")
     with pytest.raises(ValueError, match="the states must be finite to be probed, got NaN or infinity"):
         trace.probe("a")
+    assert fastlstm.targets is targets
 
 
 def test_one_layer_or_quantity_need_not_be_a_list():
     trace = traced(text_of(40))
     assert trace.find("a", quantities="candidate") == trace.find("a", quantities=["candidate"])
     assert trace.probe("a", layers=0) == trace.probe("a", layers=[0])
-    assert fastlstm.targets is targets
