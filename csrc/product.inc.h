@@ -115,6 +115,14 @@ static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_
             NAME(pack_panel)(packed + at.number * K * PANEL, B, k_stride, n_stride, K, &at);
 }
 
+enum {
+    NAME(ROW_BLOCK) = 32 * TILE_ROWS,      /* rows whose part of A stays in the L2 cache while the panels pass */
+    NAME(K_BLOCK) = 2048 / sizeof(REAL),   /* of a panel, to stay there as well */
+    NAME(COLUMN_BLOCK) = 64 * LANES,       /* columns of B packed at a time by product_transposed, */
+    NAME(COLUMNS) = 32 / VECS * TILE_ROWS, /* and of A copied */
+    NAME(FAR) = (1 << 20) / sizeof(REAL),  /* numbers that do not stay in the near caches */
+};
+
 /* For each k below a constant count: unrolled, since sums that a loop ran over would be in memory. */
 #define EACH(k, count) _Pragma("GCC unroll 8") for (int k = 0; k < (count); k++)
 
@@ -171,19 +179,19 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
 }
 #undef EACH
 
-/* The tile of any size; `packed` says that a's rows are interleaved as pack_rows does. */
+/* The tile of any size; `columns` says that a's rows are columns of an array (·, COLUMNS). */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
-                       int64_t K, const NAME(panel) *at, const REAL *next, int packed, int64_t rows)
+                       int64_t K, const NAME(panel) *at, const REAL *next, int columns, int64_t rows)
 {
     const int whole = at->lanes[at->vecs - 1] == LANES;
-    const int64_t step = packed ? TILE_ROWS : 1;
+    const int64_t step = columns ? NAME(COLUMNS) : 1;
 #define BODY(whole, a_stride, r, v) NAME(tile_body)(c, from, a, k0, panel, K, at, next, whole, a_stride, r, v)
 #define CASE(r, v)                                           \
     case (r) * 8 + (v):                                      \
         if (!whole)                                          \
             BODY(0, step, r, v);                             \
-        else if (packed)                                     \
-            BODY(1, TILE_ROWS, r, v);                        \
+        else if (columns)                                    \
+            BODY(1, NAME(COLUMNS), r, v);                    \
         else                                                 \
             BODY(1, 1, r, v);                                \
         return;
@@ -209,14 +217,6 @@ static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *cons
 #undef BODY
 }
 
-enum {
-    NAME(ROW_BLOCK) = 32 * TILE_ROWS,       /* rows whose part of A stays in the L2 cache while the panels pass */
-    NAME(K_BLOCK) = 2048 / sizeof(REAL),    /* of a panel, to stay there as well */
-    NAME(COLUMN_BLOCK) = 64 * LANES,        /* columns packed at a time by product_transposed */
-    NAME(TRANSPOSED_ROWS) = 16 * TILE_ROWS, /* and rows */
-    NAME(FAR) = (1 << 20) / sizeof(REAL),   /* numbers that do not stay in the near caches */
-};
-
 /* How many of the `left` rows the next tile takes: TILE_ROWS, but 8 are 4 and 4 rather than 6 and 2, and 7 are 4 and 3: thin
  * tiles read a panel for few rows, and one row alone is summed in another order. */
 FL_INLINE int64_t NAME(tile_size)(int64_t left)
@@ -232,7 +232,7 @@ typedef struct {
     const REAL *from[NAME(ROW_BLOCK)], *a[NAME(ROW_BLOCK)];
     int64_t count;
     int starts; /* `from` is given, else the sums start from 0 */
-    int packed; /* A's rows are interleaved by pack_rows */
+    int columns; /* A's rows are columns of an array (·, COLUMNS) */
     int far;    /* the result does not stay in the near caches: its lines are fetched before they are written */
     int turned; /* the panels come from the last to the first */
     int64_t ahead; /* from a panel to the next that comes, where they do not stay in the near caches; else 0 */
@@ -262,7 +262,7 @@ static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *pan
                 for (int64_t v = 0; v < at->vecs; v++)
                     __builtin_prefetch(from[row] + at->first[v] + (rows->turned ? -LANES : LANES), 0, 2);
         const REAL *next = rows->ahead && number < LINES ? panel + rows->ahead + number * K * LINE : NULL;
-        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, next, rows->packed, count);
+        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, next, rows->columns, count);
     }
 }
 
@@ -281,7 +281,7 @@ static void NAME(product)(const fl_product *q)
     REAL *C = q->C;
     NAME(rows) rows;
     rows.starts = bias != NULL;
-    rows.packed = rows.turned = 0;
+    rows.columns = rows.turned = 0;
     rows.ahead = NAME(ahead)(q->K, q->N, 0);
     rows.far = q->M * q->N >= NAME(FAR);
     for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
@@ -297,20 +297,16 @@ static void NAME(product)(const fl_product *q)
     }
 }
 
-/* Rows [m0, m0 + count) of A', A (K, M), interleaved in the tiles of panel_product: each has TILE_ROWS numbers of every k.
- * rows->a receives where the rows begin. */
-static void NAME(pack_rows)(NAME(rows) *rows, REAL *packed, const REAL *A, int64_t M, int64_t K, int64_t m0)
+/* Copies columns [m0, m0 + count) of A (K, M), which are rows of A', each k's to a row of COLUMNS. */
+static void NAME(copy_columns)(NAME(rows) *rows, REAL *copy, const REAL *A, int64_t M, int64_t K, int64_t m0)
 {
-    for (int64_t row = 0, count; row < rows->count; row += count) {
-        const REAL *from = A + m0 + row;
-        count = NAME(tile_size)(rows->count - row);
-        for (int64_t r = 0; r < count; r++)
-            rows->a[row + r] = packed + r;
-        for (int64_t k = 0; k < K; k++, from += M, packed += TILE_ROWS) {
-#define BODY(j, lanes) NAME(store_part)(packed + j, NAME(load_part)(from + j, lanes, 0), lanes)
-            FOR_EACH_VEC(count, BODY);
+    for (int64_t r = 0; r < rows->count; r++)
+        rows->a[r] = copy + r;
+    A += m0;
+    for (int64_t k = 0; k < K; k++, A += M, copy += NAME(COLUMNS)) {
+#define BODY(j, lanes) vstore(copy + j, NAME(load_part)(A + j, lanes, 0))
+        FOR_EACH_VEC(rows->count, BODY);
 #undef BODY
-        }
     }
 }
 
@@ -322,26 +318,26 @@ static int64_t NAME(packed_block)(int64_t K, int64_t N)
 
 static int64_t NAME(scratch_size)(int64_t K, int64_t N)
 {
-    return NAME(packed_block)(K, N) + AT_MOST(K, NAME(K_BLOCK)) * NAME(TRANSPOSED_ROWS);
+    return NAME(packed_block)(K, N) + AT_MOST(K, NAME(K_BLOCK)) * NAME(COLUMNS);
 }
 
 static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end,
                                      int64_t M, int64_t K, int64_t N, int add)
 {
-    REAL *packed_rows = scratch + NAME(packed_block)(K, N);
+    REAL *columns = scratch + NAME(packed_block)(K, N);
     NAME(rows) rows;
     rows.starts = rows.turned = 0;
     rows.ahead = 0;
-    rows.packed = 1;
+    rows.columns = 1;
     rows.far = M * N >= NAME(FAR);
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
         int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(strip_count)(width, 0);
         for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
             int64_t depth = AT_MOST(K - k0, NAME(K_BLOCK));
             NAME(pack)(scratch, B + k0 * N + n0, depth, width, N, 1, 0, 0, 1);
-            for (int64_t m0 = begin; m0 < end; m0 += NAME(TRANSPOSED_ROWS)) {
-                rows.count = AT_MOST(end - m0, NAME(TRANSPOSED_ROWS));
-                NAME(pack_rows)(&rows, packed_rows, A + k0 * M, M, depth, m0);
+            for (int64_t m0 = begin; m0 < end; m0 += NAME(COLUMNS)) {
+                rows.count = AT_MOST(end - m0, NAME(COLUMNS));
+                NAME(copy_columns)(&rows, columns, A + k0 * M, M, depth, m0);
                 for (int64_t r = 0; r < rows.count; r++)
                     rows.c[r] = C + (m0 + r) * N + n0;
                 for (int64_t p = 0; p < panels; p++) {

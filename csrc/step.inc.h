@@ -42,7 +42,7 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     inputs.count = states.count = count;
     inputs.starts = 1;
     states.starts = !apart || s->recurrent_bias;
-    inputs.packed = states.packed = 0;
+    inputs.columns = states.columns = 0;
     inputs.far = states.far = 0;
     inputs.turned = states.turned = s->descending;
     inputs.ahead = NAME(ahead)(s->I, wide, s->descending);
@@ -78,7 +78,7 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
     const REAL *next = s->next, *U = s->U;
     NAME(rows) rows;
     rows.count = count;
-    rows.starts = rows.packed = rows.far = 0;
+    rows.starts = rows.columns = rows.far = 0;
     rows.turned = s->descending;
     rows.ahead = NAME(ahead)(wide, H, s->descending);
     for (int64_t r = 0; r < count && next; r++) {
