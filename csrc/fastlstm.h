@@ -64,6 +64,8 @@ static inline int64_t fl_blocks(const fl_cell *cell)
     }
 }
 
+enum { FL_BESIDE = 12 }; /* rows of a product that steps of one row make beside their own */
+
 /* One step forward, for all rows and the units of the strips [begin, end) (see `pack`; all: `strip_count`).
  *     a = from + x W' + h_prev U', then what the cell does; FL_GRU: a = from + x W', u = recurrent_bias + h_prev U'
  * Without W and U it is that alone, for all units: `gates` hold a; from, tokens, begin, end are not read. */
@@ -81,6 +83,9 @@ typedef struct {
     const void *recurrent_bias; /* (3H,)       FL_GRU, or NULL */
     int64_t rows, I, H, begin, end;
     int descending;             /* the last strip first: the weights that the step before left in the cache */
+    const fl_product *beside;   /* NULL, or with one row and no W: a product of FL_BESIDE rows, packed in the strips of U, with */
+    const void *columns;        /* a bias; its A transposed (K, FL_BESIDE); */
+    int64_t part;               /* the step makes this one of FL_BESIDE parts of it, those of its strips */
 } fl_forward_step;
 
 /* One step backward, for all rows and the units of the strips [begin, end) of U as packed here.
@@ -195,6 +200,7 @@ typedef struct {
     const void *x, *W, *bias;     /* (N, I), packed from (I, GH) with group H, (GH,) */
     const void *recurrent_bias;   /* (3H,) FL_GRU, or NULL */
     const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, GH) then has a row for every token */
+    int ahead;                    /* a sequence alone: where it is worth it, steps make the input's part of later ones meanwhile */
     int64_t block;                /* rows of x multiplied at a time by one thread, at least B */
     int64_t *rows;                /* scratch (threads, block) */
     void *scratch;                /* (threads, block, GH) where gates are not kept */

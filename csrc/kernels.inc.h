@@ -16,6 +16,7 @@
 #include "math.inc.h"
 
 #include "product.inc.h"
+#include "beside.inc.h"
 #include "cell.inc.h"
 #include "lstm.inc.h"
 #include "gru.inc.h"

@@ -1,13 +1,55 @@
 /* The time loops of one recurrent layer, for one REAL. */
 
-/* The input's part of the pre-activations of M rows of the layer, which `rows` lists; into those rows of the layer's gates,
- * or one after another into the scratch. */
+/* The input's part of the pre-activations, of rows that are to be said. */
+static fl_product TYPED(projection)(const fl_layer *l, const fl_share *s)
+{
+    return (fl_product){.packed = l->W, .bias = l->bias, .K = l->I, .N = fl_blocks(&l->cell) * l->H, .group = l->H,
+                        .begin = s->begin, .end = s->end};
+}
+
+/* That of M rows of the layer, which `rows` lists; into those rows of the layer's gates, or one after another into the scratch. */
 static void TYPED(project)(const fl_layer *l, const fl_share *s, REAL *gates, const int64_t *rows, int64_t M)
 {
-    fl_product product = {.C = gates, .A = l->x, .packed = l->W, .bias = l->bias, .C_rows = l->gates ? rows : NULL,
-                          .A_rows = rows, .M = M, .K = l->I, .N = fl_blocks(&l->cell) * l->H, .group = l->H,
-                          .begin = s->begin, .end = s->end};
+    fl_product product = TYPED(projection)(l, s);
+    product.C = gates;
+    product.C_rows = l->gates ? rows : NULL;
+    product.A = l->x;
+    product.A_rows = rows;
+    product.M = M;
     TYPED(kernels)(l->row)->product(&product);
+}
+
+enum { TYPED(MOST_COLUMNS) = 512 }; /* inputs of FL_BESIDE rows that a thread has on its stack */
+
+/* Whether it is worth working ahead: in layers of one sequence whose U comes from beyond the L1 cache, if W is of like size and
+ * both stay in the L3 cache. */
+static int TYPED(works_ahead)(const fl_layer *l)
+{
+    enum { LEAST_BYTES = 1 << 16, MOST_BYTES = 1 << 23 };
+    int64_t row = fl_blocks(&l->cell) * l->H * (int64_t)sizeof(REAL);
+    return l->ahead && l->B == 1 && !l->tokens && l->I >= l->H / 2 && l->I <= 2 * l->H &&
+           l->I <= TYPED(MOST_COLUMNS) && row * l->H >= LEAST_BYTES && row * (l->I + l->H) <= MOST_BYTES;
+}
+
+/* From the (listed % FL_BESIDE)-th step of a block of `listed` on, every FL_BESIDE steps make the input's part of as many after
+ * them: sets what step t makes, which `used` steps of its block precede. */
+static void TYPED(work_ahead)(const fl_layer *l, fl_forward_step *step, fl_product *later, REAL *columns, int64_t t,
+                              int64_t used, int64_t listed)
+{
+    int64_t first = listed % FL_BESIDE, part = (used - first) % FL_BESIDE, rows = FL_BESIDE - part;
+    step->beside = used >= first && used + rows < listed ? later : NULL;
+    if (!step->beside)
+        return;
+    const REAL *x = (const REAL *)l->x + (t + rows) * l->I;
+    later->A = x;
+    later->C = (REAL *)step->gates + rows * later->N;
+    later->M = FL_BESIDE;
+    step->columns = columns;
+    step->part = part;
+    if (part == 0)
+        for (int64_t k = 0; k < l->I; k++)
+            for (int64_t r = 0; r < FL_BESIDE; r++)
+                columns[k * FL_BESIDE + r] = x[r * l->I + k];
 }
 
 static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
@@ -21,17 +63,22 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
         scratch += index * l->block * wide;
     fl_forward_step step = {.cell = l->cell, .H = H, .U = l->U, .recurrent_bias = l->recurrent_bias, .begin = s.begin,
                             .end = s.end};
-    int64_t ahead = 0, used = 0; /* steps projected, and rows of theirs gone through */
+    const int works_ahead = TYPED(works_ahead)(l);
+    REAL columns[FL_BESIDE * TYPED(MOST_COLUMNS)];
+    fl_product later = TYPED(projection)(l, &s);
+    int64_t ahead = 0, listed = 0, used = 0; /* steps in blocks so far, rows of the present block and those gone through */
     for (int64_t t = 0, start = 0, before = 0; t < l->T; start += l->batch_sizes[t++]) {
         int64_t current = l->B + start;
         if (!l->tokens && t == ahead) {
-            int64_t next = start, listed = 0;
+            int64_t next = start;
+            listed = 0;
             while (ahead < l->T && listed + running(l, ahead, &s) <= l->block) {
                 for (int64_t b = 0; b < running(l, ahead, &s); b++)
                     rows[listed++] = next + s.first + b;
                 next += l->batch_sizes[ahead++];
             }
-            TYPED(project)(l, &s, gates ? gates : scratch, rows, listed);
+            int64_t now = works_ahead && listed > FL_BESIDE ? FL_BESIDE + listed % FL_BESIDE : listed;
+            TYPED(project)(l, &s, gates ? gates : scratch, rows, now);
             used = 0;
         }
         step.rows = running(l, t, &s);
@@ -48,6 +95,8 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
         if (recurrent)
             step.recurrent = recurrent + ((l->keep ? start : 0) + s.first) * wide;
         step.descending = t & 1;
+        if (works_ahead)
+            TYPED(work_ahead)(l, &step, &later, columns, t, used, listed);
         kernels->cell_forward(&step);
         used += l->tokens ? 0 : step.rows;
         before = current;

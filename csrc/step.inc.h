@@ -57,6 +57,12 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
         states.a[r] = h_prev ? h_prev + row * H : NULL;
     }
     int64_t strips = s->end - s->begin, group = NAME(strip_group)(count, STRIP_PANELS(G) * (apart ? 2 : 1));
+    if (s->beside) {
+        int64_t unit = s->begin * size;
+        NAME(row_beside)(s, &states);
+        NAME(forward_units)(s, first, count, unit, AT_MOST(strips * size, H - unit));
+        return;
+    }
     for (int64_t k0 = 0; k0 < strips; k0 += group) {
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * size;
         for (int64_t k = k0; k < k1; k++) {

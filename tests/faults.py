@@ -12,6 +12,7 @@ EQUATIONS, REFERENCE_LSTM = "src/fastlstm/reference/equations.py", "src/fastlstm
 REFERENCE_GRU, REFERENCE_STACK = "src/fastlstm/reference/gru.py", "src/fastlstm/reference/stack.py"
 LSTM, GRU, RNN, STEP = "csrc/lstm.inc.h", "csrc/gru.inc.h", "csrc/rnn.inc.h", "csrc/step.inc.h"
 CELL, LAYER, STACK, PRODUCT = "csrc/cell.inc.h", "csrc/layer.inc.h", "csrc/stack.inc.h", "csrc/product.inc.h"
+BESIDE = "csrc/beside.inc.h"
 NATIVE_LOOPS, ENGINE_C = "src/fastlstm/_native.pyx", "csrc/engine.c"
 DIVIDED, MATH, SOFTMAX = "csrc/divided.inc.h", "csrc/math.inc.h", "csrc/softmax.inc.h"
 VEC, RESULTS = "csrc/vec.h", "src/fastlstm/engines/results.py"
@@ -24,6 +25,7 @@ TOKENS = f"{LAYERS}::test_tokens_equal_one_hot_vectors"
 MULTIPLY = f"{CORE}::test_product_equals_numpy"
 MULTIPLY_GATES = f"{CORE}::test_product_with_the_weights_of_gates_equals_numpy"
 MULTIPLY_TRANSPOSED = f"{CORE}::test_transposed_product_equals_numpy"
+ONE_SEQUENCE = f"{NATIVE}::test_long_calls_of_one_sequence_equal_the_reference[ISA-float32-1-LSTM]"
 APART = f"{NATIVE}::test_cells_apart_equal_the_reference[ISA-float32-2]"
 CELL_FORWARD = "tests/test_cells.py::test_forward_equals_the_formulas"
 CELL_BACKWARD = "tests/test_cells.py::test_backward_equals_central_differences"
@@ -220,8 +222,16 @@ FAULTS = [
           "panel + k0 * PANEL, 0, AT_MOST", (MULTIPLY,)),
     Fault("blocks of K overwrite each other", PRODUCT, "add || k0, scratch", "add, scratch",
           (MULTIPLY_TRANSPOSED,)),
-    Fault("a tile's last row not packed", PRODUCT, "FOR_EACH_VEC(count, BODY);\n#undef BODY\n        }",
-          "FOR_EACH_VEC(count - 1, BODY);\n#undef BODY\n        }", (MULTIPLY_TRANSPOSED,)),
+    Fault("the last columns of A not copied", PRODUCT, "FOR_EACH_VEC(rows->count, BODY);",
+          "FOR_EACH_VEC(rows->count - 1, BODY);", (MULTIPLY_TRANSPOSED,)),
+    Fault("tiles beside a row in the wrong half of a panel", BESIDE, "PANEL + half * LANES", "PANEL", (ONE_SEQUENCE,)),
+    Fault("a row's last panels left out beside a tile", BESIDE, "count = AT_MOST(end - begin - done, NAME(ROW_PANELS));",
+          "count = AT_MOST(end - begin - done, NAME(ROW_PANELS) - 1);\n        done += count == 3;", (ONE_SEQUENCE,)),
+    Fault("strips with gaps are not made beside a row", BESIDE, "if (s->part == 0)", "if (s->part > FL_BESIDE)", (ONE_SEQUENCE,)),
+    Fault("the input's part of steps to come from one step too early", LAYER, "l->x + (t + rows) * l->I",
+          "l->x + (t + rows - 1) * l->I", (ONE_SEQUENCE,)),
+    Fault("steps too early for the input's part that is made beside them", LAYER, "FL_BESIDE + listed % FL_BESIDE : listed",
+          "FL_BESIDE : listed", (ONE_SEQUENCE,)),
     Fault("last strips of a group left out", STEP, "k = k0; k < k1; k++)", "k = k0; k + (group > 1) < k1; k++)",
           (ONE_THREAD,)),
     Fault("the second thread's last columns missing", DIVIDED, "q.end = q.begin + end;",

@@ -148,6 +148,18 @@ def token_cases(dtype, V=7):
     return cases
 
 
+@pytest.mark.parametrize("stack", [LSTM, GRU, RNN])
+def test_long_calls_of_one_sequence_equal_the_reference(isa, dtype, threads, monkeypatch, stack):
+    """Whose steps make the input's part of later ones."""
+    monkeypatch.setattr(native, "AHEAD", {isa})
+    for T, I, H in [(100, 70, 130), (36, 200, 130), (61, 150, 170)]:
+        case = random_case(T, 1, I, H, 1, stack=stack, dtype=dtype.name, seed=T)
+        want, (y, state) = run_reference(case), case.rnn(case.x, case.state)
+        for name, got in {"y": y, **named(case.rnn, "", "", state)}.items():
+            assert_outputs_close(got, want[name], dtype)
+        assert_close(run(case), want, 1e-12 if dtype == np.float64 else 5e-6)
+
+
 def test_tokens_equal_the_reference(isa, dtype, threads):
     for case, want, bound in token_cases(dtype.name):
         got = run(case)

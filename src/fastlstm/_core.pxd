@@ -82,7 +82,7 @@ cdef extern from "fastlstm.h" nogil:
     ctypedef struct fl_layer:
         const fl_row *row
         fl_cell cell
-        int real64, divide_units, keep
+        int real64, divide_units, keep, ahead
         int64_t T, B, N, I, H, block
         const int64_t *batch_sizes
         const void *U

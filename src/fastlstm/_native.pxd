@@ -8,6 +8,7 @@ cdef class Stack:
 
 cdef class Whole(Stack):
     cdef int64_t directions, joined
+    cdef bint ahead
     cdef object idle
     cdef void lay_out(self, fl_layer *layers, char **memory, const fl_layer *alike, int64_t threads, int64_t own,
                       int64_t arrays) noexcept nogil

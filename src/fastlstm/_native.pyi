@@ -8,7 +8,7 @@ def forward(
     cell: Cell, h: np.ndarray, c: np.ndarray | None, gates: np.ndarray | None, recurrent: np.ndarray | None,
     x: np.ndarray | None, tokens: np.ndarray | None, W: np.ndarray | None, bias: np.ndarray, U: np.ndarray,
     recurrent_bias: np.ndarray | None, batch_sizes: np.ndarray, keep: bool, rows: np.ndarray, scratch: np.ndarray | None,
-    divide_units: bool, threads: int,
+    divide_units: bool, ahead: bool, threads: int,
 ) -> None: ...
 def backward(
     cell: Cell, gates: np.ndarray, recurrent: np.ndarray | None, dh: np.ndarray, dc: np.ndarray | None, h: np.ndarray,
@@ -26,6 +26,7 @@ class Whole(Stack):
     def __init__(
         self, cells: list[Cell], W: list[np.ndarray], bias: list[np.ndarray], U: list[np.ndarray],
         recurrent_bias: list[np.ndarray | None], I: int, H: int, directions: int, joined: int,
+        ahead: bool,
     ) -> None: ...
     def run(
         self, x: np.ndarray, states: tuple[np.ndarray, ...], block: int, threads: int, divide_units: bool, apart: bool

@@ -18,7 +18,7 @@ from fastlstm._core cimport (
 def forward(Cell cell, real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, real[:, ::1] recurrent, const real[:, ::1] x,
             const int32_t[::1] tokens, const real[::1] W, const real[:, ::1] bias, const real[::1] U,
             const real[::1] recurrent_bias, const int64_t[::1] batch_sizes, bint keep, int64_t[:, ::1] rows,
-            real[::1] scratch, bint divide_units, int64_t threads) -> None:
+            real[::1] scratch, bint divide_units, bint ahead, int64_t threads) -> None:
     """Run all steps of one layer, whose cell has G gates.
 
     h (B + N, H): in, the first B rows are the initial state; out, the others are the states after each step.
@@ -28,6 +28,7 @@ def forward(Cell cell, real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, real[
     x (N, I), W packed and bias (1, GH); or tokens (N,) and bias (·, GH), the table of what each token contributes.
     recurrent_bias: of "gru", (3H,) or None.
     rows (threads, block >= B); scratch (threads * block * GH,) where gates is None.
+    ahead: steps of a sequence alone may make the input's part of later ones.
     """
     cdef fl_layer layer
     if batch_sizes.shape[0] == 0 or batch_sizes[0] == 0:
@@ -51,7 +52,7 @@ def forward(Cell cell, real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, real[
         layer.x, layer.W, layer.I = &x[0, 0], &W[0], x.shape[1]
     else:
         layer.tokens = &tokens[0]
-    layer.rows, layer.block = &rows[0, 0], rows.shape[1]
+    layer.rows, layer.block, layer.ahead = &rows[0, 0], rows.shape[1], ahead
     with nogil:
         layer_forward(&layer, threads)
 
@@ -200,13 +201,13 @@ cdef class Whole(Stack):
     """A stack that runs all steps of vectors at once and keeps nothing.
 
     As `Stack`, with the cells of each layer's directions, one or two, one after the other. joined: numbers in the output of a
-    layer: H, or 2H where those of two directions are put side by side instead of being added up.
+    layer: H, or 2H where those of two directions are put side by side instead of being added up. ahead: see `forward`.
     """
 
     def __init__(self, cells: list[Cell], W: list, bias: list, U: list, recurrent_bias: list, int64_t I, int64_t H,
-                 int64_t directions, int64_t joined) -> None:
+                 int64_t directions, int64_t joined, bint ahead) -> None:
         super().__init__(cells, W, bias, U, recurrent_bias, I, H)
-        self.directions, self.joined = directions, joined
+        self.directions, self.joined, self.ahead = directions, joined, ahead
 
     cdef void lay_out(self, fl_layer *layers, char **memory, const fl_layer *alike, int64_t threads, int64_t own,
                       int64_t arrays) noexcept nogil:
@@ -259,7 +260,7 @@ cdef class Whole(Stack):
         final = [np.array(part) for part in states]
         cdef char *h = <char *>address(final[0])
         memset(&alike, 0, sizeof(alike))
-        alike.row, alike.real64 = self.stack.row, self.stack.real64
+        alike.row, alike.real64, alike.ahead = self.stack.row, self.stack.real64, self.ahead
         alike.T, alike.B, alike.I, alike.H = T, B, self.stack.I, H
         alike.batch_sizes, alike.block, alike.divide_units, alike.x = batch_sizes, block, divide_units, address(x)
         if len(final) == 2:

@@ -152,6 +152,47 @@ static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int6
     free(d_c_prev), free(d_gates);
 }
 
+/* FL_BESIDE steps of one row that make a product beside them, against the same steps without and the product by itself; the
+ * strips in two calls. */
+static void NAME(check_beside)(const NAME(fl_kernels) *kernels, int kind, int64_t I, int64_t H, int descending)
+{
+    const fl_cell cell = {.kind = kind, .activation = FL_TANH, .recurrent = FL_SIGMOID};
+    const int64_t wide = fl_blocks(&cell) * H, strips = kernels->strip_count(wide, H);
+    REAL *U = NAME(random_matrix)(H, wide), *U_packed = NAME(packed)(kernels, U, H, wide, H), *A = NAME(random)((size_t)(FL_BESIDE * I));
+    REAL *W = NAME(random_matrix)(I, wide), *W_packed = NAME(packed)(kernels, W, I, wide, H), *bias = NAME(random)((size_t)wide);
+    REAL *columns = NAME(random)((size_t)(FL_BESIDE * I)), *C = NAME(random)((size_t)(FL_BESIDE * wide));
+    REAL *h_prev = NAME(random)((size_t)H), *c_prev = NAME(random)((size_t)H), *start = NAME(random)((size_t)wide);
+    for (int64_t k = 0; k < FL_BESIDE * I; k++)
+        columns[k] = A[k % FL_BESIDE * I + k / FL_BESIDE];
+    fl_product beside = {.C = C, .A = A, .packed = W_packed, .bias = bias, .M = FL_BESIDE, .K = I, .N = wide, .group = H};
+    for (int64_t part = 0; part < FL_BESIDE; part++) {
+        REAL *made[2][4]; /* alone, and with the product: gates, u, c, h */
+        for (int with = 0; with < 2; with++) {
+            REAL **out = made[with];
+            out[0] = NAME(copy)(start, (size_t)wide), out[1] = NAME(copy)(start, (size_t)wide);
+            out[2] = NAME(copy)(c_prev, (size_t)H), out[3] = NAME(copy)(c_prev, (size_t)H);
+            fl_forward_step step = {.cell = cell, .gates = out[0], .recurrent = out[1], .c = out[2], .h = out[3], .from = start,
+                                    .h_prev = h_prev, .c_prev = c_prev, .U = U_packed, .recurrent_bias = part % 2 ? bias : NULL,
+                                    .rows = 1, .H = H, .end = strips / 2, .descending = descending,
+                                    .beside = with ? &beside : NULL, .columns = columns, .part = part};
+            kernels->cell_forward(&step);
+            step.begin = strips / 2, step.end = strips;
+            kernels->cell_forward(&step);
+        }
+        for (int k = 0; k < 4; k++) {
+            for (int64_t j = 0; j < (k < 2 ? wide : H); j++)
+                check("a step beside a product", made[1][k][j], made[0][k][j], 8 * BOUND);
+            free(made[0][k]), free(made[1][k]);
+        }
+    }
+    for (int64_t r = 0; r < FL_BESIDE; r++)
+        for (int64_t n = 0; n < wide; n++)
+            check("a product beside steps", C[r * wide + n], bias[n] + NAME(column)(A + r * I, W, I, wide, n),
+                  BOUND * (double)(I + 4) / 4);
+    free(U), free(U_packed), free(A), free(W), free(W_packed), free(bias), free(columns), free(C), free(h_prev), free(c_prev);
+    free(start);
+}
+
 static void NAME(check_softmax)(const NAME(fl_kernels) *kernels, int64_t rows, int64_t V, double size)
 {
     size_t n = (size_t)(rows * V);
@@ -171,7 +212,7 @@ static void NAME(check_softmax)(const NAME(fl_kernels) *kernels, int64_t rows, i
             largest = fmax(largest, x[v]);
         for (int64_t v = 0; v < V; v++)
             sum += exp(x[v] - largest);
-        check("softmax_cross_entropy, loss", losses[row], log(sum) + largest - x[targets[row]], BOUND);
+        check("softmax_cross_entropy, loss", losses[row], log(sum) + (largest - x[targets[row]]), BOUND);
         for (int64_t v = 0; v < V; v++)
             check("softmax_cross_entropy, gradient", gradient[row * V + v],
                   scale * (exp(x[v] - largest) / sum - (v == targets[row])), BOUND);
@@ -347,6 +388,13 @@ static void NAME(check_all)(const NAME(fl_kernels) *kernels)
         NAME(check_product)(kernels, M, 17, 65, 0, 1);
         NAME(check_product_transposed)(kernels, M, 3, 1100, 0, 3); /* more columns than are packed at a time */
     }
+    for (int kind = FL_LSTM; kind <= FL_RNN; kind++)
+        FOR_EACH(int64_t, H, beside_units) {
+            NAME(check_beside)(kernels, kind, H, H, H_at & 1);
+            NAME(check_beside)(kernels, kind, 1 + H / 3, H, ~H_at & 1);
+            NAME(check_beside)(kernels, kind, 2 * H + 5, H, H_at & 1);
+        }
+    NAME(check_beside)(kernels, FL_RNN, 300, 530, 1);
     NAME(check_lstm)(kernels, 200, 17, 33, 1, NAME(SHARED), FL_TANH, FL_SIGMOID, 0, 1);
     FOR_EACH(int64_t, rows, batches) {
         FOR_EACH(int64_t, H, units) {

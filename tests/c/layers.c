@@ -8,7 +8,7 @@
 
 typedef struct {
     int64_t T, B, I, H;        /* I = 0: tokens */
-    int64_t batch_sizes[8];
+    int64_t batch_sizes[40];
     int kind, coupled, peepholes, activation, recurrent;
 } layer_case;
 

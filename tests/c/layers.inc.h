@@ -139,7 +139,7 @@ static void NAME(check_layer)(const fl_row *row, const layer_case *l, int64_t th
     fl_layer layer = {.row = row, .real64 = IS_DOUBLE, .T = l->T, .B = B, .N = N, .I = I, .H = H, .batch_sizes = batch_sizes,
                       .cell = cell, .divide_units = divide_units, .keep = keep, .U = U_packed, .gates = keep ? gates : NULL,
                       .recurrent = l->kind == FL_GRU ? recurrent : NULL, .h = h, .c = l->kind == FL_LSTM ? c : NULL,
-                      .x = I ? x : NULL, .W = I ? W_packed : NULL, .bias = bias, .recurrent_bias = u_bias,
+                      .x = I ? x : NULL, .W = I ? W_packed : NULL, .bias = bias, .recurrent_bias = u_bias, .ahead = 1,
                       .tokens = I ? NULL : tokens, .block = block, .rows = rows, .scratch = keep ? NULL : scratch};
     fl_layer_forward(&layer, threads);
     NAME(check_equal)("fl_layer_forward, h", h, truth.h, (B + N) * H, BOUND);
@@ -359,6 +359,13 @@ static void NAME(check_all)(const fl_row *row)
             for (int divide_units = 0; divide_units < 2; divide_units++)
                 for (int keep = 0; keep < 2; keep++)
                     NAME(check_layer)(row, l_once, threads, divide_units, keep, l_at % 2 ? 0 : 12);
+    for (int kind = FL_LSTM; kind <= FL_RNN; kind++) { /* long enough for the input's part to be made beside steps */
+        layer_case l = {.T = 36 + kind, .B = 1, .I = 120, .H = 135, .kind = kind, .recurrent = FL_SIGMOID};
+        for (int64_t t = 0; t < l.T; t++)
+            l.batch_sizes[t] = 1;
+        NAME(check_layer)(row, &l, 1, 0, 0, 29);
+        NAME(check_layer)(row, &l, 2, 1, 1, 192);
+    }
     for (int64_t threads = 1; threads <= 3; threads++) {
         NAME(check_apart)(row, FL_LSTM, 50, 1, 33, threads);
         NAME(check_apart)(row, FL_GRU, 7, 5, 17, threads);

@@ -32,6 +32,9 @@ PACK_WORK = 32
 LEAST_SEQUENCES = 6
 # Bytes of recurrent weights from which dividing the units, with a meeting at every step, is faster than one thread.
 DIVIDED_BYTES = 1 << 19
+# Instruction sets on which the steps of a sequence alone make the input's part of later ones while they wait for their weights. AVX2
+# has too few registers for it; on NEON it was not measured.
+AHEAD = frozenset({"avx512"})
 # Bytes of weights from which threads divide the units of single steps, each of which they have to be called for.
 DIVIDED_STEP_BYTES = 1 << 21
 
@@ -161,7 +164,7 @@ class NativeEngine(CompiledEngine):
         _native.forward(
             weights.cell, arrays.h, arrays.c, arrays.gates, recurrent, x, ids, weights.W, weights.bias, weights.U,
             weights.own_bias, packing.batch_sizes, keep, workspace.empty("listed rows", (threads, block), ROW), scratch,
-            divide_units, threads,
+            divide_units, _core.isa() in AHEAD, threads,
         )
 
     def _cell_backward(
@@ -209,7 +212,8 @@ class NativeEngine(CompiledEngine):
         weights = [self._weights(stack, place, None) for place in stack.places]
         cells, W, U, bias, own_bias = map(list, zip(*weights, strict=True))
         directions, joined = 1 + stack.bidirectional, stack.layout.layer_size(0)
-        return _native.Whole(cells, W, bias, U, own_bias, stack.input_size, stack.hidden_size, directions, joined)
+        ahead = _core.isa() in AHEAD
+        return _native.Whole(cells, W, bias, U, own_bias, stack.input_size, stack.hidden_size, directions, joined, ahead)
 
     def steps(self, stack: Recurrent, B: int, table: np.ndarray | None) -> _native.Steps:
         """The stack step by step, reading vectors, or tokens by their `table` (·, G*H); with the present parameters."""

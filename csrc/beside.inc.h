@@ -1,0 +1,126 @@
+/* The products of one row with a packed matrix, and beside them a part of another product.
+ *
+ * One row takes one multiply-add for every vector of the matrix, and waits for the cache meanwhile: time enough for as many
+ * more whose operands are near. So FL_BESIDE steps make the input's part of as many steps to come, in tiles of
+ * FL_BESIDE rows and half a panel's vectors, each beside the row's products with ROW_PANELS panels. */
+enum { NAME(HALF) = (VECS + 1) / 2, NAME(HALVES) = VECS / NAME(HALF), NAME(ROW_PANELS) = 4 };
+
+#define EACH(k, count) _Pragma("GCC unroll 8") for (int k = 0; k < (count); k++)
+
+/* C[r] = bias + sum_k columns[k, r] W[k] for FL_BESIDE rows C_stride apart, at half a panel's columns. */
+typedef struct {
+    REAL *C;
+    const REAL *bias, *columns, *W; /* (K, FL_BESIDE), (K, PANEL) */
+    int64_t K, C_stride;
+    const int64_t *first; /* column of each vector */
+} NAME(beside);
+
+/* All of `q`, and beside it the row's products with some panels of U (K, ·) that have no gaps. */
+static void NAME(tile_beside)(const NAME(beside) *q, const NAME(rows) *row, const REAL *U, int64_t K,
+                              const NAME(panel) *panels, int64_t count)
+{
+    enum { PAIRS = FL_BESIDE / 2, ROW_STEPS = 4 }; /* a k of the tile goes with ROW_STEPS of the row */
+    const REAL *columns = q->columns, *W = q->W, *from = row->starts ? row->from[0] : NULL;
+    REAL *c = row->c[0];
+    vec sums[PAIRS][2][NAME(HALF)];
+    EACH(p, PAIRS)
+        EACH(r, 2)
+            EACH(v, NAME(HALF))
+                sums[p][r][v] = vload(q->bias + q->first[v]);
+#define ROW_STEP                                                         \
+    do {                                                                 \
+        vec factor = vset(*a++);                                         \
+        EACH(v, VECS)                                                    \
+            own[v] = vfma(factor, vload(panel + v * LANES), own[v]);     \
+        panel += PANEL;                                                  \
+    } while (0)
+#define TILE_STEP(meanwhile)                                             \
+    do {                                                                 \
+        vec b[NAME(HALF)];                                               \
+        EACH(v, NAME(HALF)) {                                            \
+            b[v] = vload(W + v * LANES);                                 \
+            vkeep(b[v]);                                                 \
+        }                                                                \
+        EACH(p, PAIRS) {                                                 \
+            EACH(r, 2) {                                                 \
+                vec factor = vset(columns[2 * p + r]);                   \
+                EACH(v, NAME(HALF))                                      \
+                    sums[p][r][v] = vfma(factor, b[v], sums[p][r][v]);   \
+            }                                                            \
+            meanwhile;                                                   \
+        }                                                                \
+        columns += FL_BESIDE;                                            \
+        W += PANEL;                                                      \
+    } while (0)
+    int64_t left = q->K;
+    for (int64_t n = 0; n < count; n++) {
+        const int64_t *first = panels[n].first, together = AT_MOST(left, K / ROW_STEPS);
+        const REAL *panel = U + panels[n].number * K * PANEL, *a = row->a[0];
+        vec own[VECS];
+        EACH(v, VECS)
+            own[v] = from ? vload(from + first[v]) : vset(0);
+        for (int64_t j = 0; j < together; j++)
+            TILE_STEP(if (p < ROW_STEPS) ROW_STEP);
+        for (int64_t k = together * ROW_STEPS; k < K; k++)
+            ROW_STEP;
+        EACH(v, VECS)
+            vstore(c + first[v], own[v]);
+        left -= together;
+    }
+    for (; left > 0; left--)
+        TILE_STEP();
+#undef ROW_STEP
+#undef TILE_STEP
+    EACH(p, PAIRS)
+        EACH(r, 2)
+            EACH(v, NAME(HALF))
+                vstore(q->C + (2 * p + r) * q->C_stride + q->first[v], sums[p][r][v]);
+}
+#undef EACH
+
+/* A panel by its number. */
+FL_INLINE NAME(panel) NAME(numbered)(int64_t number, int64_t H, int64_t G)
+{
+    NAME(panel) at = NAME(strip)(number / STRIP_PANELS(G), H, G);
+    do
+        NAME(next_panel)(&at);
+    while (at.number < number);
+    return at;
+}
+
+/* The row's products with the strips of step s, and beside them part s->part of s->beside. Strips with gaps have no tiles: their
+ * columns are made by themselves, as a piece of the first part. */
+static void NAME(row_beside)(const fl_forward_step *s, const NAME(rows) *row)
+{
+    const fl_product *q = s->beside;
+    const REAL *U = s->U, *W = q->packed;
+    const int64_t H = s->H, G = fl_blocks(&s->cell), whole = AT_MOST(H / (STRIP_BLOCKS(G) * LANES), s->end);
+    const int64_t begin = s->begin * STRIP_PANELS(G), end = whole * STRIP_PANELS(G), tiles = (end - begin) * NAME(HALVES);
+    int64_t tile = tiles * s->part / FL_BESIDE, last_tile = tiles * (s->part + 1) / FL_BESIDE;
+    for (int64_t done = 0, count; begin + done < end || tile < last_tile; done += count) {
+        NAME(panel) panels[NAME(ROW_PANELS)];
+        count = AT_MOST(end - begin - done, NAME(ROW_PANELS));
+        for (int64_t k = 0; k < count; k++)
+            panels[k] = NAME(numbered)(s->descending ? end - 1 - done - k : begin + done + k, H, G);
+        if (tile == last_tile) {
+            for (int64_t k = 0; k < count; k++)
+                NAME(deep_panel_product)(row, 0, U + panels[k].number * H * PANEL, H, &panels[k]);
+            continue;
+        }
+        NAME(panel) at = NAME(numbered)(begin + tile / NAME(HALVES), H, G);
+        int64_t half = tile++ % NAME(HALVES) * NAME(HALF);
+        NAME(beside) beside = {.C = q->C, .bias = q->bias, .columns = s->columns, .K = q->K, .C_stride = q->N,
+                               .W = W + at.number * q->K * PANEL + half * LANES, .first = at.first + half};
+        NAME(tile_beside)(&beside, row, U, H, panels, count);
+    }
+    if (whole == s->end)
+        return;
+    for (NAME(panel) at = NAME(strip)(whole, H, G); NAME(next_panel)(&at);)
+        NAME(deep_panel_product)(row, 0, U + at.number * H * PANEL, H, &at);
+    if (s->part == 0) {
+        fl_product gaps = *q;
+        gaps.begin = whole;
+        gaps.end = s->end;
+        NAME(product)(&gaps);
+    }
+}
