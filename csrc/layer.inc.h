@@ -25,7 +25,7 @@ enum { TYPED(MOST_COLUMNS) = 512 }; /* inputs of FL_BESIDE rows that a thread ha
  * both stay in the L3 cache. */
 static int TYPED(works_ahead)(const fl_layer *l)
 {
-    enum { LEAST_BYTES = 1 << 16, MOST_BYTES = 1 << 23 };
+    enum { LEAST_BYTES = 48 << 10, MOST_BYTES = 8 << 20 };
     int64_t row = fl_blocks(&l->cell) * l->H * (int64_t)sizeof(REAL);
     return l->ahead && l->B == 1 && !l->tokens && l->I >= l->H / 2 && l->I <= 2 * l->H &&
            l->I <= TYPED(MOST_COLUMNS) && row * l->H >= LEAST_BYTES && row * (l->I + l->H) <= MOST_BYTES;
