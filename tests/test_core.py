@@ -138,7 +138,7 @@ def aligned(size, dtype):
 
 def packed(B, group=0, threads=1):
     """B as `pack` lays it out, which must write no further."""
-    array, guard = aligned(_core.packed_size(*B.shape, group, B.dtype == np.float64), B.dtype)
+    array, guard = aligned(_core.packed_size(*B.shape, group, B.itemsize), B.dtype)
     _core.pack(array, B, group, threads)
     assert (guard == 12345).all()
     return array
@@ -195,7 +195,7 @@ def test_product_packed_on_the_way_equals_that_of_the_packed_matrix(isa, dtype, 
         want = np.empty((M, N), dtype)
         _core.product(want, A, packed(B), bias)
         for strips in (1, 2, 50):
-            strip, whole = (_core.packed_size(K, width, 0, dtype == np.float64) for width in (1, N))
+            strip, whole = (_core.packed_size(K, width, 0, np.dtype(dtype).itemsize) for width in (1, N))
             scratch, scratch_guard = aligned(min(strips * strip, whole), dtype)
             C, guard = guarded(np.full((M, N), np.nan, dtype))
             _core.product_plain(C, A, B, scratch, strips, bias, threads)
@@ -220,7 +220,7 @@ def test_any_strides_and_threads_pack_the_same(isa, dtype):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_transposed_product_equals_numpy(isa, dtype, threads):
     for turn, (M, K, N) in enumerate(products()):
-        scratch, scratch_guard = aligned(threads * _core.scratch_size(K, N, dtype == np.float64), dtype)
+        scratch, scratch_guard = aligned(threads * _core.scratch_size(K, N, np.dtype(dtype).itemsize), dtype)
         A, B, start = random_arrays(dtype, (K, M), (K, N), (M, N), seed=K)
         add = turn % 2 == 1
         C, guard = guarded(start if add else np.full((M, N), np.nan, dtype))
@@ -233,7 +233,7 @@ def test_transposed_product_equals_numpy(isa, dtype, threads):
 def test_transposed_product_of_wide_matrices_equals_numpy(isa, dtype):
     """More columns and rows than are packed at a time, and every last tile of rows."""
     for K, M, N in ((3, 230, 5), (3, 5, 1100), (600, 101, 530), *((1030, M, 17) for M in range(89, 98))):
-        size = _core.scratch_size(K, N, dtype == np.float64)
+        size = _core.scratch_size(K, N, np.dtype(dtype).itemsize)
         (scratch, _), (one_scratch, scratch_guard) = aligned(2 * size, dtype), aligned(size, dtype)
         A, B = random_arrays(dtype, (K, M), (K, N))
         C, guard = guarded(np.full((M, N), np.nan, dtype))
@@ -246,7 +246,7 @@ def test_transposed_product_of_wide_matrices_equals_numpy(isa, dtype):
 
 
 def test_products_over_nothing_are_zero(isa, dtype):
-    scratch, _ = aligned(_core.scratch_size(2000, 2000, dtype == np.float64), dtype)
+    scratch, _ = aligned(_core.scratch_size(2000, 2000, np.dtype(dtype).itemsize), dtype)
     nothing, C = np.zeros((0, 3), dtype), np.ones((3, 3), dtype)
     _core.product_transposed(C, nothing, nothing, scratch, True)
     assert (C == 1).all()
@@ -260,7 +260,7 @@ def test_products_over_nothing_are_zero(isa, dtype):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_products_show_what_is_not_finite_where_numpy_does(isa, dtype, threads, value):
     """Above all not in the columns beside: the packed matrix has zeros beyond its last."""
-    scratch, _ = aligned(threads * _core.scratch_size(2000, 2000, dtype == np.float64), dtype)
+    scratch, _ = aligned(threads * _core.scratch_size(2000, 2000, np.dtype(dtype).itemsize), dtype)
     for M, K, N in ((1, 5, 6), (3, 1, 1), (7, 17, 20), (13, 5, 68), (8, 600, 132)):
         for in_a, in_b, group in product((False, True), (False, True), (0, N // 4) if N % 4 == 0 else (0,)):
             A, B = random_arrays(dtype, (M, K), (K, N))
@@ -279,7 +279,7 @@ def test_products_show_what_is_not_finite_where_numpy_does(isa, dtype, threads, 
 
 
 def test_same_number_of_threads_gives_the_same_bits(isa, dtype):
-    scratch, _ = aligned(3 * _core.scratch_size(2000, 2000, dtype == np.float64), dtype)
+    scratch, _ = aligned(3 * _core.scratch_size(2000, 2000, np.dtype(dtype).itemsize), dtype)
     A, B = random_arrays(dtype, (37, 130), (130, 65))
     A_transposed, B_packed, results = np.ascontiguousarray(A.T), packed(B), {}
     for threads in (1, 2, 3) * 10:
@@ -395,6 +395,19 @@ def test_scatter_add_equals_numpy(isa, dtype, threads):
             assert (guard == 12345).all()
             _core.scatter_add(table, rows[:0], places if places is None else places[:0], threads)
             np.testing.assert_array_equal(table, want)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 40), (15, 3), (16, 1), (37, 20)])
+def test_add_bias_equals_numpy(dtype, shape):
+    """Of a matrix and of a transposed one; without a warning where sums are infinite or not a number."""
+    matrix, transposed, bias = random_arrays(dtype, shape, shape[::-1], shape[1:])
+    bias[0], matrix[:1, 0] = np.inf, -np.inf
+    for given in (matrix, transposed.T):
+        out, guard = guarded(np.zeros(shape, dtype))
+        _core.add_bias(out, given, bias)
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(out, given + bias)
+        assert (guard == 12345).all()
 
 
 OPTIONS = {"learning_rate": 3e-3, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6, "weight_decay": 0.3}

@@ -266,14 +266,14 @@ def matmul(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, bint tran
         restore_denormals(mode)
 
 
-def packed_size(int64_t K, int64_t N, int64_t group, bint double) -> int:
-    """Numbers in a packed (K, N) matrix."""
-    return row.f64.packed_size(K, N, group) if double else row.f32.packed_size(K, N, group)
+def packed_size(int64_t K, int64_t N, int64_t group, int64_t itemsize) -> int:
+    """Numbers, of so many bytes each, in a packed (K, N) matrix."""
+    return row.f64.packed_size(K, N, group) if itemsize == 8 else row.f32.packed_size(K, N, group)
 
 
-def scratch_size(int64_t K, int64_t N, bint double) -> int:
-    """Numbers that `product_transposed` needs as scratch for each thread."""
-    return row.f64.scratch_size(K, N) if double else row.f32.scratch_size(K, N)
+def scratch_size(int64_t K, int64_t N, int64_t itemsize) -> int:
+    """Numbers, of so many bytes each, that `product_transposed` needs as scratch for each thread."""
+    return row.f64.scratch_size(K, N) if itemsize == 8 else row.f32.scratch_size(K, N)
 
 
 def pack(real[::1] packed, const real[:, :] B, int64_t group, int64_t threads) -> None:
@@ -407,6 +407,17 @@ def scatter_add(real[:, ::1] table, const real[:, ::1] rows, const int32_t[::1] 
             fl_scatter_f32(row.f32, threads, &table[0, 0], &rows[0, 0], places, n, width)
         else:
             fl_scatter_f64(row.f64, threads, &table[0, 0], &rows[0, 0], places, n, width)
+
+
+def add_bias(real[:, ::1] out, const real[:, :] matrix, const real[::1] bias) -> None:
+    """Every row of out is that of the matrix, of any strides, plus the bias."""
+    cdef int64_t rows = out.shape[0], columns = out.shape[1], start, end, r, k
+    with nogil:
+        for start in range(0, rows, 16):  # so many together, since a transposed matrix has their numbers in a cache line
+            end = min(start + 16, rows)
+            for k in range(columns):
+                for r in range(start, end):
+                    out[r, k] = matrix[r, k] + bias[k]
 
 
 def activate(real[::1] y, const real[::1] x, int kind) -> None:

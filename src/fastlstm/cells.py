@@ -96,16 +96,20 @@ class Cell:
 
 
 class Place(NamedTuple):
-    """A cell of a stack: layer `layer` in direction `direction`, the `index`-th of the states."""
+    """A cell of a stack: layer `layer` in direction `direction`, the `index`-th of the states.
+
+    ending: of its parameters' names.
+    """
 
     cell: Cell
     layer: int
     direction: int
     index: int
+    ending: str
 
     def name(self, parameter: str) -> str:
         """What a parameter of this cell is called in the stack."""
-        return f"{parameter}_l{self.layer}{DIRECTIONS[self.direction]}"
+        return parameter + self.ending
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,10 @@ class Layout:
     def places_by_layer(self) -> list[list[Place]]:
         """The cells of each layer, forwards before backwards."""
         D = len(self.layers[0])
-        return [[Place(cell, k, d, k * D + d) for d, cell in enumerate(layer)] for k, layer in enumerate(self.layers)]
+        return [
+            [Place(cell, k, d, k * D + d, f"_l{k}{DIRECTIONS[d]}") for d, cell in enumerate(layer)]
+            for k, layer in enumerate(self.layers)
+        ]
 
     def places(self) -> Iterator[Place]:
         """All cells, in the order of their states: layer by layer."""

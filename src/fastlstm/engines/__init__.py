@@ -85,10 +85,10 @@ class Workspace:
 
     def scratch(self, size: int, dtype: np.dtype) -> np.ndarray:
         """At least `size` numbers for a single computation; the next one is given the same."""
-        memory = self._memory
-        if ("scratch", dtype) not in memory or len(memory["scratch", dtype]) < size:
+        key = "scratch", dtype
+        if key not in self._memory or len(self._memory[key]) < size:
             self.empty("scratch", (size,), dtype)
-        return memory["scratch", dtype]
+        return self._memory[key]
 
 
 class Shelf:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm import _check
 from fastlstm.cells import Masks, Place
 from fastlstm.engines import States, Workspace, gradients, results, tokens
 from fastlstm.engines.gradients import add_rows
@@ -99,7 +98,6 @@ class CompiledEngine(ABC):
         if own_workspace:
             workspace = stack.shelf.take()
         (T, B), layout = x.shape[:2], stack.layout
-        _check.blas_dimensions(**{"T * B": T * B})
         packing = full_packing(T, B) if lengths is None else Packing(T, B, lengths)
         ids = packing.pack(x) if x.ndim == 2 else None
         x_rows = packing.pack(x) if ids is None else None

@@ -51,7 +51,7 @@ def packed(
     def pack(before: np.ndarray | None) -> np.ndarray:
         weight = parameters.arrays[name]
         matrix = weight if backward else weight.T
-        size = _core.packed_size(*matrix.shape, group, weight.dtype == np.float64)
+        size = _core.packed_size(*matrix.shape, group, weight.itemsize)
         if in_scratch:
             array = workspace.scratch(size, weight.dtype)
         else:
@@ -67,10 +67,11 @@ def _multiply_once(
     out: np.ndarray, rows: np.ndarray, matrix: np.ndarray, bias: np.ndarray | None, workspace: Workspace
 ) -> None:
     """Out = rows matrix + bias, the matrix packed part by part on the way."""
-    threads, is_double = threads_for(2 * out.size * rows.shape[1]), out.dtype == np.float64
-    strip, whole = (_core.packed_size(rows.shape[1], width, 0, is_double) for width in (1, out.shape[1]))
-    parts = max(1, MOST_READ * out.shape[1] // len(rows))
-    strips = max(threads, PACKED_BYTES // (strip * out.itemsize), -(-whole // (strip * parts)))
+    (N, K), M, itemsize = rows.shape, out.shape[1], out.itemsize
+    threads = threads_for(2 * N * K * M)
+    strip, whole = _core.packed_size(K, 1, 0, itemsize), _core.packed_size(K, M, 0, itemsize)
+    parts = max(1, MOST_READ * M // N)
+    strips = max(threads, PACKED_BYTES // (strip * itemsize), -(-whole // (strip * parts)))
     scratch = workspace.scratch(min(strips * strip, whole), out.dtype)
     _core.product_plain(out, rows, matrix, scratch, strips, bias, threads)
 
@@ -127,7 +128,7 @@ class NativeEngine(CompiledEngine):
     def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
         """See `CompiledEngine`."""
         threads = threads_for(2 * out.size * len(a))
-        size = threads * _core.scratch_size(len(a), b.shape[1], out.dtype == np.float64)
+        size = threads * _core.scratch_size(len(a), b.shape[1], out.itemsize)
         _core.product_transposed(out, a, b, workspace.scratch(size, out.dtype), add, threads)
 
     @staticmethod

@@ -4,6 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from fastlstm import _check
+
 
 class Packing:
     """The order of rows when B sequences, longest first, are laid out step by step without their padding.
@@ -16,6 +18,7 @@ class Packing:
     """
 
     def __init__(self, T: int, B: int, lengths: np.ndarray | None) -> None:
+        _check.blas_dimensions(**{"T * B": T * B})
         self.T, self.B = T, B
         self.full = lengths is None or bool((lengths == T).all())
         if self.full:

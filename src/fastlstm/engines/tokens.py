@@ -33,8 +33,7 @@ def input_bias(stack: Recurrent, place: Place) -> np.ndarray:
             return np.zeros(len(cell.gates) * cell.hidden_size, stack.dtype)
         if cell.apart:
             return arrays[place.name("bias_ih")]
-        with np.errstate(invalid="ignore", over="ignore"):
-            return arrays[place.name("bias_ih")] + arrays[place.name("bias_hh")]
+        return _plus(arrays[place.name("bias_ih")][None], arrays[place.name("bias_hh")])[0]
 
     return stack.store.derived(("bias", place.index), make)
 
@@ -45,7 +44,7 @@ def table(engine: CompiledEngine, stack: Recurrent, place: Place, embedding: np.
     def make(_: object) -> np.ndarray:
         bias, name = input_bias(stack, place), place.name("weight_ih")
         if embedding is None:
-            return _columns(stack.store.arrays[name], slice(None), bias)
+            return _plus(stack.store.arrays[name].T, bias)
         made = np.empty((len(embedding), len(bias)), stack.dtype)
         engine.affine(made, embedding, stack.store, name, bias, place.cell.hidden_size)
         return made
@@ -54,10 +53,11 @@ def table(engine: CompiledEngine, stack: Recurrent, place: Place, embedding: np.
     return stack.store.derived(key, make)
 
 
-def _columns(weight: np.ndarray, columns: np.ndarray | slice, bias: np.ndarray) -> np.ndarray:
-    """These columns of a weight as rows, plus the bias."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.add(weight[:, columns].T, bias, order="C")
+def _plus(matrix: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """A matrix of any strides, plus the bias in every row; without warnings, as products are."""
+    out = np.empty(matrix.shape, matrix.dtype)
+    _core.add_bias(out, matrix, bias)
+    return out
 
 
 def vectors(
@@ -84,7 +84,7 @@ def rows(
         return vectors(stack, ids, embedding, workspace, f"vectors {place.index}")
     found, places = np.unique(ids, return_inverse=True)  # most tokens do not occur
     weight = stack.store.arrays[place.name("weight_ih")]
-    return Tokens(_columns(weight, found, input_bias(stack, place)), places.astype(np.int32), found)
+    return Tokens(_plus(weight[:, found].T, input_bias(stack, place)), places.astype(np.int32), found)
 
 
 def gradient(
