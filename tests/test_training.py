@@ -12,13 +12,16 @@ from fastlstm.training import Interruptible
 FIT = {"batch_size": 4, "seq_length": 20, "progress": False, "threads": 1}
 
 
-def test_interrupt_waits_for_the_end_of_the_block():
+def test_interrupt_waits_for_the_end_of_the_function():
     done = []
 
+    def change(value):
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(value)
+
     def block():
-        with Interruptible() as interruptible, interruptible.whole():
-            os.kill(os.getpid(), signal.SIGINT)
-            done.append(True)
+        with Interruptible() as interruptible:
+            interruptible.whole(change, True)
 
     with pytest.raises(KeyboardInterrupt):
         block()

@@ -4,7 +4,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from math import isfinite, log
 from typing import Any
 
@@ -46,12 +45,11 @@ def evaluate(network: LanguageNetwork, ids: np.ndarray) -> float:
 
 
 class Interruptible:
-    """While the outer block runs, Ctrl-C waits for the end of an inner block, so that what changes there stays whole.
+    """While the block runs, Ctrl-C waits for the end of a function called in it, so that what changes there stays whole.
 
     with Interruptible() as interruptible:
         ...
-        with interruptible.whole():
-            ...
+        interruptible.whole(function, ...)
     """
 
     def __enter__(self) -> "Interruptible":
@@ -72,12 +70,11 @@ class Interruptible:
         if not self._held:
             raise KeyboardInterrupt
 
-    @contextmanager
-    def whole(self) -> Iterator[None]:
-        """The inner block; KeyboardInterrupt is raised at its end."""
+    def whole(self, change: Callable[..., None], *arguments: Any) -> None:
+        """Call the function, which changes things; KeyboardInterrupt is raised at its end."""
         self._held = True
         try:
-            yield
+            change(*arguments)
         finally:
             self._held = False
         if self._caught:
@@ -121,9 +118,9 @@ class Trainer:
         with Interruptible() as interruptible, held_threads(options.threads):
             while position.epoch < options.epochs and not (self._patience_is_over() or out_of_time()):
                 epoch_began, symbols_before, rate = time.monotonic(), position.symbols, self.learning_rate
-                while position.window < len(self.windows) and not out_of_time():
-                    with interruptible.whole():
-                        self._window(rate)
+                with np.errstate(invalid="ignore", over="ignore"):  # the window tells, with its place
+                    while position.window < len(self.windows) and not out_of_time():
+                        interruptible.whole(self._window, rate)
                 if position.symbols:
                     speed = (position.symbols - symbols_before) / max(time.monotonic() - epoch_began, 1e-9)
                     self._end_epoch(speed)
@@ -133,11 +130,10 @@ class Trainer:
         position, options = self.position, self.options
         tokens, targets = self.windows[position.window]
         state = position.state or self.network.zero_state(options.batch_size)
-        with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
-            gradients = self.network.training_gradients
-            loss, state = self.network.gradients(
-                tokens, targets, state, 1 / tokens.size, gradients, (self._seed, self.optimizer.steps)
-            )
+        gradients = self.network.training_gradients
+        loss, state = self.network.gradients(
+            tokens, targets, state, 1 / tokens.size, gradients, (self._seed, self.optimizer.steps)
+        )
         if not isfinite(loss):
             cause = self._overflowed_weight()
             hint = f" (before it, {cause} held NaN or Inf: the learning rate is too large)" if cause else ""
