@@ -1,5 +1,6 @@
 """The native engine for every instruction set, number of threads, way of dividing the work and odd size."""
 
+import pickle
 import threading
 import tracemalloc
 from functools import cache
@@ -246,6 +247,15 @@ def test_a_busy_pool_changes_no_bit(dtype, threads, request):
         if seen >= 5 and runs >= 19:
             break
     assert seen >= 5
+
+
+def test_a_step_takes_an_unpickled_array_as_it_is(dtype):
+    """Its dtype equals that of the stack, but is another object; what is in another order of bytes needs a copy."""
+    stepper = native.ENGINE.stepper(LSTM(3, 5, dtype=dtype, seed=0), 2)
+    x = pickle.loads(pickle.dumps(np.ones((2, 3), dtype)))
+    assert x.dtype is not np.dtype(dtype)
+    assert stepper.try_step(x, None) is not None
+    assert stepper.try_step(x.astype(x.dtype.newbyteorder()), None) is None
 
 
 # ---- what is packed ----------------------------------------------------------------------------------------------

@@ -18,5 +18,5 @@ cdef class Steps(Stack):
     cdef readonly object h, c
     cdef readonly int64_t threads
     cdef object scratch
-    cdef bytes format
+    cdef tuple output_shape
     cdef object advance(self, object out)

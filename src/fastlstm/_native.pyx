@@ -4,10 +4,11 @@
 Rows are packed by step (see `_loops.pyx`), weights as `_core.pack` does. Callers validate shapes, dtypes and contiguity.
 """
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
-from libc.string cimport memcpy, memset, strcmp
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
+from libc.string cimport memcpy, memset
 
 import numpy as np
+from numpy import empty, ndarray  # looked up at every step
 
 from fastlstm._core cimport (
     FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward,
@@ -299,7 +300,7 @@ cdef class Steps(Stack):
     def __init__(self, cells: list[Cell], W: list, bias: list, U: list, recurrent_bias: list, int64_t B, int64_t I, int64_t H,
                  int64_t threads) -> None:
         super().__init__(cells, W, bias, U, recurrent_bias, I, H)
-        self.format = self.dtype.char.encode()
+        self.output_shape = B, H
         gates, recurrent = np.empty((B, self.wide), self.dtype), None
         self.h, self.c = np.zeros((2, self.stack.L, B, H), self.dtype), None
         if self.stack.cells.kind == FL_LSTM:
@@ -322,15 +323,15 @@ cdef class Steps(Stack):
         """Advance by the input x (B, I), which is an array of the stack's dtype; returns the last layer's output (B, H), in
         `out` or fresh. None, and nothing done, where x is anything else: then the caller must look at it more closely."""
         cdef Py_buffer view
-        if type(x) is not np.ndarray or self.stack.W[0] is NULL:
+        if type(x) is not ndarray or x.dtype != self.dtype or self.stack.W[0] is NULL:
             return None
         try:
-            PyObject_GetBuffer(x, &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
-        except (ValueError, BufferError):
+            PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS)
+        except ValueError:
             return None
         try:
             if (view.ndim != 2 or view.shape[0] != self.stack.B or view.shape[1] != self.stack.I
-                    or strcmp(view.format, self.format) or <size_t>view.buf % view.itemsize):
+                    or <size_t>view.buf % view.itemsize):
                 return None
             self.stack.x = view.buf
             return self.advance(out)
@@ -344,7 +345,7 @@ cdef class Steps(Stack):
 
     cdef object advance(self, object out):
         if out is None:
-            out = np.empty((self.stack.B, self.stack.H), self.dtype)
+            out = empty(self.output_shape, self.dtype)
         with nogil:
             stack_step(&self.stack, self.threads)
         memcpy(address(out), stack_output(&self.stack), self.stack.B * self.stack.H * (8 if self.stack.real64 else 4))
