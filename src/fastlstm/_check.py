@@ -31,12 +31,13 @@ def array(name: str, value: object, shape: Sequence[int | str], dtype: np.dtype)
     found = value if type(value) is np.ndarray else any_array(name, value)
     if found.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold real numbers, got dtype {found.dtype}")
-    fits = len(found.shape) == len(shape) and all(
-        isinstance(want, str) or want == got for want, got in zip(shape, found.shape, strict=True)
-    )
+    fits = len(found.shape) == len(shape)
+    for want, got in zip(shape, found.shape, strict=False):
+        fits = fits and (want == got or isinstance(want, str))
     if not fits:
         raise ValueError(f"{name} must have shape {shape_text(shape)}, got {shape_text(found.shape)}")
-    if found.dtype == dtype and found.flags.c_contiguous and found.flags.aligned:
+    flags = found.flags
+    if found.dtype == dtype and flags.c_contiguous and flags.aligned:
         return found
     with np.errstate(over="ignore"):  # beyond float32 is infinite, as everywhere
         return np.require(found, dtype, ["C", "A"])
@@ -146,11 +147,10 @@ def float_dtype(value: object) -> np.dtype:
     return dtype
 
 
-def blas_dimensions(**sizes: int) -> None:
-    """Refuse sizes that BLAS, whose dimensions are 32-bit, could not take."""
-    for name, size in sizes.items():
-        if size > MAX_BLAS_DIMENSION:
-            raise ValueError(f"{name} is {size}, more than the {MAX_BLAS_DIMENSION} that BLAS can address; make it smaller")
+def blas_dimension(name: str, size: int) -> None:
+    """Refuse a size that BLAS, whose dimensions are 32-bit, could not take."""
+    if size > MAX_BLAS_DIMENSION:
+        raise ValueError(f"{name} is {size}, more than the {MAX_BLAS_DIMENSION} that BLAS can address; make it smaller")
 
 
 def memory(name: str, elements: int, dtype: np.dtype) -> None:

@@ -8,7 +8,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBu
 from libc.string cimport memcpy, memset
 
 import numpy as np
-from numpy import empty, ndarray  # looked up at every step
+from numpy import empty, ndarray  # looked up once
 
 from fastlstm._core cimport (
     FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward,
@@ -252,13 +252,13 @@ cdef class Whole(Stack):
         cdef fl_layer alike
         scratch, self.idle = self.idle, None  # another thread that comes now finds none, and makes its own
         if scratch is None or <size_t>len(scratch) < size:
-            scratch = np.empty(size, np.uint8)
+            scratch = empty(size, np.uint8)
         cdef char *memory = <char *>address(scratch)
         cdef int64_t *batch_sizes = <int64_t *>taken(&memory, T * sizeof(int64_t))
         cdef fl_layer *layers = <fl_layer *>taken(&memory, cells * sizeof(fl_layer))
         for t in range(T):
             batch_sizes[t] = B
-        final = [np.array(part) for part in states]
+        final = [part.copy() for part in states]
         cdef char *h = <char *>address(final[0])
         memset(&alike, 0, sizeof(alike))
         alike.row, alike.real64, alike.ahead = self.stack.row, self.stack.real64, self.ahead
@@ -269,7 +269,7 @@ cdef class Whole(Stack):
         self.lay_out(layers, &memory, &alike, shares, own, arrays)
         # The caller's outputs: those of both directions, or the states of the last layer, which begin with the initial ones.
         cdef int64_t initial = 0 if D == 2 else B * H, numbers = T * B * self.joined
-        out = np.empty(initial + numbers + LINE // width, self.dtype)
+        out = empty(initial + numbers + LINE // width, self.dtype)
         cdef char *last = line_at(address(out))
         cdef int64_t first = (last - <char *>address(out)) // <int64_t>width + initial
         cdef char *mirrored = taken(&memory, (D - 1) * T * B * widest * width)

@@ -85,7 +85,8 @@ class Recurrent:
         self.layout = Layout.stacked(cell, widths, bidirectional=self.bidirectional, merge=self.merge, skip=self.skip)
         self.places = list(self.layout.places())
         gates = len(cell.gates)
-        _check.blas_dimensions(**{"input_size": self.input_size, f"{gates} * hidden_size": gates * max(widths)})
+        _check.blas_dimension("input_size", self.input_size)
+        _check.blas_dimension(f"{gates} * hidden_size", gates * max(widths))
         shapes = self.layout.shapes()
         _check.memory("the parameters", sum(int(np.prod(shape, dtype=object)) for shape in shapes.values()), self.dtype)
         self._rng = np.random.default_rng(seed)
@@ -398,7 +399,7 @@ class Recurrent:
 
     def _check_size(self, name: str, rows: int) -> None:
         """Refuse more rows than BLAS can address or outputs that memory cannot hold, before anything is made of them."""
-        _check.blas_dimensions(**{name: rows})
+        _check.blas_dimension(name, rows)
         _check.memory(f"the output for {name} = {rows}", rows * self.layout.output_size, self.dtype)
 
     def __repr__(self) -> str:

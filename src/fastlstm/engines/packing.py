@@ -18,7 +18,7 @@ class Packing:
     """
 
     def __init__(self, T: int, B: int, lengths: np.ndarray | None) -> None:
-        _check.blas_dimensions(**{"T * B": T * B})
+        _check.blas_dimension("T * B", T * B)
         self.T, self.B = T, B
         self.full = lengths is None or bool((lengths == T).all())
         if self.full:
