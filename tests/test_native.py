@@ -3,6 +3,7 @@
 import pickle
 import threading
 import tracemalloc
+import weakref
 from functools import cache
 from itertools import product
 
@@ -318,6 +319,23 @@ def test_workspaces_use_memory_again_and_keep_nothing_of_former_shapes(dtype):
         assert not np.shares_memory(array, workspace.empty("b", (1,), dtype))
     assert workspace.size < size + 200
     assert workspace.empty("a", (101, 2), dtype).shape == (101, 2)
+
+
+def test_a_workspace_keeps_what_is_made_for_the_same_arguments(dtype):
+    workspace, alive = Workspace(), []
+
+    def make(own, n, width):
+        assert own is workspace
+        assert not alive  # the former ones are gone before there are new
+        array = np.empty((n, width), dtype)
+        alive.append(n)
+        weakref.finalize(array, alive.clear)
+        return array, None
+
+    first = id(workspace.kept("a", make, 3, 4))
+    assert id(workspace.kept("a", make, 3, 4)) == first
+    assert workspace.kept("a", make, 5, 4)[0].shape == (5, 4)
+    assert workspace.kept("a", make, 3, 4)[0].shape == (3, 4)
 
 
 def test_calls_of_ever_new_lengths_keep_no_memory():

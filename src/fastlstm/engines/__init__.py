@@ -18,13 +18,13 @@ native and blas are `compiled.CompiledEngine`s, with products of their own. Text
 every engine (`network.LanguageNetwork.writer`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,6 +66,7 @@ class Workspace:
         self.size, self.training = 0, training
         self._memory: dict[tuple[str, np.dtype], np.ndarray] = {}
         self._shaped: dict[tuple[str, np.dtype], np.ndarray] = {}  # as they were asked for last: shapes come without end
+        self._kept: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}  # likewise
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The array called `name`, in this shape."""
@@ -82,6 +83,15 @@ class Workspace:
                 self.size += size * dtype.itemsize
             array = self._shaped[key] = self._memory[key][:size].reshape(shape)
         return array
+
+    def kept(self, name: Hashable, make: Callable[..., Any], *arguments: Any) -> Any:
+        """What `make(workspace, *arguments)` makes of the workspace's arrays, kept under `name` for the same arguments."""
+        found = self._kept.get(name)
+        if found is None or found[0] != arguments:
+            found = None  # the old arrays go before there are new
+            self._kept.pop(name, None)
+            found = self._kept[name] = arguments, make(self, *arguments)
+        return found[1]
 
     def scratch(self, size: int, dtype: np.dtype) -> np.ndarray:
         """At least `size` numbers for a single computation; the next one is given the same."""

@@ -25,13 +25,13 @@ class CellArrays(NamedTuple):
     """What one cell runs on, and what its backward pass needs; None what it does not have. R is its output_size."""
 
     rows: np.ndarray | Tokens  # its input (N, I)
+    mask: np.ndarray | None  # (B, R) of dropout inside the recurrence
     h: np.ndarray  # (B + N, R), the initial states first
     c: np.ndarray | None  # likewise (B + N, H), or (B, H), the latest, where nothing is kept
     gates: np.ndarray | None  # (N, G*H), where they are kept: the activated gates; backwards, of their pre-activations
     recurrent: np.ndarray | None  # a GRU's: (N, 3H) its U h + b_hh, or (N, H) its r * h where the reset comes before
     inner: np.ndarray | None  # (N, H) what is projected to h
     fed: np.ndarray | None  # (N, R) h_{t-1} times `mask`
-    mask: np.ndarray | None  # (B, R) of dropout inside the recurrence
 
 
 class Saved(NamedTuple):
@@ -153,24 +153,15 @@ class CompiledEngine(ABC):
         keep: bool, workspace: Workspace, callers: bool,
     ) -> CellArrays:
         """The arrays of a cell, with its initial states; `callers`: its outputs may become the caller's own."""
-        cell, (B, N), dtype = place.cell, (packing.B, packing.N), initial[0].dtype
-        H, R, G = cell.hidden_size, cell.output_size, len(cell.gates)
-        at = place.index
-
-        def empty(name: str, rows: int, width: int) -> np.ndarray:
-            return workspace.empty(f"{name} {at}", (rows, width), dtype)
-
-        h = results.empty((B + N, R), dtype) if callers else empty("h", B + N, R)
-        c = empty("c", B + N if keep else B, H) if "c" in cell.states else None
-        gates = empty("gates", N, G * H) if keep else None
-        recurrent = None
-        if cell.kind == "gru" and keep:
-            recurrent = empty("recurrent", N, 3 * H if cell.reset_after else H)
-        inner = empty("inner", N, H) if cell.proj_size and keep else None
-        fed = empty("fed", N, R) if mask is not None else None
+        B, N, dtype = packing.B, packing.N, initial[0].dtype
+        h, c, *others = workspace.kept(
+            ("cell", place.index), _memory, place, B, N, dtype, keep, mask is not None, callers
+        )
+        if callers:
+            h = results.empty((B + N, place.cell.output_size), dtype)
         for buffer, state in zip((h, c), initial, strict=False):
             buffer[:B] = state
-        return CellArrays(rows, h, c, gates, recurrent, inner, fed, mask)
+        return CellArrays(rows, mask, h, c, *others)
 
     @staticmethod
     def _layer_output(
@@ -294,6 +285,27 @@ class CompiledEngine(ABC):
             return [None] * (L - 1) + [d_y]
         ends = np.cumsum([stack.layout.layer_size(k) for k in range(L)])
         return [part.copy() for part in np.split(d_y, ends[:-1], axis=1)]  # which become sums
+
+
+def _memory(
+    workspace: Workspace, place: Place, B: int, N: int, dtype: np.dtype, keep: bool, masked: bool, callers: bool
+) -> tuple[np.ndarray | None, ...]:
+    """A cell's `CellArrays` from h on, without h where that is the caller's."""
+    cell = place.cell
+    H, R, G = cell.hidden_size, cell.output_size, len(cell.gates)
+
+    def empty(name: str, rows: int, width: int) -> np.ndarray:
+        return workspace.empty(f"{name} {place.index}", (rows, width), dtype)
+
+    h = None if callers else empty("h", B + N, R)
+    c = empty("c", B + N if keep else B, H) if "c" in cell.states else None
+    gates = empty("gates", N, G * H) if keep else None
+    recurrent = None
+    if cell.kind == "gru" and keep:
+        recurrent = empty("recurrent", N, 3 * H if cell.reset_after else H)
+    inner = empty("inner", N, H) if cell.proj_size and keep else None
+    fed = empty("fed", N, R) if masked else None
+    return h, c, gates, recurrent, inner, fed
 
 
 def _sum(total: np.ndarray | None, part: np.ndarray) -> np.ndarray:
