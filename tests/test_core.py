@@ -397,6 +397,21 @@ def test_scatter_add_equals_numpy(isa, dtype, threads):
             np.testing.assert_array_equal(table, want)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("M", "K", "N"), [(0, 4, 5), (352, 10, 20), (400, 200, 10_000), (6400, 2048, 512), (7, 3000, 9000)])
+def test_strips_at_once(isa, dtype, M, K, N, threads):
+    """One for each thread, half a megabyte, or as many as keep the rows that are read again to eight times the matrix."""
+    itemsize = np.dtype(dtype).itemsize
+    strip, whole = (_core.packed_size(K, width, 0, itemsize) for width in (1, N))
+    strips, size = _core.strips_at_once(M, K, N, threads, itemsize)
+    assert size == min(strips * strip, whole)
+    parts = -(-whole // (strips * strip))
+    assert strips >= threads
+    assert parts == 1 or parts * M * K <= 8 * K * N
+    if strips > threads and strips * strip * itemsize > 1 << 19:  # then one strip fewer would be a part too many
+        assert -(-whole // ((strips - 1) * strip)) > max(1, 8 * N // max(1, M))
+
+
 def test_sum_of_losses_has_the_bits_of_numpy():
     for n in (*range(300), 1000, 1023, 50_000):
         losses = np.random.default_rng(n).exponential(size=n)

@@ -266,7 +266,7 @@ def matmul(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, bint tran
         restore_denormals(mode)
 
 
-def packed_size(int64_t K, int64_t N, int64_t group, int64_t itemsize) -> int:
+cpdef int64_t packed_size(int64_t K, int64_t N, int64_t group, int64_t itemsize) noexcept:
     """Numbers, of so many bytes each, in a packed (K, N) matrix."""
     return row.f64.packed_size(K, N, group) if itemsize == 8 else row.f32.packed_size(K, N, group)
 
@@ -274,6 +274,19 @@ def packed_size(int64_t K, int64_t N, int64_t group, int64_t itemsize) -> int:
 def scratch_size(int64_t K, int64_t N, int64_t itemsize) -> int:
     """Numbers, of so many bytes each, that `product_transposed` needs as scratch for each thread."""
     return row.f64.scratch_size(K, N) if itemsize == 8 else row.f32.scratch_size(K, N)
+
+
+cdef enum:
+    PACKED_BYTES = 1 << 19  # of a matrix packed for one product, at a time, to be in the cache when it is multiplied by
+    MOST_READ = 8           # rows are read again for each part: in all no more numbers than so many times the matrix
+
+
+def strips_at_once(int64_t M, int64_t K, int64_t N, int64_t threads, int64_t itemsize) -> tuple[int, int]:
+    """How many strips of B (K, N) `product_plain` packs at a time, for M rows, and how many numbers these are."""
+    cdef int64_t strip = packed_size(K, 1, 0, itemsize), whole = packed_size(K, N, 0, itemsize)
+    cdef int64_t parts = max(1, MOST_READ * N // max(1, M))
+    cdef int64_t strips = max(threads, PACKED_BYTES // (strip * itemsize), (whole + strip * parts - 1) // (strip * parts))
+    return strips, min(strips * strip, whole)
 
 
 def pack(real[::1] packed, const real[:, :] B, int64_t group, int64_t threads) -> None:

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 # Rows of input that are multiplied at a time: their pre-activations stay in the cache until their steps come.
 BLOCK = 192
 ROW = np.dtype(np.int64)
-# Of a matrix that is packed for one product, what is packed at a time, to be in the cache when it is multiplied by.
-PACKED_BYTES = 1 << 19
-# The rows are read again for each of these parts: all of them together no more numbers than so many times the matrix.
-MOST_READ = 8
 # Floating-point operations that packing a number is worth, for choosing threads.
 PACK_WORK = 32
 # Sequences below which a thread's tiles of rows would be too thin: fewer are not divided, the units are.
@@ -67,13 +63,10 @@ def _multiply_once(
     out: np.ndarray, rows: np.ndarray, matrix: np.ndarray, bias: np.ndarray | None, workspace: Workspace
 ) -> None:
     """Out = rows matrix + bias, the matrix packed part by part on the way."""
-    (N, K), M, itemsize = rows.shape, out.shape[1], out.itemsize
+    (N, K), M = rows.shape, out.shape[1]
     threads = threads_for(2 * N * K * M)
-    strip, whole = _core.packed_size(K, 1, 0, itemsize), _core.packed_size(K, M, 0, itemsize)
-    parts = max(1, MOST_READ * M // N)
-    strips = max(threads, PACKED_BYTES // (strip * itemsize), -(-whole // (strip * parts)))
-    scratch = workspace.scratch(min(strips * strip, whole), out.dtype)
-    _core.product_plain(out, rows, matrix, scratch, strips, bias, threads)
+    strips, size = _core.strips_at_once(N, K, M, threads, out.itemsize)
+    _core.product_plain(out, rows, matrix, workspace.scratch(size, out.dtype), strips, bias, threads)
 
 
 def division(B: int, H: int, flops: float) -> tuple[int, bool]:
