@@ -423,13 +423,13 @@ def test_sum_of_losses_has_the_bits_of_numpy():
 @pytest.mark.parametrize("shape", [(0, 3), (1, 40), (15, 3), (16, 1), (37, 20)])
 def test_add_bias_equals_numpy(dtype, shape):
     """Of a matrix and of a transposed one; without a warning where sums are infinite or not a number."""
-    matrix, transposed, bias = random_arrays(dtype, shape, shape[::-1], shape[1:])
+    matrix, transposed, bias, other = random_arrays(dtype, shape, shape[::-1], shape[1:], shape[1:])
     bias[0], matrix[:1, 0] = np.inf, -np.inf
-    for given in (matrix, transposed.T):
+    for given, biases in product((matrix, transposed.T), ([bias], [bias, other])):
         out, guard = guarded(np.zeros(shape, dtype))
-        _core.add_bias(out, given, bias)
+        _core.add_bias(out, given, *biases)
         with np.errstate(invalid="ignore"):
-            np.testing.assert_array_equal(out, given + bias)
+            np.testing.assert_array_equal(out, given + np.add.reduce(biases))
         assert (guard == 12345).all()
 
 

@@ -446,15 +446,17 @@ def scatter_add(real[:, ::1] table, const real[:, ::1] rows, const int32_t[::1] 
             fl_scatter_f64(row.f64, threads, &table[0, 0], &rows[0, 0], places, n, width)
 
 
-def add_bias(real[:, ::1] out, const real[:, :] matrix, const real[::1] bias) -> None:
-    """Every row of out is that of the matrix, of any strides, plus the bias."""
+def add_bias(real[:, ::1] out, const real[:, :] matrix, const real[::1] bias, const real[::1] other=None) -> None:
+    """Every row of out is that of the matrix, of any strides, plus the bias, or the sum of both."""
+    cdef real added
     cdef int64_t rows = out.shape[0], columns = out.shape[1], start, end, r, k
     with nogil:
         for start in range(0, rows, 16):  # so many together, since a transposed matrix has their numbers in a cache line
             end = min(start + 16, rows)
             for k in range(columns):
+                added = bias[k] if other is None else bias[k] + other[k]
                 for r in range(start, end):
-                    out[r, k] = matrix[r, k] + bias[k]
+                    out[r, k] = matrix[r, k] + added
 
 
 def activate(real[::1] y, const real[::1] x, int kind) -> None:

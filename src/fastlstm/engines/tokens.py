@@ -28,23 +28,29 @@ def input_bias(stack: Recurrent, place: Place) -> np.ndarray:
     """What is added to W x (G*H,): the sum of both biases, or `bias_ih` alone where U h has one of its own; kept."""
 
     def make(_: object) -> np.ndarray:
-        arrays, cell = stack.store.arrays, place.cell
-        if not cell.bias:
-            return np.zeros(len(cell.gates) * cell.hidden_size, stack.dtype)
-        if cell.apart:
-            return arrays[place.name("bias_ih")]
-        return _plus(arrays[place.name("bias_ih")][None], arrays[place.name("bias_hh")])[0]
+        bias, *other = _biases(stack, place)
+        return _plus(bias[None], *other)[0] if other else bias
 
     return stack.store.derived(("bias", place.index), make)
+
+
+def _biases(stack: Recurrent, place: Place) -> list[np.ndarray]:
+    """What `input_bias` is the sum of."""
+    arrays, cell = stack.store.arrays, place.cell
+    if not cell.bias:
+        return [np.zeros(len(cell.gates) * cell.hidden_size, stack.dtype)]
+    names = ["bias_ih"] if cell.apart else ["bias_ih", "bias_hh"]
+    return [arrays[place.name(name)] for name in names]
 
 
 def table(engine: CompiledEngine, stack: Recurrent, place: Place, embedding: np.ndarray | None = None) -> np.ndarray:
     """Row v (G*H,) is W x + bias of a cell of layer 0 for token v, with its vector of `embedding` (V, E) or one-hot; kept."""
 
     def make(_: object) -> np.ndarray:
-        bias, name = input_bias(stack, place), place.name("weight_ih")
+        name = place.name("weight_ih")
         if embedding is None:
-            return _plus(stack.store.arrays[name].T, bias)
+            return _plus(stack.store.arrays[name].T, *_biases(stack, place))
+        bias = input_bias(stack, place)
         made = np.empty((len(embedding), len(bias)), stack.dtype)
         engine.affine(made, embedding, stack.store, name, bias, place.cell.hidden_size)
         return made
@@ -53,10 +59,10 @@ def table(engine: CompiledEngine, stack: Recurrent, place: Place, embedding: np.
     return stack.store.derived(key, make)
 
 
-def _plus(matrix: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """A matrix of any strides, plus the bias in every row; without warnings, as products are."""
+def _plus(matrix: np.ndarray, *biases: np.ndarray) -> np.ndarray:
+    """A matrix of any strides, plus the sum of one or two biases in every row; without warnings, as products are."""
     out = np.empty(matrix.shape, matrix.dtype)
-    _core.add_bias(out, matrix, bias)
+    _core.add_bias(out, matrix, *biases)
     return out
 
 
