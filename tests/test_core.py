@@ -412,14 +412,6 @@ def test_strips_at_once(isa, dtype, M, K, N, threads):
         assert -(-whole // ((strips - 1) * strip)) > max(1, 8 * N // max(1, M))
 
 
-def test_sum_of_losses_has_the_bits_of_numpy():
-    for n in (*range(300), 1000, 1023, 50_000):
-        losses = np.random.default_rng(n).exponential(size=n)
-        assert _core.sum_losses(losses) == losses.sum()
-    assert _core.sum_losses(np.array([1, np.inf])) == np.inf
-    assert np.isnan(_core.sum_losses(np.array([np.nan, np.inf])))
-
-
 @pytest.mark.parametrize("shape", [(0, 3), (1, 40), (15, 3), (16, 1), (37, 20)])
 def test_add_bias_equals_numpy(dtype, shape):
     """Of a matrix and of a transposed one; without a warning where sums are infinite or not a number."""

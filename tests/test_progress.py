@@ -96,7 +96,7 @@ def shown_in_a_terminal(arguments, columns):
 def test_bar_in_a_terminal():
     text = shown_in_a_terminal(["-c", SCRIPT], 100)
     assert re.search(r"epoch 1/2 loss \d\.\d+ \(\d\.\d+ bits\)\s+\d+%\|", text)
-    assert re.search(r"\| +[\d.]+k? symbols/s, \d\d:\d\d left", text)
+    assert re.search(r"\| +[\d.]+[kM]? symbols/s, \d\d:\d\d left", text)
     assert "epoch 2/2: loss" in text
 
 

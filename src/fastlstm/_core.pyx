@@ -407,30 +407,6 @@ def sum_of_squares(const real[::1] x, int64_t threads=1) -> float:
     return total
 
 
-cdef double pairwise_sum(const double *x, int64_t n) noexcept nogil:
-    cdef double sums[8]
-    cdef double total = 0
-    cdef int64_t half = n // 2, k, j
-    half -= half % 8
-    if n > 128:
-        return pairwise_sum(x, half) + pairwise_sum(x + half, n - half)
-    if n >= 8:
-        for j in range(8):
-            sums[j] = x[j]
-        for k in range(8, n - 7, 8):
-            for j in range(8):
-                sums[j] += x[k + j]
-        total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
-    for k in range(n - n % 8, n):
-        total += x[k]
-    return total
-
-
-def sum_losses(const double[::1] losses) -> float:
-    """Their sum, in the order of additions of `numpy.sum`: the same to the bit."""
-    return pairwise_sum(&losses[0], losses.shape[0]) if losses.shape[0] else 0.0
-
-
 def scatter_add(real[:, ::1] table, const real[:, ::1] rows, const int32_t[::1] tokens, int64_t threads=1) -> None:
     """table[tokens[r]] += rows[r] for every r; without tokens (None) every row goes to the table's first."""
     cdef int64_t n = rows.shape[0], width = rows.shape[1]

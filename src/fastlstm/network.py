@@ -178,7 +178,7 @@ class LanguageNetwork:
             stack, saved, dy.reshape(y.shape), None, gradients.section(self._section).arrays, want_dx=False,
             d_embedding=d_embedding,
         )
-        return _core.sum_losses(losses), state
+        return float(np.add.reduce(losses)), state
 
     def _clear(self, d_embedding: np.ndarray, ids: np.ndarray, *, kept: bool) -> None:
         """Zeros for the gradients of the token vectors; of those that are `kept` only what the last window wrote is cleared."""
