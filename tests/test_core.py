@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastlstm import _core, reference
-from fastlstm.engines import aligned_empty
+from fastlstm.aligned import aligned_empty
 from helpers import assert_gradients
 
 KINDS = {name: kind for kind, name in enumerate(reference.ACTIVATIONS)}

@@ -12,7 +12,8 @@ import pytest
 
 import fastlstm
 from fastlstm import GRU, LSTM, RNN, _core
-from fastlstm.engines import Workspace, aligned_empty, native
+from fastlstm.aligned import aligned_empty
+from fastlstm.engines import Workspace, native
 from fastlstm.threads import held_threads
 from helpers import (
     assert_close,

@@ -95,10 +95,32 @@ def test_blocks_of_logits_change_nothing_but_rounding(compiled, monkeypatch):
     np.testing.assert_allclose(blocked.flat, gradients.flat, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("embedding", [3, None])
-def test_kept_gradients_are_those_of_the_window_alone(compiled, embedding):
-    """Whatever the windows before wrote there, with few tokens, with more than there are, and in other memory between."""
-    network, tokens, targets, state = make(embedding, V=T * B - 3)
+@pytest.mark.parametrize("part", [0.4, 0.6, 2.0])
+@pytest.mark.parametrize("tied", [False, True])
+def test_logits_are_where_gradients_will_be_if_they_nearly_fit(compiled, monkeypatch, part, tied):
+    """In blocks that fit, where half of them does; with the gradients that logits in memory of their own give."""
+    network, *window = make(H if tied else 3, tied=tied, V=300)
+    gradients = network.parameters.zeros_like()
+    free = network.parameters.section("lstm.").flat.size
+    if not tied:
+        free += network.parameters.arrays["embedding.weight"].size
+    size = int(free / part) // 300
+    monkeypatch.setattr("fastlstm.network.LOGIT_BLOCK", size * 300)
+    monkeypatch.setattr("fastlstm.network.MOST_PACKINGS", 1 + T * B)
+    network.gradients(*window, SCALE, gradients, (0, 0))
+    assert any(name == "logits" for name, _ in network.workspace._memory) == (2 * free < size * 300)
+    monkeypatch.setattr(network, "_free", lambda *_: np.empty(0))
+    want = loss_and_gradients(network, *window)[1]
+    np.testing.assert_allclose(gradients.flat, want.flat, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("embedding", "V"), [(3, T * B - 3), (None, T * B - 3), (3, 300)])
+def test_kept_gradients_are_those_of_the_window_alone(compiled, embedding, V):
+    """Whatever the windows before wrote there, with few tokens, with more than there are, and in other memory between.
+
+    With 300 tokens, logits as well.
+    """
+    network, tokens, targets, state = make(embedding, V=V)
     for turn, steps in enumerate((T, 2, 1, T, 3)):
         window = (tokens[:steps] + turn) % network.V, targets[:steps], state, SCALE
         fresh = network.parameters.zeros_like()

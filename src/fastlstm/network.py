@@ -29,6 +29,8 @@ STACK_OPTIONS = ("dropout", "recurrent_dropout", "skip", "initializer", "dtype",
 # Logits are computed, turned into gradients and used up in blocks of about this many elements: few enough to stay in the
 # cache, and of 10,000 words still enough rows that their product with the output weights is fast.
 LOGIT_BLOCK = 1 << 22
+# Blocks up to which weights that the logits are made of are packed anew for each; for more, they are kept packed.
+MOST_PACKINGS = 2
 # Floating-point operations that an exponential is worth, for choosing threads.
 EXPONENTIAL_WORK = 20
 
@@ -69,6 +71,7 @@ class LanguageNetwork:
         self.stack = STACKS[cell](embedding or V, hidden_size, num_layers, seed=int(rng.integers(2**63)), **options)
         self.dtype, initializer = self.stack.dtype, self.stack.initializer
         self.output = "embedding.weight" if tied else "output.weight"
+        self._apart = self.embedding is not None and not tied  # token vectors that are not the output's weights
         self.output_size = self.stack.layout.output_size
         self._options = config = {
             "cell": cell, "hidden_size": hidden_size, "num_layers": num_layers, "embedding": embedding, "tied": tied, **options,
@@ -172,7 +175,7 @@ class LanguageNetwork:
         )
         losses, dy = self._head(y.reshape(-1, self.output_size), targets.ravel(), workspace, scale, gradients)
         d_embedding = gradients.arrays["embedding.weight"] if self.embedding else None
-        if self.embedding and self.output != "embedding.weight":  # else the output layer's part is in it
+        if self._apart:  # else the output layer's part is in it
             self._clear(d_embedding, ids.ravel(), kept=gradients is self._gradients)
         engine.backward(
             stack, saved, dy.reshape(y.shape), None, gradients.section(self._section).arrays, want_dx=False,
@@ -189,24 +192,37 @@ class LanguageNetwork:
         if kept:
             self._written = ids if len(ids) < self.V else None
 
+    def _free(self, gradients: Parameters, wanted: int) -> np.ndarray:
+        """Where gradients of the layers below will be: of the stack, and if more is wanted, of the token vectors as well."""
+        free = gradients.section(self._section).flat
+        if len(free) < wanted and self._apart:
+            if gradients is self._gradients:
+                self._written = None
+            free = gradients.flat[: -gradients.section("output.").flat.size]
+        return free
+
     def _head(
         self, rows: np.ndarray, targets: np.ndarray, workspace: Workspace, scale: float = 1.0,
         gradients: Parameters | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Losses (N,) of rows (N, H); with `gradients`, fills the output layer's and returns that of the rows.
 
-        Then the logits are, if they fit, where the gradients of the stack will be, which come after.
+        Then the logits are, if half as many as else would be made at a time fit, where gradients of the layers below will be.
         """
         engine, bias = current_engine(), self.parameters.arrays["output.bias"]
         losses = np.empty(len(rows))
-        size = max(1, LOGIT_BLOCK // self.V)
-        only = workspace if len(rows) <= size else None  # one product in each direction
+        size = max(1, min(len(rows), LOGIT_BLOCK // self.V))
         d_rows, free = None, ()
         if gradients is not None:
             d_rows = workspace.empty("d_rows", rows.shape, self.dtype)
             d_weight, d_bias = gradients.arrays[self.output], gradients.arrays["output.bias"]
             d_bias.fill(0)
-            free = gradients.section(self._section).flat
+            free = self._free(gradients, size * self.V)
+            if 2 * len(free) >= size * self.V:
+                size = min(size, len(free) // self.V)
+        blocks = -(-len(rows) // size)
+        size = -(-len(rows) // blocks)
+        only = workspace if blocks <= MOST_PACKINGS else None
         for start in range(0, len(rows), size):
             block = slice(start, start + size)
             shape = len(rows[block]), self.V

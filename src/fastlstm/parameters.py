@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastlstm import _check
+from fastlstm.aligned import aligned_empty
 
 
 class Parameters:
@@ -19,7 +20,8 @@ class Parameters:
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> None:
-        self.flat = np.zeros(sum(prod(shape) for shape in shapes.values()), dtype)
+        self.flat = aligned_empty(sum(prod(shape) for shape in shapes.values()), dtype)
+        self.flat.fill(0)
         self.arrays: dict[str, np.ndarray] = {}
         start = 0
         for name, shape in shapes.items():

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastlstm import _check, _core
+from fastlstm.aligned import aligned_empty
 
 if TYPE_CHECKING:
     from fastlstm.engines.compiled import CompiledEngine
@@ -43,14 +44,6 @@ FASTEST = {"avx512": "native", "avx2": "native", "neon": "native", "scalar": "bl
 
 _chosen: str | None = None
 _override: ContextVar[str | None] = ContextVar("fastlstm_engine", default=None)
-
-
-def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
-    """`size` numbers whose first begins a cache line, so that no vector of theirs lies across two."""
-    line = 64 // dtype.itemsize
-    memory = np.empty(size + line, dtype)
-    start = -memory.__array_interface__["data"][0] // dtype.itemsize % line
-    return memory[start : start + size]
 
 
 class Workspace:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastlstm import _core, _native
+from fastlstm.aligned import aligned_empty
 from fastlstm.cells import Cell, Masks, Place
-from fastlstm.engines import States, Workspace, aligned_empty, loops, tokens
+from fastlstm.engines import States, Workspace, loops, tokens
 from fastlstm.engines.compiled import CellArrays, CompiledEngine, Saved
 from fastlstm.engines.packing import Packing
 from fastlstm.engines.stepper import ForwardStepper

@@ -9,7 +9,7 @@ from weakref import ref
 
 import numpy as np
 
-from fastlstm.engines import aligned_empty
+from fastlstm.aligned import aligned_empty
 
 # Smaller results are left to the allocator, which keeps their memory itself; larger ones are rare.
 LEAST_BYTES, MOST_BYTES = 1 << 17, 1 << 25
