@@ -134,8 +134,8 @@ FAULTS = [
     Fault("embedding gradient not cleared", NET, "d_embedding.fill(0)", "d_embedding.fill(1)", (NETWORK_DIFFERENCES,)),
     Fault("tied vectors' part of the output layer lost", NET, "        if self._apart:", "        if self.embedding:",
           (NETWORK_DIFFERENCES,)),
-    Fault("logits left in the gradients of token vectors", NET, "                self._written = None\n", "                pass\n",
-          (f"{NETWORK}::test_kept_gradients_are_those_of_the_window_alone",)),
+    Fault("logits left in the gradients of token vectors", NET, "                self._written = None\n",
+          "                pass\n", (f"{NETWORK}::test_kept_gradients_are_those_of_the_window_alone",)),
     # the steps of a layer
     Fault("last step missing", LAYER, "if (step.rows > 0)", "if (step.rows > 0 && t != l->T - 1)", (DIFFERENCES,)),
     Fault("first step missing", LAYER, "if (step.rows > 0)", "if (step.rows > 0 && t != 0)",
