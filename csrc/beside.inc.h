@@ -5,8 +5,6 @@
  * FL_BESIDE rows and half a panel's vectors, each beside the row's products with ROW_PANELS panels. */
 enum { NAME(HALF) = (VECS + 1) / 2, NAME(HALVES) = VECS / NAME(HALF), NAME(ROW_PANELS) = 4 };
 
-#define EACH(k, count) _Pragma("GCC unroll 8") for (int k = 0; k < (count); k++)
-
 /* C[r] = bias + sum_k columns[k, r] W[k] for FL_BESIDE rows C_stride apart, at half a panel's columns. */
 typedef struct {
     REAL *C;
@@ -15,18 +13,19 @@ typedef struct {
     const int64_t *first; /* column of each vector */
 } NAME(beside);
 
-/* All of `q`, and beside it the row's products with some panels of U (K, ·) that have no gaps. */
-static void NAME(tile_beside)(const NAME(beside) *q, const NAME(rows) *row, const REAL *U, int64_t K,
-                              const NAME(panel) *panels, int64_t count)
+/* The row's products with some panels of U (K, ·) that have no gaps, and beside them all of `q`, where there is such a tile. The
+ * row's sums are those of one order either way, since it depends on the threads which panels have one. */
+FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, const NAME(rows) *row, const REAL *U, int64_t K,
+                                 const NAME(panel) *panels, int64_t count, const int tiled)
 {
     enum { PAIRS = FL_BESIDE / 2, ROW_STEPS = 4 }; /* a k of the tile goes with ROW_STEPS of the row */
-    const REAL *columns = q->columns, *W = q->W, *from = row->starts ? row->from[0] : NULL;
+    const REAL *columns = tiled ? q->columns : NULL, *W = tiled ? q->W : NULL, *from = row->starts ? row->from[0] : NULL;
     REAL *c = row->c[0];
     vec sums[PAIRS][2][NAME(HALF)];
     EACH(p, PAIRS)
         EACH(r, 2)
             EACH(v, NAME(HALF))
-                sums[p][r][v] = vload(q->bias + q->first[v]);
+                sums[p][r][v] = tiled ? vload(q->bias + q->first[v]) : vset(0);
 #define ROW_STEP                                                         \
     do {                                                                 \
         vec factor = vset(*a++);                                         \
@@ -52,7 +51,7 @@ static void NAME(tile_beside)(const NAME(beside) *q, const NAME(rows) *row, cons
         columns += FL_BESIDE;                                            \
         W += PANEL;                                                      \
     } while (0)
-    int64_t left = q->K;
+    int64_t left = tiled ? q->K : 0;
     for (int64_t n = 0; n < count; n++) {
         const int64_t *first = panels[n].first, together = AT_MOST(left, K / ROW_STEPS);
         const REAL *panel = U + panels[n].number * K * PANEL, *a = row->a[0];
@@ -71,12 +70,13 @@ static void NAME(tile_beside)(const NAME(beside) *q, const NAME(rows) *row, cons
         TILE_STEP();
 #undef ROW_STEP
 #undef TILE_STEP
+    if (!tiled)
+        return;
     EACH(p, PAIRS)
         EACH(r, 2)
             EACH(v, NAME(HALF))
                 vstore(q->C + (2 * p + r) * q->C_stride + q->first[v], sums[p][r][v]);
 }
-#undef EACH
 
 /* A panel by its number. */
 FL_INLINE NAME(panel) NAME(numbered)(int64_t number, int64_t H, int64_t G)
@@ -103,15 +103,14 @@ static void NAME(row_beside)(const fl_forward_step *s, const NAME(rows) *row)
         for (int64_t k = 0; k < count; k++)
             panels[k] = NAME(numbered)(s->descending ? end - 1 - done - k : begin + done + k, H, G);
         if (tile == last_tile) {
-            for (int64_t k = 0; k < count; k++)
-                NAME(deep_panel_product)(row, 0, U + panels[k].number * H * PANEL, H, &panels[k]);
+            NAME(tile_beside)(NULL, row, U, H, panels, count, 0);
             continue;
         }
         NAME(panel) at = NAME(numbered)(begin + tile / NAME(HALVES), H, G);
         int64_t half = tile++ % NAME(HALVES) * NAME(HALF);
         NAME(beside) beside = {.C = q->C, .bias = q->bias, .columns = s->columns, .K = q->K, .C_stride = q->N,
                                .W = W + at.number * q->K * PANEL + half * LANES, .first = at.first + half};
-        NAME(tile_beside)(&beside, row, U, H, panels, count);
+        NAME(tile_beside)(&beside, row, U, H, panels, count, 1);
     }
     if (whole == s->end)
         return;

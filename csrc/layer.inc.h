@@ -66,16 +66,16 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
     const int works_ahead = TYPED(works_ahead)(l);
     REAL columns[FL_BESIDE * TYPED(MOST_COLUMNS)];
     fl_product later = TYPED(projection)(l, &s);
-    int64_t ahead = 0, listed = 0, used = 0; /* steps in blocks so far, rows of the present block and those gone through */
+    int64_t projected = 0, listed = 0, used = 0; /* steps in blocks so far, rows of the present block and those gone through */
     for (int64_t t = 0, start = 0, before = 0; t < l->T; start += l->batch_sizes[t++]) {
         int64_t current = l->B + start;
-        if (!l->tokens && t == ahead) {
+        if (!l->tokens && t == projected) {
             int64_t next = start;
             listed = 0;
-            while (ahead < l->T && listed + running(l, ahead, &s) <= l->block) {
-                for (int64_t b = 0; b < running(l, ahead, &s); b++)
+            while (projected < l->T && listed + running(l, projected, &s) <= l->block) {
+                for (int64_t b = 0; b < running(l, projected, &s); b++)
                     rows[listed++] = next + s.first + b;
-                next += l->batch_sizes[ahead++];
+                next += l->batch_sizes[projected++];
             }
             int64_t now = works_ahead && listed > FL_BESIDE ? FL_BESIDE + listed % FL_BESIDE : listed;
             TYPED(project)(l, &s, gates ? gates : scratch, rows, now);

@@ -124,6 +124,7 @@ enum {
 };
 
 /* For each k below a constant count: unrolled, since sums that a loop ran over would be in memory. */
+#undef EACH
 #define EACH(k, count) _Pragma("GCC unroll 8") for (int k = 0; k < (count); k++)
 
 /* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from NULL: 0. One
@@ -177,8 +178,6 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
         }
 #undef LANES_OF
 }
-#undef EACH
-
 /* The tile of any size; `columns` says that a's rows are columns of an array (·, COLUMNS). */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
                        int64_t K, const NAME(panel) *at, const REAL *next, int columns, int64_t rows)

@@ -283,7 +283,7 @@ cdef enum:
 
 def strips_at_once(int64_t M, int64_t K, int64_t N, int64_t threads, int64_t itemsize) -> tuple[int, int]:
     """How many strips of B (K, N) `product_plain` packs at a time, for M rows, and how many numbers these are."""
-    cdef int64_t strip = packed_size(K, 1, 0, itemsize), whole = packed_size(K, N, 0, itemsize)
+    cdef int64_t strip = max(1, packed_size(K, 1, 0, itemsize)), whole = packed_size(K, N, 0, itemsize)
     cdef int64_t parts = max(1, MOST_READ * N // max(1, M))
     cdef int64_t strips = max(threads, PACKED_BYTES // (strip * itemsize), (whole + strip * parts - 1) // (strip * parts))
     return strips, min(strips * strip, whole)

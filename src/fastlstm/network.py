@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -192,14 +191,20 @@ class LanguageNetwork:
         if kept:
             self._written = ids if len(ids) < self.V else None
 
-    def _free(self, gradients: Parameters, wanted: int) -> np.ndarray:
-        """Where gradients of the layers below will be: of the stack, and if more is wanted, of the token vectors as well."""
+    def _place(self, gradients: Parameters, size: int) -> np.ndarray | None:
+        """Memory (·, V) for `size` rows of logits, or half as many at least, where gradients of the layers below will be.
+
+        It is that of the stack, or if that is too small of the token vectors as well; None where fewer rows fit.
+        """
         free = gradients.section(self._section).flat
-        if len(free) < wanted and self._apart:
-            if gradients is self._gradients:
-                self._written = None
+        if len(free) < size * self.V and self._apart:
             free = gradients.flat[: -gradients.section("output.").flat.size]
-        return free
+        rows = min(size, len(free) // self.V)
+        if 2 * rows < size:
+            return None
+        if rows * self.V > gradients.section(self._section).flat.size and gradients is self._gradients:
+            self._written = None
+        return free[: rows * self.V].reshape(rows, self.V)
 
     def _head(
         self, rows: np.ndarray, targets: np.ndarray, workspace: Workspace, scale: float = 1.0,
@@ -207,36 +212,32 @@ class LanguageNetwork:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Losses (N,) of rows (N, H); with `gradients`, fills the output layer's and returns that of the rows.
 
-        Then the logits are, if half as many as else would be made at a time fit, where gradients of the layers below will be.
+        Then the logits are where gradients of the layers below will be, if half as many as would be made at a time fit there.
         """
         engine, bias = current_engine(), self.parameters.arrays["output.bias"]
         losses = np.empty(len(rows))
         size = max(1, min(len(rows), LOGIT_BLOCK // self.V))
-        d_rows, free = None, ()
+        d_rows, memory = None, None
         if gradients is not None:
             d_rows = workspace.empty("d_rows", rows.shape, self.dtype)
             d_weight, d_bias = gradients.arrays[self.output], gradients.arrays["output.bias"]
             d_bias.fill(0)
-            free = self._free(gradients, size * self.V)
-            if 2 * len(free) >= size * self.V:
-                size = min(size, len(free) // self.V)
-        blocks = -(-len(rows) // size)
-        size = -(-len(rows) // blocks)
-        only = workspace if blocks <= MOST_PACKINGS else None
+            memory = self._place(gradients, size)
+        if memory is None:
+            memory = workspace.empty("logits", (size, self.V), self.dtype)
+        blocks = max(1, -(-len(rows) // len(memory)))
+        size = max(1, -(-len(rows) // blocks))
+        packs_anew = workspace if blocks <= MOST_PACKINGS else None
         for start in range(0, len(rows), size):
             block = slice(start, start + size)
-            shape = len(rows[block]), self.V
-            places = prod(shape)
-            logits = (
-                free[:places].reshape(shape) if len(free) >= places else workspace.empty("logits", shape, self.dtype)
-            )
-            engine.affine(logits, rows[block], self.parameters, self.output, bias, workspace=only)
+            logits = memory[: len(rows[block])]
+            engine.affine(logits, rows[block], self.parameters, self.output, bias, workspace=packs_anew)
             threads = threads_for(EXPONENTIAL_WORK * logits.size)
             _core.softmax_cross_entropy(losses[block], logits, targets[block], scale, threads)
             if gradients is not None:
                 engine.outer(d_weight, logits, rows[block], workspace, add=start > 0)
                 add_rows(d_bias[None], logits, None)
-                engine.back_affine(d_rows[block], logits, self.parameters, self.output, only)
+                engine.back_affine(d_rows[block], logits, self.parameters, self.output, packs_anew)
         return losses, d_rows
 
     def write(

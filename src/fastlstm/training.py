@@ -118,7 +118,7 @@ class Trainer:
         with Interruptible() as interruptible, held_threads(options.threads):
             while position.epoch < options.epochs and not (self._patience_is_over() or out_of_time()):
                 epoch_began, symbols_before, rate = time.monotonic(), position.symbols, self.learning_rate
-                with np.errstate(invalid="ignore", over="ignore"):  # the window tells, with its place
+                with np.errstate(invalid="ignore", over="ignore"):  # the loss tells, with its place
                     while position.window < len(self.windows) and not out_of_time():
                         interruptible.whole(self._window, rate)
                 if position.symbols:

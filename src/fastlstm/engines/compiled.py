@@ -59,7 +59,7 @@ class CompiledEngine(ABC):
         """Compute out (N, M) = rows (N, K) weight' + bias, for the parameter `name`, a weight (M, K).
 
         group: H, where the rows of the weight are blocks of H, one for each gate of a cell; else 0.
-        workspace: where this is the only product with the weight in this direction, until it changes; without a group.
+        workspace: where there are few products with the weight in this direction until it changes; without a group.
         """
 
     @abstractmethod

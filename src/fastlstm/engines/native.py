@@ -42,7 +42,7 @@ def packed(
     """The weight `name` (M, K), packed for products that give M numbers a row, or `backward` K; kept until it changes.
 
     group: H, where the M rows are blocks of H, one for each gate, whose numbers of the same unit belong together.
-    workspace: of a single use; in training the copy is in its scratch, until that is used again.
+    workspace: of few uses; in training the copy is in its scratch, until that is used again.
     """
 
     def pack(before: np.ndarray | None) -> np.ndarray:
@@ -64,9 +64,9 @@ def _multiply_once(
     out: np.ndarray, rows: np.ndarray, matrix: np.ndarray, bias: np.ndarray | None, workspace: Workspace
 ) -> None:
     """Out = rows matrix + bias, the matrix packed part by part on the way."""
-    (N, K), M = rows.shape, out.shape[1]
-    threads = threads_for(2 * N * K * M)
-    strips, size = _core.strips_at_once(N, K, M, threads, out.itemsize)
+    (M, K), N = rows.shape, out.shape[1]
+    threads = threads_for(2 * M * K * N)
+    strips, size = _core.strips_at_once(M, K, N, threads, out.itemsize)
     _core.product_plain(out, rows, matrix, workspace.scratch(size, out.dtype), strips, bias, threads)
 
 
