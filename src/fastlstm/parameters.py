@@ -20,7 +20,7 @@ class Parameters:
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> None:
-        self.flat = aligned_empty(sum(prod(shape) for shape in shapes.values()), dtype)
+        self.flat = aligned_empty(sum(prod(shape) for shape in shapes.values()), np.dtype(dtype))
         self.flat.fill(0)
         self.arrays: dict[str, np.ndarray] = {}
         start = 0
