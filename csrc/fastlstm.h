@@ -83,9 +83,9 @@ typedef struct {
     const void *recurrent_bias; /* (3H,)       FL_GRU, or NULL */
     int64_t rows, I, H, begin, end;
     int descending;             /* the last strip first: the weights that the step before left in the cache */
-    const fl_product *beside;   /* NULL, or with one row and no W: a product of FL_BESIDE rows, packed in the strips of U, with */
-    const void *columns;        /* a bias; its A transposed (K, FL_BESIDE); */
-    int64_t part;               /* the step makes this one of FL_BESIDE parts of it, those of its strips */
+    const fl_product *beside;   /* NULL, or of one row without W: a product of FL_BESIDE rows plus a bias, packed in U's strips */
+    const void *columns;        /* its A transposed (K, FL_BESIDE) */
+    int64_t part;               /* which of its FL_BESIDE parts the step makes, in its own strips; part 0 first */
 } fl_forward_step;
 
 /* One step backward, for all rows and the units of the strips [begin, end) of U as packed here.

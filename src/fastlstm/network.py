@@ -180,7 +180,7 @@ class LanguageNetwork:
             stack, saved, dy.reshape(y.shape), None, gradients.section(self._section).arrays, want_dx=False,
             d_embedding=d_embedding,
         )
-        return float(np.add.reduce(losses)), state
+        return float(losses.sum()), state
 
     def _clear(self, d_embedding: np.ndarray, ids: np.ndarray, *, kept: bool) -> None:
         """Zeros for the gradients of the token vectors; of those that are `kept` only what the last window wrote is cleared."""
@@ -197,12 +197,13 @@ class LanguageNetwork:
         It is that of the stack, or if that is too small of the token vectors as well; None where fewer rows fit.
         """
         free = gradients.section(self._section).flat
-        if len(free) < size * self.V and self._apart:
+        with_vectors = len(free) < size * self.V and self._apart
+        if with_vectors:
             free = gradients.flat[: -gradients.section("output.").flat.size]
         rows = min(size, len(free) // self.V)
         if 2 * rows < size:
             return None
-        if rows * self.V > gradients.section(self._section).flat.size and gradients is self._gradients:
+        if with_vectors and gradients is self._gradients:
             self._written = None
         return free[: rows * self.V].reshape(rows, self.V)
 
