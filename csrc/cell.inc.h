@@ -62,10 +62,11 @@ FL_INLINE int NAME(is_usual)(const fl_cell *cell)
            (cell->recurrent == FL_SIGMOID || cell->kind == FL_RNN);
 }
 
-/* Defines the body of a cell out of its part: `rows` rows from `row`, `units` units from `unit`. The usual settings are
- * named as constants for that copy. */
-#define CELL(name, direction, KIND)                                                                                 \
-    FL_INLINE void NAME(name##_##direction##_parts)(const fl_##direction##_step *s, int64_t row, int64_t rows,      \
+/* Defines the body of a cell out of its part: `rows` rows from `row`, `units` units from `unit`. Those of KIND are made in two
+ * stages, parts of the kinds FIRST and then LAST, unless these are KIND itself: all units of one stage are under way at the
+ * same time, where those of the other would wait for them. The usual settings are named as constants for that copy. */
+#define CELL(name, direction, KIND, FIRST, LAST)                                                                    \
+    FL_INLINE void NAME(name##_##direction##_stage)(const fl_##direction##_step *s, int64_t row, int64_t rows,      \
                                                     int64_t unit, int64_t units, const fl_cell cell)                \
     {                                                                                                               \
         const int64_t wide = fl_blocks(&cell) * s->H, whole = unit + units - units % LANES, end = unit + units;     \
@@ -78,12 +79,24 @@ FL_INLINE int NAME(is_usual)(const fl_cell *cell)
         }                                                                                                           \
     }                                                                                                               \
                                                                                                                     \
+    FL_INLINE void NAME(name##_##direction##_stages)(const fl_##direction##_step *s, int64_t row, int64_t rows,     \
+                                                     int64_t unit, int64_t units, fl_cell cell)                     \
+    {                                                                                                               \
+        const int staged = cell.kind == KIND && FIRST != LAST;                                                      \
+        if (staged) {                                                                                               \
+            cell.kind = FIRST;                                                                                      \
+            NAME(name##_##direction##_stage)(s, row, rows, unit, units, cell);                                      \
+            cell.kind = LAST;                                                                                       \
+        }                                                                                                           \
+        NAME(name##_##direction##_stage)(s, row, rows, unit, units, cell);                                          \
+    }                                                                                                               \
+                                                                                                                    \
     static void NAME(name##_##direction)(const fl_##direction##_step *s, int64_t row, int64_t rows, int64_t unit,   \
                                          int64_t units)                                                             \
     {                                                                                                               \
         const fl_cell usual = {.kind = KIND, .activation = FL_TANH, .recurrent = FL_SIGMOID};                       \
         if (NAME(is_usual)(&s->cell))                                                                               \
-            NAME(name##_##direction##_parts)(s, row, rows, unit, units, usual);                                     \
+            NAME(name##_##direction##_stages)(s, row, rows, unit, units, usual);                                    \
         else                                                                                                        \
-            NAME(name##_##direction##_parts)(s, row, rows, unit, units, s->cell);                                   \
+            NAME(name##_##direction##_stages)(s, row, rows, unit, units, s->cell);                                  \
     }

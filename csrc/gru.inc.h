@@ -57,5 +57,5 @@ FL_INLINE void NAME(gru_backward_part)(const NAME(backward_row) *at, int64_t j, 
     }
 }
 
-CELL(gru, forward, FL_GRU)
-CELL(gru, backward, FL_GRU)
+CELL(gru, forward, FL_GRU, FL_GRU, FL_GRU)
+CELL(gru, backward, FL_GRU, FL_GRU, FL_GRU)

@@ -15,5 +15,5 @@ FL_INLINE void NAME(rnn_backward_part)(const NAME(backward_row) *at, int64_t j, 
     STORE(at->gates + j, out * NAME(gate_slope)(&cell, cell.activation, LOAD(at->gates + j)));
 }
 
-CELL(rnn, forward, FL_RNN)
-CELL(rnn, backward, FL_RNN)
+CELL(rnn, forward, FL_RNN, FL_RNN, FL_RNN)
+CELL(rnn, backward, FL_RNN, FL_RNN, FL_RNN)
