@@ -90,7 +90,7 @@ FL_INLINE NAME(panel) NAME(numbered)(int64_t number, int64_t H, int64_t G)
 
 /* The row's products with the strips of step s, and beside them part s->part of s->beside. Strips with gaps have no tiles: their
  * columns are made by themselves, as a piece of the first part. */
-static void NAME(row_beside)(const fl_forward_step *s, const NAME(rows) *row)
+static void NAME(row_beside)(const fl_forward_step *s, NAME(rows) *row)
 {
     const fl_product *q = s->beside;
     const REAL *U = s->U, *W = q->packed;

@@ -62,9 +62,11 @@ FL_INLINE int NAME(is_usual)(const fl_cell *cell)
            (cell->recurrent == FL_SIGMOID || cell->kind == FL_RNN);
 }
 
+enum { NAME(STAGED_ROWS) = 8 }; /* so few that their lines stay in the L1 cache, where they may share its sets */
+
 /* Defines the body of a cell out of its part: `rows` rows from `row`, `units` units from `unit`. Those of KIND are made in two
- * stages, parts of the kinds FIRST and then LAST, unless these are KIND itself: all units of one stage are under way at the
- * same time, where those of the other would wait for them. The usual settings are named as constants for that copy. */
+ * stages, of the kinds FIRST and then LAST, unless these are KIND itself: in each, many units are under way at the same time,
+ * where the whole chain of one would leave no room for others. The usual settings are named as constants for that copy. */
 #define CELL(name, direction, KIND, FIRST, LAST)                                                                    \
     FL_INLINE void NAME(name##_##direction##_stage)(const fl_##direction##_step *s, int64_t row, int64_t rows,      \
                                                     int64_t unit, int64_t units, const fl_cell cell)                \
@@ -83,12 +85,15 @@ FL_INLINE int NAME(is_usual)(const fl_cell *cell)
                                                      int64_t unit, int64_t units, fl_cell cell)                     \
     {                                                                                                               \
         const int staged = cell.kind == KIND && FIRST != LAST;                                                      \
-        if (staged) {                                                                                               \
-            cell.kind = FIRST;                                                                                      \
-            NAME(name##_##direction##_stage)(s, row, rows, unit, units, cell);                                      \
-            cell.kind = LAST;                                                                                       \
+        for (int64_t r = row, count; r < row + rows; r += count) {                                                  \
+            count = staged ? AT_MOST(row + rows - r, NAME(STAGED_ROWS)) : rows;                                     \
+            if (staged) {                                                                                           \
+                cell.kind = FIRST;                                                                                  \
+                NAME(name##_##direction##_stage)(s, r, count, unit, units, cell);                                   \
+                cell.kind = LAST;                                                                                   \
+            }                                                                                                       \
+            NAME(name##_##direction##_stage)(s, r, count, unit, units, cell);                                       \
         }                                                                                                           \
-        NAME(name##_##direction##_stage)(s, row, rows, unit, units, cell);                                          \
     }                                                                                                               \
                                                                                                                     \
     static void NAME(name##_##direction)(const fl_##direction##_step *s, int64_t row, int64_t rows, int64_t unit,   \

@@ -128,11 +128,12 @@ enum {
 #define EACH(k, count) _Pragma("GCC unroll 8") for (int k = 0; k < (count); k++)
 
 /* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from NULL: 0. One
- * row alone would wait for its own sums, so it takes turns with several sets of them. Thick tiles fetch for each k a line from
- * `next` on, if that is not NULL, into the L2 cache, and with FETCHES their own panel some way ahead into the L1 cache. */
+ * row alone would wait for its own sums, so it takes turns with several sets of them. Thick tiles fetch a line for each k into
+ * the L2 cache, at next[k next_step] if `next` is not NULL, and with FETCHES their own panel some way ahead into the L1 cache. */
 FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0,
                                const REAL *panel, int64_t K, const NAME(panel) *at, const REAL *next,
-                               const int whole, const int64_t a_stride, const int rows, const int vecs)
+                               const int64_t next_step, const int whole, const int64_t a_stride, const int rows,
+                               const int vecs)
 {
     enum { MOST_PHASES = 4, AHEAD = 8 };
     const int phases = rows == 1 ? MOST_PHASES : 1;
@@ -153,7 +154,7 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
                     __builtin_prefetch(panel + AHEAD * PANEL + line * LINE);
             }
             if (next && rows > 2)
-                __builtin_prefetch(next + k * LINE, 0, 2);
+                __builtin_prefetch(next + k * next_step, 0, 2);
             EACH(v, vecs) {
                 b[v] = vload(panel + phase * PANEL + v * LANES);
                 if (rows > 1)
@@ -178,21 +179,22 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
         }
 #undef LANES_OF
 }
-/* The tile of any size; `columns` says that a's rows are columns of an array (·, COLUMNS). */
+/* The tile of any size; `columns` as in `rows`. */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
-                       int64_t K, const NAME(panel) *at, const REAL *next, int columns, int64_t rows)
+                       int64_t K, const NAME(panel) *at, const REAL *next, int64_t columns, int64_t rows)
 {
     const int whole = at->lanes[at->vecs - 1] == LANES;
-    const int64_t step = columns ? NAME(COLUMNS) : 1;
-#define BODY(whole, a_stride, r, v) NAME(tile_body)(c, from, a, k0, panel, K, at, next, whole, a_stride, r, v)
+    const int64_t step = columns ? NAME(COLUMNS) : 1, next_step = columns ? columns : LINE;
+#define BODY(whole, a_stride, next_step, r, v) \
+    NAME(tile_body)(c, from, a, k0, panel, K, at, next, next_step, whole, a_stride, r, v)
 #define CASE(r, v)                                           \
     case (r) * 8 + (v):                                      \
         if (!whole)                                          \
-            BODY(0, step, r, v);                             \
+            BODY(0, step, next_step, r, v);                  \
         else if (columns)                                    \
-            BODY(1, NAME(COLUMNS), r, v);                    \
+            BODY(1, NAME(COLUMNS), columns, r, v);           \
         else                                                 \
-            BODY(1, 1, r, v);                                \
+            BODY(1, 1, LINE, r, v);                          \
         return;
 #if VECS > 2
 #define CASES(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4)
@@ -225,16 +227,25 @@ FL_INLINE int64_t NAME(tile_size)(int64_t left)
     return AT_MOST(left, TILE_ROWS);
 }
 
+/* Lines of the cache that are used soon: `left` of them from `at` on; or of every row of a matrix as many from there on. */
+typedef struct {
+    const REAL *at;
+    int64_t left;
+} NAME(lines);
+enum { NAME(MOST_LATER) = 4 };
+
 /* Where the rows of a product are, up to ROW_BLOCK of them: of the result, of what it starts from, and of A. */
 typedef struct {
     REAL *c[NAME(ROW_BLOCK)];
     const REAL *from[NAME(ROW_BLOCK)], *a[NAME(ROW_BLOCK)];
     int64_t count;
     int starts; /* `from` is given, else the sums start from 0 */
-    int columns; /* A's rows are columns of an array (·, COLUMNS) */
     int far;    /* the result does not stay in the near caches: its lines are fetched before they are written */
     int turned; /* the panels come from the last to the first */
     int64_t ahead; /* from a panel to the next that comes, where they do not stay in the near caches; else 0 */
+    int64_t columns; /* where A's rows are columns of an array (·, COLUMNS): from row to row of where they come from; else 0 */
+    int laters; /* so many of `later` are still to be fetched, the last one first */
+    NAME(lines) later[NAME(MOST_LATER)];
 } NAME(rows);
 
 /* What `ahead` is for a packed matrix (K, N). */
@@ -243,9 +254,35 @@ FL_INLINE int64_t NAME(ahead)(int64_t K, int64_t N, int turned)
     return K * N <= NAME(FAR) ? 0 : (turned ? -K : K) * PANEL;
 }
 
+/* Has the tiles to come fetch n numbers from `at` on, if they are thick enough to. */
+FL_INLINE void NAME(fetch)(NAME(rows) *rows, const REAL *at, int64_t n)
+{
+    if (rows->count > 2)
+        rows->later[rows->laters++] = (NAME(lines)){at, n / LINE};
+}
+
+/* Where the tile `number` of a panel is to fetch a line for each of K numbers; NULL: nowhere. First the next panel, then what
+ * else is used soon. */
+FL_INLINE const REAL *NAME(next_lines)(NAME(rows) *rows, const REAL *panel, int64_t K, int64_t number)
+{
+    if (rows->ahead && number < LINES)
+        return panel + rows->ahead + number * K * LINE;
+    for (; rows->laters; rows->laters--) {
+        NAME(lines) *later = &rows->later[rows->laters - 1];
+        if (later->left > 0) {
+            const REAL *at = later->at;
+            int64_t lines = rows->columns ? 1 : K; /* of a matrix's rows each */
+            later->at += lines * LINE;
+            later->left -= lines;
+            return at;
+        }
+    }
+    return NULL;
+}
+
 /* One panel's columns of the result, over the inner dimension k0 <= k < k0 + K; `panel` is at k0. Meanwhile its tiles fetch the
- * next panel, and what the next panel's sums start from. */
-static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *panel, int64_t k0, int64_t K,
+ * next panel and what else is used soon, and what the next panel's sums start from. */
+static void NAME(panel_product)(NAME(rows) *rows, int add, const REAL *panel, int64_t k0, int64_t K,
                                 const NAME(panel) *at)
 {
     const REAL *const *from = add ? (const REAL *const *)rows->c : rows->starts ? rows->from : NULL;
@@ -260,14 +297,13 @@ static void NAME(panel_product)(const NAME(rows) *rows, int add, const REAL *pan
             for (int64_t row = r; row < r + count; row++)
                 for (int64_t v = 0; v < at->vecs; v++)
                     __builtin_prefetch(from[row] + at->first[v] + (rows->turned ? -LANES : LANES), 0, 2);
-        const REAL *next = rows->ahead && number < LINES ? panel + rows->ahead + number * K * LINE : NULL;
+        const REAL *next = NAME(next_lines)(rows, panel, K, number);
         NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, next, rows->columns, count);
     }
 }
 
 /* As panel_product over the whole inner dimension, in blocks. */
-static void NAME(deep_panel_product)(const NAME(rows) *rows, int add, const REAL *panel, int64_t K,
-                                     const NAME(panel) *at)
+static void NAME(deep_panel_product)(NAME(rows) *rows, int add, const REAL *panel, int64_t K, const NAME(panel) *at)
 {
     for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK))
         NAME(panel_product)(rows, add || k0, panel + k0 * PANEL, k0, AT_MOST(K - k0, NAME(K_BLOCK)), at);
@@ -280,7 +316,7 @@ static void NAME(product)(const fl_product *q)
     REAL *C = q->C;
     NAME(rows) rows;
     rows.starts = bias != NULL;
-    rows.columns = rows.turned = 0;
+    rows.columns = rows.turned = rows.laters = 0;
     rows.ahead = NAME(ahead)(q->K, q->N, 0);
     rows.far = q->M * q->N >= NAME(FAR);
     for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
@@ -325,9 +361,8 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
 {
     REAL *columns = scratch + NAME(packed_block)(K, N);
     NAME(rows) rows;
-    rows.starts = rows.turned = 0;
-    rows.ahead = 0;
-    rows.columns = 1;
+    rows.starts = rows.turned = rows.ahead = 0;
+    rows.columns = M;
     rows.far = M * N >= NAME(FAR);
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
         int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(strip_count)(width, 0);
@@ -335,10 +370,14 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
             int64_t depth = AT_MOST(K - k0, NAME(K_BLOCK));
             NAME(pack)(scratch, B + k0 * N + n0, depth, width, N, 1, 0, 0, 1);
             for (int64_t m0 = begin; m0 < end; m0 += NAME(COLUMNS)) {
+                const int64_t m1 = m0 + NAME(COLUMNS);
                 rows.count = AT_MOST(end - m0, NAME(COLUMNS));
                 NAME(copy_columns)(&rows, columns, A + k0 * M, M, depth, m0);
                 for (int64_t r = 0; r < rows.count; r++)
                     rows.c[r] = C + (m0 + r) * N + n0;
+                rows.laters = 0;
+                if (m1 < end)
+                    NAME(fetch)(&rows, A + k0 * M + m1, NAME(COLUMNS));
                 for (int64_t p = 0; p < panels; p++) {
                     NAME(panel) at = NAME(strip)(p, width, 1);
                     NAME(next_panel)(&at);

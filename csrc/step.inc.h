@@ -47,6 +47,12 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     inputs.turned = states.turned = s->descending;
     inputs.ahead = NAME(ahead)(s->I, wide, s->descending);
     states.ahead = NAME(ahead)(H, wide, s->descending);
+    inputs.laters = states.laters = 0;
+    if (s->c)
+        NAME(fetch)(&states, (REAL *)s->c + first * H, count * H);
+    NAME(fetch)(&states, (REAL *)s->h + first * H, count * H);
+    if (s->tokens)
+        NAME(fetch)(&states, sums + first * wide, count * wide);
     for (int64_t r = 0; r < count; r++) {
         int64_t row = first + r;
         inputs.c[r] = gates + row * wide;
@@ -84,9 +90,17 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
     const REAL *next = s->next, *U = s->U;
     NAME(rows) rows;
     rows.count = count;
-    rows.starts = rows.columns = rows.far = 0;
+    rows.starts = rows.columns = rows.far = rows.laters = 0;
     rows.turned = s->descending;
     rows.ahead = NAME(ahead)(wide, H, s->descending);
+    if (s->dy)
+        NAME(fetch)(&rows, (const REAL *)s->dy + first * H, count * H);
+    if (s->recurrent)
+        NAME(fetch)(&rows, (const REAL *)s->recurrent + first * wide, count * wide);
+    if (s->gates) {
+        NAME(fetch)(&rows, (const REAL *)s->c_prev + first * H, count * H);
+        NAME(fetch)(&rows, (const REAL *)s->gates + first * wide, count * wide);
+    }
     for (int64_t r = 0; r < count && next; r++) {
         rows.c[r] = dh + (first + r) * H;
         rows.a[r] = next + (first + r) * wide;
