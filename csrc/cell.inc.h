@@ -62,11 +62,12 @@ FL_INLINE int NAME(is_usual)(const fl_cell *cell)
            (cell->recurrent == FL_SIGMOID || cell->kind == FL_RNN);
 }
 
-enum { NAME(STAGED_ROWS) = 8 }; /* so few that their lines stay in the L1 cache, where they may share its sets */
+/* Rows between two stages: lines of more, which may share sets of the L1 cache, would have left it before the second. */
+enum { NAME(STAGED_ROWS) = 8 };
 
-/* Defines the body of a cell out of its part: `rows` rows from `row`, `units` units from `unit`. Those of KIND are made in two
- * stages, of the kinds FIRST and then LAST, unless these are KIND itself: in each, many units are under way at the same time,
- * where the whole chain of one would leave no room for others. The usual settings are named as constants for that copy. */
+/* Defines the body of a cell out of its part: `rows` rows from `row`, `units` units from `unit`. A cell of KIND is made in two
+ * stages, as the kinds FIRST and LAST, unless both are KIND: a stage has shorter chains of results that wait for each other, so
+ * that the processor has more units under way. The usual settings are named as constants for that copy. */
 #define CELL(name, direction, KIND, FIRST, LAST)                                                                    \
     FL_INLINE void NAME(name##_##direction##_stage)(const fl_##direction##_step *s, int64_t row, int64_t rows,      \
                                                     int64_t unit, int64_t units, const fl_cell cell)                \
@@ -84,14 +85,14 @@ enum { NAME(STAGED_ROWS) = 8 }; /* so few that their lines stay in the L1 cache,
     FL_INLINE void NAME(name##_##direction##_stages)(const fl_##direction##_step *s, int64_t row, int64_t rows,     \
                                                      int64_t unit, int64_t units, fl_cell cell)                     \
     {                                                                                                               \
-        const int staged = cell.kind == KIND && FIRST != LAST;                                                      \
-        for (int64_t r = row, count; r < row + rows; r += count) {                                                  \
-            count = staged ? AT_MOST(row + rows - r, NAME(STAGED_ROWS)) : rows;                                     \
-            if (staged) {                                                                                           \
-                cell.kind = FIRST;                                                                                  \
-                NAME(name##_##direction##_stage)(s, r, count, unit, units, cell);                                   \
-                cell.kind = LAST;                                                                                   \
-            }                                                                                                       \
+        const int first = cell.kind == KIND ? FIRST : cell.kind, last = cell.kind == KIND ? LAST : cell.kind;       \
+        for (int64_t r = row; r < row + rows; r += NAME(STAGED_ROWS)) {                                             \
+            const int64_t count = AT_MOST(row + rows - r, NAME(STAGED_ROWS));                                       \
+            cell.kind = first;                                                                                      \
+            NAME(name##_##direction##_stage)(s, r, count, unit, units, cell);                                       \
+            if (last == first)                                                                                      \
+                continue;                                                                                           \
+            cell.kind = last;                                                                                       \
             NAME(name##_##direction##_stage)(s, r, count, unit, units, cell);                                       \
         }                                                                                                           \
     }                                                                                                               \

@@ -81,5 +81,6 @@ FL_INLINE void NAME(lstm_backward_part)(const NAME(backward_row) *at, int64_t j,
 }
 #undef LSTM_BLOCKS
 
+/* The stages have peepholes, which cells of these two kinds by themselves have not. */
 CELL(lstm, forward, FL_LSTM, FL_LSTM_STATE, FL_LSTM_OUTPUT)
 CELL(lstm, backward, FL_LSTM, FL_LSTM_OUTPUT, FL_LSTM_STATE)

@@ -179,7 +179,7 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
         }
 #undef LANES_OF
 }
-/* The tile of any size; `columns` as in `rows`. */
+/* The tile of any size; `columns` as in NAME(rows) below. */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
                        int64_t K, const NAME(panel) *at, const REAL *next, int64_t columns, int64_t rows)
 {
@@ -227,12 +227,13 @@ FL_INLINE int64_t NAME(tile_size)(int64_t left)
     return AT_MOST(left, TILE_ROWS);
 }
 
-/* Lines of the cache that are used soon: `left` of them from `at` on; or of every row of a matrix as many from there on. */
+/* What tiles of more than two rows fetch because it is used soon: `left` lines from `at` on, a tile K of them. Where A's rows are
+ * columns: `left` lines of each of K rows of a matrix, a tile one of every row. */
 typedef struct {
     const REAL *at;
     int64_t left;
 } NAME(lines);
-enum { NAME(MOST_LATER) = 4 };
+enum { NAME(MOST_LATER) = 4 }; /* in a GRU's step backward */
 
 /* Where the rows of a product are, up to ROW_BLOCK of them: of the result, of what it starts from, and of A. */
 typedef struct {
@@ -243,7 +244,7 @@ typedef struct {
     int far;    /* the result does not stay in the near caches: its lines are fetched before they are written */
     int turned; /* the panels come from the last to the first */
     int64_t ahead; /* from a panel to the next that comes, where they do not stay in the near caches; else 0 */
-    int64_t columns; /* where A's rows are columns of an array (·, COLUMNS): from row to row of where they come from; else 0 */
+    int64_t columns; /* where A's rows are copied columns, in an array (·, COLUMNS): the stride of the matrix they are from; else 0 */
     int laters; /* so many of `later` are still to be fetched, the last one first */
     NAME(lines) later[NAME(MOST_LATER)];
 } NAME(rows);
@@ -254,11 +255,10 @@ FL_INLINE int64_t NAME(ahead)(int64_t K, int64_t N, int turned)
     return K * N <= NAME(FAR) ? 0 : (turned ? -K : K) * PANEL;
 }
 
-/* Has the tiles to come fetch n numbers from `at` on, if they are thick enough to. */
+/* Has the tiles to come fetch n numbers from `at` on; where A's rows are columns, n of each of K rows. */
 FL_INLINE void NAME(fetch)(NAME(rows) *rows, const REAL *at, int64_t n)
 {
-    if (rows->count > 2)
-        rows->later[rows->laters++] = (NAME(lines)){at, n / LINE};
+    rows->later[rows->laters++] = (NAME(lines)){at, (n + LINE - 1) / LINE};
 }
 
 /* Where the tile `number` of a panel is to fetch a line for each of K numbers; NULL: nowhere. First the next panel, then what
@@ -267,17 +267,16 @@ FL_INLINE const REAL *NAME(next_lines)(NAME(rows) *rows, const REAL *panel, int6
 {
     if (rows->ahead && number < LINES)
         return panel + rows->ahead + number * K * LINE;
-    for (; rows->laters; rows->laters--) {
-        NAME(lines) *later = &rows->later[rows->laters - 1];
-        if (later->left > 0) {
-            const REAL *at = later->at;
-            int64_t lines = rows->columns ? 1 : K; /* of a matrix's rows each */
-            later->at += lines * LINE;
-            later->left -= lines;
-            return at;
-        }
-    }
-    return NULL;
+    if (!rows->laters)
+        return NULL;
+    NAME(lines) *later = &rows->later[rows->laters - 1];
+    const REAL *at = later->at;
+    const int64_t lines = rows->columns ? 1 : K;
+    later->at += lines * LINE;
+    later->left -= lines;
+    if (later->left <= 0)
+        rows->laters--;
+    return at;
 }
 
 /* One panel's columns of the result, over the inner dimension k0 <= k < k0 + K; `panel` is at k0. Meanwhile its tiles fetch the
@@ -377,7 +376,7 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
                     rows.c[r] = C + (m0 + r) * N + n0;
                 rows.laters = 0;
                 if (m1 < end)
-                    NAME(fetch)(&rows, A + k0 * M + m1, NAME(COLUMNS));
+                    NAME(fetch)(&rows, A + k0 * M + m1, AT_MOST(end - m1, NAME(COLUMNS)));
                 for (int64_t p = 0; p < panels; p++) {
                     NAME(panel) at = NAME(strip)(p, width, 1);
                     NAME(next_panel)(&at);

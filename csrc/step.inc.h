@@ -32,6 +32,13 @@ FL_INLINE int64_t NAME(strip_group)(int64_t rows, int64_t panels)
     return group > 1 ? group : 1;
 }
 
+/* Whether the products of a step for `count` rows fetch what its gates use: in tiles that are thick enough, where the step has all
+ * strips of U (·, N). Lines that another thread writes would go to and fro. */
+FL_INLINE int NAME(fetches)(int64_t count, int64_t begin, int64_t end, int64_t N, int64_t group)
+{
+    return count > 2 && end - begin == NAME(strip_count)(N, group);
+}
+
 static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t count)
 {
     const int64_t H = s->H, G = fl_blocks(&s->cell), wide = G * H, size = STRIP_BLOCKS(G) * LANES;
@@ -48,11 +55,13 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     inputs.ahead = NAME(ahead)(s->I, wide, s->descending);
     states.ahead = NAME(ahead)(H, wide, s->descending);
     inputs.laters = states.laters = 0;
-    if (s->c)
-        NAME(fetch)(&states, (REAL *)s->c + first * H, count * H);
-    NAME(fetch)(&states, (REAL *)s->h + first * H, count * H);
-    if (s->tokens)
-        NAME(fetch)(&states, sums + first * wide, count * wide);
+    if (NAME(fetches)(count, s->begin, s->end, wide, H)) {
+        NAME(fetch)(&states, (const REAL *)s->h + first * H, count * H);
+        if (s->c)
+            NAME(fetch)(&states, (const REAL *)s->c + first * H, count * H);
+        if (s->tokens) /* else the input's part is there */
+            NAME(fetch)(&states, sums + first * wide, count * wide);
+    }
     for (int64_t r = 0; r < count; r++) {
         int64_t row = first + r;
         inputs.c[r] = gates + row * wide;
@@ -93,13 +102,14 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
     rows.starts = rows.columns = rows.far = rows.laters = 0;
     rows.turned = s->descending;
     rows.ahead = NAME(ahead)(wide, H, s->descending);
-    if (s->dy)
-        NAME(fetch)(&rows, (const REAL *)s->dy + first * H, count * H);
-    if (s->recurrent)
-        NAME(fetch)(&rows, (const REAL *)s->recurrent + first * wide, count * wide);
-    if (s->gates) {
-        NAME(fetch)(&rows, (const REAL *)s->c_prev + first * H, count * H);
+    if (s->gates && NAME(fetches)(count, s->begin, s->end, H, 0)) {
+        if (s->dy)
+            NAME(fetch)(&rows, (const REAL *)s->dy + first * H, count * H);
+        if (s->cell.kind != FL_RNN)
+            NAME(fetch)(&rows, (const REAL *)s->c_prev + first * H, count * H);
         NAME(fetch)(&rows, (const REAL *)s->gates + first * wide, count * wide);
+        if (s->recurrent)
+            NAME(fetch)(&rows, (const REAL *)s->recurrent + first * wide, count * wide);
     }
     for (int64_t r = 0; r < count && next; r++) {
         rows.c[r] = dh + (first + r) * H;
