@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
-from report import NOTHING
+from report import NOTHING, publish
 from tinyshakespeare import MODEL, fit, parts
 
 CELLS: dict[str, dict[str, Any]] = {
@@ -65,10 +65,7 @@ def main() -> None:
         told = fit(model, train, validation, args.epochs, args.threads, args.epochs if known else 0)
         weights = sum(array.size for array in model.parameters.values())
         lines.append("| " + " | ".join(row(name, weights, told)) + " |")
-    page = "\n".join([*lines, ""])
-    print(page, end="")
-    if args.output:
-        args.output.write_text(page)
+    publish("\n".join([*lines, ""]), args.output)
 
 
 if __name__ == "__main__":

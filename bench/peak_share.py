@@ -15,7 +15,7 @@ import machine
 machine.hold_threads(1)
 
 from peers import OURS  # noqa: E402
-from report import head  # noqa: E402
+from report import head, publish  # noqa: E402
 from turns import turn  # noqa: E402
 from work import Inference, LayerTraining  # noqa: E402
 
@@ -45,10 +45,7 @@ def main() -> None:
         lines.append(
             f"| {work.name} | {median(speed):.0f} | {median(speed) / max(before):.0%} | {median(then):.0f} | {of_that:.0%} |"
         )
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if options.output:
-        options.output.write_text(text)
+    publish("\n".join([*lines, ""]), options.output)
 
 
 if __name__ == "__main__":

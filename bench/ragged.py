@@ -15,7 +15,7 @@ import numpy as np
 
 import machine
 from peers import OURS
-from report import head
+from report import head, publish
 from turns import turn
 from work import Inference, LayerTraining, LayerWork, even_lengths
 
@@ -78,9 +78,7 @@ def main() -> None:
     measured_on = head(machine.describe(args.threads), machine.limits())
     found = {name: measure(work, args.threads, args.turns) for name, work in WORKS.items()}
     page = "\n".join([*measured_on, f"- an LSTM, T={T} B={B} H={H}", "", *report(found), ""])
-    print(page, end="")
-    if args.output:
-        args.output.write_text(page)
+    publish(page, args.output)
 
 
 if __name__ == "__main__":

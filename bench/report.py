@@ -174,6 +174,13 @@ def report(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Goals met: {reached} of {asked}.", ""])
 
 
+def publish(page: str, output: Path | None) -> None:
+    """Print a report, and write it where asked."""
+    print(page, end="")
+    if output:
+        output.write_text(page)
+
+
 def main() -> None:
     """Print the report, and write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -185,9 +192,7 @@ def main() -> None:
     if args.picture:
         picture(results, args.picture)
     page = report(results)
-    print(page, end="")
-    if args.output:
-        args.output.write_text(page)
+    publish(page, args.output)
 
 
 if __name__ == "__main__":

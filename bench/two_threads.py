@@ -16,7 +16,7 @@ machine.hold_threads(2)
 
 import fastlstm  # noqa: E402
 from peers import OURS  # noqa: E402
-from report import head  # noqa: E402
+from report import head, publish  # noqa: E402
 from turns import turn  # noqa: E402
 from work import Call, Inference, LanguageTraining, LayerTraining  # noqa: E402
 
@@ -56,10 +56,7 @@ def main() -> None:
         one, two = (median(column) for column in zip(*found, strict=True))
         ratio = median(first / second for first, second in found)
         lines.append(f"| {work.name} | {one * 1e3:.2f} | {two * 1e3:.2f} | **{ratio:.2f}** |")
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if options.output:
-        options.output.write_text(text)
+    publish("\n".join([*lines, ""]), options.output)
 
 
 if __name__ == "__main__":

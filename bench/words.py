@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import machine
+from report import publish
 
 T = B = 20
 MODEL = {"symbols": "words", "hidden_size": 200, "num_layers": 2, "embedding": 200, "seed": 0}
@@ -146,9 +147,7 @@ def main() -> None:
             results[library] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             print(library, results[library], file=sys.stderr, flush=True)
     lines = report(about, results, args.threads)
-    print("\n".join(lines))
-    if args.output:
-        args.output.write_text("\n".join(lines) + "\n")
+    publish("\n".join([*lines, ""]), args.output)
 
 
 if __name__ == "__main__":
