@@ -15,12 +15,10 @@ typedef struct {
 
 /* The row's products with some panels of U (K, ·) that have no gaps, and beside them all of `q`, where there is such a tile. The
  * row's sums are those of one order either way, since it depends on the threads which panels have one. */
-FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, const NAME(rows) *row, const REAL *U, int64_t K,
-                                 const NAME(panel) *panels, int64_t count, const int tiled)
+FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *from, const REAL *h, const REAL *U, int64_t K, const NAME(panel) *panels, int64_t count, const int tiled)
 {
     enum { PAIRS = FL_BESIDE / 2, ROW_STEPS = 4 }; /* a k of the tile goes with ROW_STEPS of the row */
-    const REAL *columns = tiled ? q->columns : NULL, *W = tiled ? q->W : NULL, *from = row->starts ? row->from[0] : NULL;
-    REAL *c = row->c[0];
+    const REAL *columns = tiled ? q->columns : NULL, *W = tiled ? q->W : NULL;
     vec sums[PAIRS][2][NAME(HALF)];
     EACH(p, PAIRS)
         EACH(r, 2)
@@ -54,7 +52,7 @@ FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, const NAME(rows) *row, c
     int64_t left = tiled ? q->K : 0;
     for (int64_t n = 0; n < count; n++) {
         const int64_t *first = panels[n].first, together = AT_MOST(left, K / ROW_STEPS);
-        const REAL *panel = U + panels[n].number * K * PANEL, *a = row->a[0];
+        const REAL *panel = U + panels[n].number * K * PANEL, *a = h;
         vec own[VECS];
         EACH(v, VECS)
             own[v] = from ? vload(from + first[v]) : vset(0);
@@ -90,10 +88,10 @@ FL_INLINE NAME(panel) NAME(numbered)(int64_t number, int64_t H, int64_t G)
 
 /* The row's products with the strips of step s, and beside them part s->part of s->beside. Strips with gaps have no tiles: their
  * columns are made by themselves, as a piece of the first part. */
-static void NAME(row_beside)(const fl_forward_step *s, NAME(rows) *row)
+static void NAME(row_beside)(const fl_forward_step *s, REAL *c, const REAL *from)
 {
     const fl_product *q = s->beside;
-    const REAL *U = s->U, *W = q->packed;
+    const REAL *U = s->U, *W = q->packed, *h = s->h_prev;
     const int64_t H = s->H, G = fl_blocks(&s->cell), whole = AT_MOST(H / (STRIP_BLOCKS(G) * LANES), s->end);
     const int64_t begin = s->begin * STRIP_PANELS(G), end = whole * STRIP_PANELS(G), tiles = (end - begin) * NAME(HALVES);
     int64_t tile = tiles * s->part / FL_BESIDE, last_tile = tiles * (s->part + 1) / FL_BESIDE;
@@ -103,19 +101,19 @@ static void NAME(row_beside)(const fl_forward_step *s, NAME(rows) *row)
         for (int64_t k = 0; k < count; k++)
             panels[k] = NAME(numbered)(s->descending ? end - 1 - done - k : begin + done + k, H, G);
         if (tile == last_tile) {
-            NAME(tile_beside)(NULL, row, U, H, panels, count, 0);
+            NAME(tile_beside)(NULL, c, from, h, U, H, panels, count, 0);
             continue;
         }
         NAME(panel) at = NAME(numbered)(begin + tile / NAME(HALVES), H, G);
         int64_t half = tile++ % NAME(HALVES) * NAME(HALF);
         NAME(beside) beside = {.C = q->C, .bias = q->bias, .columns = s->columns, .K = q->K, .C_stride = q->N,
                                .W = W + at.number * q->K * PANEL + half * LANES, .first = at.first + half};
-        NAME(tile_beside)(&beside, row, U, H, panels, count, 1);
+        NAME(tile_beside)(&beside, c, from, h, U, H, panels, count, 1);
     }
     if (whole == s->end)
         return;
     for (NAME(panel) at = NAME(strip)(whole, H, G); NAME(next_panel)(&at);)
-        NAME(deep_panel_product)(row, 0, U + at.number * H * PANEL, H, &at);
+        NAME(row_tile)(c, from, &(NAME(term)){h, U, 1, H}, NULL, at.number, &at);
     if (s->part == 0) {
         fl_product gaps = *q;
         gaps.begin = whole;

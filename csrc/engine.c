@@ -1,6 +1,8 @@
 /* What several threads compute together: layers over all steps, stacks step by step, and single kernels. */
 #include "fastlstm.h"
 
+#include <stdatomic.h>
+
 /* What one thread does of a layer: all units of some sequences, or some strips of units of all sequences. */
 typedef struct {
     int64_t first, last; /* sequences */
@@ -49,7 +51,6 @@ static const fl_kernels_f64 *kernels_f64(const fl_row *row) { return row->f64; }
 #define REAL float
 #define TYPED(name) name##_f32
 #include "layer.inc.h"
-#include "stack.inc.h"
 #include "divided.inc.h"
 #undef REAL
 #undef TYPED
@@ -57,7 +58,6 @@ static const fl_kernels_f64 *kernels_f64(const fl_row *row) { return row->f64; }
 #define REAL double
 #define TYPED(name) name##_f64
 #include "layer.inc.h"
-#include "stack.inc.h"
 #include "divided.inc.h"
 
 static void run_layer(fl_layer *layer, fl_task task, int64_t threads)
@@ -124,16 +124,48 @@ void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads)
     fl_run_together(wave_task, &wave, threads < count ? threads : count);
 }
 
-void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count)
+void fl_stack_prepare(fl_stack *s)
 {
-    (stack->real64 ? stack_part_f64 : stack_part_f32)(stack, index, count);
+    const int64_t size = s->real64 ? sizeof(double) : sizeof(float), state = s->B * s->H * size;
+    const int64_t wide = fl_blocks(s->cells) * s->H;
+    s->forward = s->real64 ? s->row->f64->cell_forward : s->row->f32->cell_forward;
+    for (int64_t turn = 0; turn < 2; turn++) {
+        char *before = (char *)s->h + turn * s->L * state, *after = (char *)s->h + (1 - turn) * s->L * state;
+        for (int64_t k = 0; k < s->L; k++, before += state, after += state) {
+            void *c = s->c ? (char *)s->c + k * state : NULL;
+            s->steps[turn * s->L + k] = (fl_forward_step){
+                .cell = s->cells[k], .gates = s->gates, .recurrent = s->recurrent, .c = c, .h = after, .from = s->bias[k],
+                .tokens = k || s->W[0] ? NULL : s->tokens, .shared = k || s->W[0], .x = k ? after - state : s->x,
+                .W = s->W[k], .h_prev = before, .U = s->U[k], .c_prev = c ? c : before,
+                .recurrent_bias = s->recurrent_bias[k], .rows = s->B, .I = k ? s->H : s->I, .H = s->H,
+                .end = s->real64 ? s->row->f64->strip_count(wide, s->H) : s->row->f32->strip_count(wide, s->H),
+                .descending = turn};
+        }
+    }
+}
+
+void fl_stack_part(const fl_stack *s, int64_t index, int64_t count)
+{
+    const fl_forward_step *steps = s->steps + (s->turn & 1) * s->L;
+    for (int64_t k = 0; k < s->L; k++) {
+        if (count == 1) {
+            s->forward(steps + k);
+            continue;
+        }
+        fl_forward_step part = steps[k];
+        part.begin = part.end * index / count;
+        part.end = part.end * (index + 1) / count;
+        s->forward(&part);
+        fl_barrier_wait(s->barrier, count);
+    }
 }
 
 static void stack_task(void *context, int64_t index, int64_t count) { fl_stack_part(context, index, count); }
 
 void fl_stack_step(fl_stack *stack, int64_t threads)
 {
-    fl_barrier barrier = {.arrivals = 0};
+    fl_barrier barrier;
+    atomic_init(&barrier.arrivals, 0);
     stack->barrier = &barrier;
     fl_run_together(stack_task, stack, threads);
     stack->turn++;

@@ -233,11 +233,16 @@ typedef struct {
     void *gates, *recurrent;      /* scratch (B, GH), and FL_GRU (B, 3H) */
     void *h;                      /* (2, L, B, H)  in and out */
     void *c;                      /* (L, B, H)     in and out: LSTMs */
+    const void *x;                /* (B, I)  what each step finds there is its input; or */
+    const int32_t *tokens;        /* (B,)    likewise */
     int64_t turn;                 /* counts the steps; at any number first */
-    const void *x;                /* (B, I)  the input of the step to come, or */
-    const int32_t *tokens;        /* (B,) */
+    fl_forward_step *steps;       /* (2, L)  for fl_stack_prepare: what even and odd turns do */
+    void (*forward)(const fl_forward_step *step); /* set by it */
     fl_barrier *barrier;          /* zeros, where several threads take part */
 } fl_stack;
+
+/* To be called before the first step, and again where anything but `turn` and `barrier` has changed. */
+void fl_stack_prepare(fl_stack *stack);
 
 /* Part `index` of `count` of one step, all of which run at the same time (fl_run_together); the caller then counts `turn`. */
 void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count);

@@ -15,6 +15,8 @@
 
 #include "math.inc.h"
 
+#include "panels.inc.h"
+#include "tile.inc.h"
 #include "product.inc.h"
 #include "beside.inc.h"
 #include "cell.inc.h"

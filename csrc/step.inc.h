@@ -39,6 +39,37 @@ FL_INLINE int NAME(fetches)(int64_t count, int64_t begin, int64_t end, int64_t N
     return count > 2 && end - begin == NAME(strip_count)(N, group);
 }
 
+/* The step of row r by itself, of a cell with G blocks. */
+FL_INLINE void NAME(step_of_row)(const fl_forward_step *s, int64_t r, const int64_t G)
+{
+    const int64_t H = s->H, wide = G * H, unit = s->begin * STRIP_BLOCKS(G) * LANES;
+    const int apart = G == 3 && s->cell.kind == FL_GRU; /* the products with W and U */
+    REAL *gates = (REAL *)s->gates + r * wide, *sums = apart ? (REAL *)s->recurrent + r * wide : gates;
+    const REAL *from = (const REAL *)s->from + FROM_ROW(s, r) * wide, *bias = apart ? s->recurrent_bias : from;
+    const REAL *W = s->W, *U = s->U;
+    const NAME(term) x = {s->x ? (const REAL *)s->x + r * s->I : NULL, W, 1, s->I};
+    const NAME(term) h = {s->h_prev ? (const REAL *)s->h_prev + r * H : NULL, U, 1, H};
+    if (s->beside)
+        NAME(row_beside)(s, sums, bias);
+    else
+        for (int64_t k = 0; k < s->end - s->begin; k++) {
+            const int64_t strip = STRIP_IN_TURN(k, s);
+            if (!apart && W && U) {
+                NAME(row_strip)(gates, from, &x, &h, strip, H, G);
+                continue;
+            }
+            if (W)
+                NAME(row_strip)(gates, from, &x, NULL, strip, H, G);
+            if (U)
+                NAME(row_strip)(sums, bias, &h, NULL, strip, H, G);
+        }
+    NAME(forward_units)(s, r, 1, unit, AT_MOST(s->end * STRIP_BLOCKS(G) * LANES, H) - unit);
+}
+
+static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step_of_row)(s, r, 4); }
+static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row)(s, r, 3); }
+static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row)(s, r, 1); }
+
 static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t count)
 {
     const int64_t H = s->H, G = fl_blocks(&s->cell), wide = G * H, size = STRIP_BLOCKS(G) * LANES;
@@ -72,12 +103,6 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
         states.a[r] = h_prev ? h_prev + row * H : NULL;
     }
     int64_t strips = s->end - s->begin, group = NAME(strip_group)(count, STRIP_PANELS(G) * (apart ? 2 : 1));
-    if (s->beside) {
-        int64_t unit = s->begin * size;
-        NAME(row_beside)(s, &states);
-        NAME(forward_units)(s, first, count, unit, AT_MOST(strips * size, H - unit));
-        return;
-    }
     for (int64_t k0 = 0; k0 < strips; k0 += group) {
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * size;
         for (int64_t k = k0; k < k1; k++) {
@@ -131,8 +156,17 @@ static void NAME(cell_forward)(const fl_forward_step *s)
     if (!s->W && !s->U)
         NAME(forward_units)(s, 0, s->rows, 0, s->H);
     else
-        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK))
-            NAME(forward_rows)(s, first, AT_MOST(s->rows - first, NAME(ROW_BLOCK)));
+        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {
+            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK)), G = fl_blocks(&s->cell);
+            if (count > 1)
+                NAME(forward_rows)(s, first, count);
+            else if (G == 4)
+                NAME(step_of_row_4)(s, first);
+            else if (G == 3)
+                NAME(step_of_row_3)(s, first);
+            else
+                NAME(step_of_row_1)(s, first);
+        }
 }
 
 static void NAME(cell_backward)(const fl_backward_step *s)

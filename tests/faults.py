@@ -11,8 +11,8 @@ OPTIM, CELLS, LOOPS = "src/fastlstm/optim.py", "src/fastlstm/cells.py", "src/fas
 EQUATIONS, REFERENCE_LSTM = "src/fastlstm/reference/equations.py", "src/fastlstm/reference/lstm.py"
 REFERENCE_GRU, REFERENCE_STACK = "src/fastlstm/reference/gru.py", "src/fastlstm/reference/stack.py"
 LSTM, GRU, RNN, STEP = "csrc/lstm.inc.h", "csrc/gru.inc.h", "csrc/rnn.inc.h", "csrc/step.inc.h"
-CELL, LAYER, STACK, PRODUCT = "csrc/cell.inc.h", "csrc/layer.inc.h", "csrc/stack.inc.h", "csrc/product.inc.h"
-BESIDE = "csrc/beside.inc.h"
+CELL, LAYER, BESIDE = "csrc/cell.inc.h", "csrc/layer.inc.h", "csrc/beside.inc.h"
+PANELS, TILE, PRODUCT = "csrc/panels.inc.h", "csrc/tile.inc.h", "csrc/product.inc.h"
 NATIVE_LOOPS, ENGINE_C = "src/fastlstm/_native.pyx", "csrc/engine.c"
 DIVIDED, MATH, SOFTMAX = "csrc/divided.inc.h", "csrc/math.inc.h", "csrc/softmax.inc.h"
 VEC, RESULTS = "csrc/vec.h", "src/fastlstm/engines/results.py"
@@ -171,9 +171,11 @@ FAULTS = [
           "before = current;\n        if (0)", WAITING),
     Fault("threads do not wait for each other backwards", LAYER, "next = rows;\n        if (l->divide_units)",
           "next = rows;\n        if (0)", WAITING),
-    Fault("layers read the states of the step before", STACK, "k ? after - state : s->x", "k ? before - state : s->x",
+    Fault("layers read the states of the step before", ENGINE_C, "k ? after - state : s->x", "k ? before - state : s->x",
           (STREAM,)),
-    Fault("upper layers go on from the first one's cell state", STACK, "c ? c + k * state : NULL", "c", (STREAM,)),
+    Fault("upper layers go on from the first one's cell state", ENGINE_C, "s->c ? (char *)s->c + k * state : NULL", "s->c", (STREAM,)),
+    Fault("odd steps begin with the states of even ones", ENGINE_C, "before = (char *)s->h + turn * s->L * state",
+          "before = s->h", (STREAM,)),
     # the gates
     Fault("gates i and f swapped", LSTM, "STORE(i_at, d_i)", "STORE(i_at, d_f)", (CELL_BACKWARD,)),
     Fault("dc not multiplied by f", LSTM, "d_before = state * f;", "d_before = state;", (DIFFERENCES,)),
@@ -205,27 +207,36 @@ FAULTS = [
           "backward, FL_LSTM, FL_LSTM_STATE, FL_LSTM_OUTPUT", (CELL_BACKWARD,)),
     Fault("units of a strip's last vector missing", STEP, "AT_MOST((k1 - k0) * size, H - unit)",
           "AT_MOST((k1 - k0) * size, H - unit) - 1", (ONE_THREAD,)),
-    Fault("state's part lost where there is an input's", STEP, "if (U)\n", "if (U && !W)\n", (STREAM,)),
+    Fault("state's part lost where there is an input's", STEP, "if (U)\n                    NAME(deep_panel_product)",
+          "if (U && !W)\n                    NAME(deep_panel_product)", (STREAM,)),
+    Fault("input's part lost in the step of one row", STEP, "(gates, from, &x, &h, strip, H, G)",
+          "(gates, from, &h, NULL, strip, H, G)", (STREAM,)),
+    Fault("one row's last units missing", STEP, "AT_MOST(s->end * STRIP_BLOCKS(G) * LANES, H) - unit",
+          "AT_MOST(s->end * STRIP_BLOCKS(G) * LANES, H) - unit - 1", (STREAM,)),
+    Fault("later units of a strip with the first ones' columns", TILE, "unit + v / G * LANES", "unit",
+          tuple(f"{STREAMS}[ISA-float32-1-{H}]" for H in (64, 65, 130))),
+    Fault("later strips with the first one's weights", TILE, "strip * STRIP_PANELS(G), first", "0, first",
+          (f"{STREAMS}[ISA-float32-1-65]",)),
     Fault("U's part begins without its bias", STEP, "states.starts = !apart || s->recurrent_bias;", "states.starts = !apart;",
           (f"{EQUAL}[native-one layer-GRU]",)),
     Fault("U's part of the gradient overwrites what went past it", STEP, "(&rows, s->cell.kind == FL_GRU,", "(&rows, 0,",
           (f"{EQUAL}[native-one layer-GRU]",)),
-    Fault("upper layers without U's bias", STACK, "s->recurrent_bias[k]", "s->recurrent_bias[0]",
+    Fault("upper layers without U's bias", ENGINE_C, "s->recurrent_bias[k]", "s->recurrent_bias[0]",
           (f"{STREAMED}[native-stacked-GRU]",)),
     Fault("derivative of tanh wrong", MATH, "case FL_TANH: return one - y * y;", "case FL_TANH: return one - y;",
           (DIFFERENCES,)),
     Fault("softmax gradient without scale", SOFTMAX, "(REAL)(scale / sums[r])", "(REAL)(1 / sums[r])",
           (f"{CORE}::test_softmax_cross_entropy_equals_reference",)),
     # products
-    Fault("last terms of a lone row's sums missing", PRODUCT, "for (; k < K; k++, panel += PANEL)",
-          "for (; k + 1 < K; k++, panel += PANEL)", (MULTIPLY,)),
-    Fault("one of a lone row's sums missing", PRODUCT, "phase = 1; phase < phases; phase++",
+    Fault("last terms of a lone row's sums missing", TILE, "for (; k; k--, panel += PANEL",
+          "for (; k > 1; k--, panel += PANEL", (MULTIPLY,)),
+    Fault("one of a lone row's sums missing", TILE, "phase = 1; phase < phases; phase++",
           "phase = 2; phase < phases; phase++", (MULTIPLY,)),
-    Fault("a panel's last columns not packed", PRODUCT, "v * LANES, v < at->vecs ?", "v * LANES, v + 1 < at->vecs ?",
+    Fault("a panel's last columns not packed", PANELS, "v * LANES, v < at->vecs ?", "v * LANES, v + 1 < at->vecs ?",
           (MULTIPLY,)),
     Fault("columns exchanged in packing", VEC, "y[2 * j + 1] = vhigh(x[j], x[j + LANES / 2])",
           "y[2 * j + 1] = vhigh(x[j + LANES / 2], x[j])", (f"{CORE}::test_any_strides_and_threads_pack_the_same",)),
-    Fault("last gate of three missing where a strip is odd", PRODUCT, "STRIP_BLOCKS(G)) * G;",
+    Fault("last gate of three missing where a strip is odd", PANELS, "STRIP_BLOCKS(G)) * G;",
           "STRIP_BLOCKS(G)) * G & ~(G == 3);", (MULTIPLY_GATES,)),
     Fault("later blocks of K read the first of A", PRODUCT, "panel + k0 * PANEL, k0, AT_MOST",
           "panel + k0 * PANEL, 0, AT_MOST", (MULTIPLY,)),
@@ -237,9 +248,9 @@ FAULTS = [
     Fault("a row's last panels left out beside a tile", BESIDE, "count = AT_MOST(end - begin - done, NAME(ROW_PANELS));",
           "count = AT_MOST(end - begin - done, NAME(ROW_PANELS) - 1);\n        done += count == 3;", (ONE_SEQUENCE,)),
     Fault("a row's sums in another order where no tile is beside it", BESIDE,
-          "NAME(tile_beside)(NULL, row, U, H, panels, count, 0);",
+          "NAME(tile_beside)(NULL, c, from, h, U, H, panels, count, 0);",
           "for (int64_t k = 0; k < count; k++)\n"
-          "                NAME(deep_panel_product)(row, 0, U + panels[k].number * H * PANEL, H, &panels[k]);",
+          "                NAME(row_tile)(c, from, &(NAME(term)){h, U, 1, H}, NULL, panels[k].number, &panels[k]);",
           (f"{NATIVE}::test_a_busy_pool_changes_no_bit[float32-2 units]",)),
     Fault("strips with gaps are not made beside a row", BESIDE, "if (s->part == 0)", "if (s->part > FL_BESIDE)",
           (ONE_SEQUENCE,)),

@@ -25,6 +25,7 @@ cdef extern from "fastlstm.h" nogil:
     void fl_layer_backward(fl_layer *layer, int64_t threads)
     void fl_layers_forward(fl_layer *layers, int64_t count)
     void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads)
+    void fl_stack_prepare(fl_stack *stack)
     void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count)
     void fl_stack_step(fl_stack *stack, int64_t threads)
     void *fl_stack_output(const fl_stack *stack)
@@ -143,6 +144,10 @@ cdef void layers_forward(fl_layer *layers, int64_t count) noexcept nogil:
 
 cdef void wave_forward(fl_layer *layers, int64_t count, int64_t threads) noexcept nogil:
     fl_wave_forward(layers, count, threads)
+
+
+cdef void stack_prepare(fl_stack *stack) noexcept nogil:
+    fl_stack_prepare(stack)
 
 
 cdef void stack_part(const fl_stack *stack, int64_t index, int64_t count) noexcept nogil:

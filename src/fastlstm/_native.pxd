@@ -17,6 +17,6 @@ cdef class Steps(Stack):
     # (2, L, B, H) and (L, B, H), or None: the states, those before the next step in h[turn % 2]
     cdef readonly object h, c
     cdef readonly int64_t threads
-    cdef object scratch
+    cdef object memory  # of the gates, the steps and their input
     cdef tuple output_shape
     cdef object advance(self, object out)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy import empty, ndarray  # looked up once
 
 from fastlstm._core cimport (
-    FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward,
-    layers_forward, real, row, stack_output, stack_step, wave_forward,
+    FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_forward_step, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward,
+    layers_forward, real, row, stack_output, stack_prepare, stack_step, wave_forward,
 )
 
 
@@ -309,9 +309,18 @@ cdef class Steps(Stack):
         elif self.stack.cells.kind == FL_GRU:
             recurrent = np.empty((B, 3 * H), self.dtype)
             self.stack.recurrent = address(recurrent)
-        self.scratch = gates, recurrent
+        steps = np.empty(2 * self.stack.L * sizeof(fl_forward_step), np.int8)
+        if self.stack.W[0] is NULL:
+            x = np.empty(B, np.int32)
+            self.stack.tokens = <const int32_t *>address(x)
+        else:
+            x = np.empty((B, I), self.dtype)
+            self.stack.x = address(x)
+        self.memory = gates, recurrent, steps, x
         self.stack.B, self.stack.gates, self.stack.h = B, address(gates), address(self.h)
+        self.stack.steps = <fl_forward_step *>address(steps)
         self.threads = threads
+        stack_prepare(&self.stack)
 
     @property
     def state(self) -> tuple[np.ndarray, ...]:
@@ -333,14 +342,14 @@ cdef class Steps(Stack):
             if (view.ndim != 2 or view.shape[0] != self.stack.B or view.shape[1] != self.stack.I
                     or <size_t>view.buf % view.itemsize):
                 return None
-            self.stack.x = view.buf
+            memcpy(<void *>self.stack.x, view.buf, view.len)
             return self.advance(out)
         finally:
             PyBuffer_Release(&view)
 
     def step_tokens(self, const int32_t[::1] tokens, out: object = None) -> object:
         """As `step`, for checked token ids (B,)."""
-        self.stack.tokens = &tokens[0]
+        memcpy(<void *>self.stack.tokens, &tokens[0], self.stack.B * sizeof(int32_t))
         return self.advance(out)
 
     cdef object advance(self, object out):

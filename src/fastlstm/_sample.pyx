@@ -76,7 +76,7 @@ cdef struct Writing:
     fl_product product        # of the last layer's outputs with the output weights: the logits (B, V)
     fl_barrier barrier
     Candidate *candidates     # (V,)
-    int32_t *tokens           # (B,) the symbols chosen last
+    int32_t *tokens           # (B,) the symbols chosen last: the stack's input
     int32_t *symbols          # (B, n) by strides in numbers
     const double *uniforms    # (n, B) likewise
     int64_t symbols_row, symbols_step, uniforms_step, uniforms_row
@@ -142,14 +142,13 @@ def generate(int32_t[:, :] symbols, const double[:, :] uniforms, Steps steps, co
         return symbols.shape[1]
     cdef real[:, ::1] logits = np.empty((B, V), steps.h.dtype)
     cdef char[::1] candidates = np.empty(V * sizeof(Candidate), np.int8)
-    cdef int32_t[::1] tokens = np.empty(B, np.int32)
     memset(&w, 0, sizeof(w))
     w.stack = &steps.stack
-    w.stack.tokens, w.stack.barrier = &tokens[0], &w.barrier
+    w.stack.barrier = &w.barrier
     w.product.C, w.product.packed, w.product.bias = &logits[0, 0], &output_weight[0], &output_bias[0]
     w.product.M, w.product.K, w.product.N = B, w.stack.H, V
     w.product.end = row.f32.strip_count(V, 0) if real is float else row.f64.strip_count(V, 0)
-    w.candidates, w.tokens = <Candidate *>&candidates[0], &tokens[0]
+    w.candidates, w.tokens = <Candidate *>&candidates[0], <int32_t *>w.stack.tokens
     w.symbols, w.symbols_row, w.symbols_step = &symbols[0, 0], symbols.strides[0] // 4, symbols.strides[1] // 4
     w.uniforms, w.uniforms_step, w.uniforms_row = &uniforms[0, 0], uniforms.strides[0] // 8, uniforms.strides[1] // 8
     w.n, w.never, w.temperature, w.top_k, w.top_p = symbols.shape[1], never, temperature, top_k, top_p

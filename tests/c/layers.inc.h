@@ -235,9 +235,11 @@ static void NAME(check_stack)(const fl_row *row, int kind, int64_t B, int64_t I,
             truth[k].c[state + j] = c[k * state + j];
         }
     }
+    fl_forward_step *steps = exactly((size_t)(2 * LAYERS) * sizeof *steps);
     fl_stack stack = {.row = row, .real64 = IS_DOUBLE, .L = LAYERS, .B = B, .I = I, .H = H, .cells = cells, .W = W_packed,
                       .bias = biases, .U = U_packed, .recurrent_bias = u_biases, .gates = scratch, .recurrent = recurrent,
-                      .h = h, .c = kind == FL_LSTM ? c : NULL, .turn = TURN, .x = x, .tokens = I ? NULL : tokens};
+                      .h = h, .c = kind == FL_LSTM ? c : NULL, .turn = TURN, .x = x, .tokens = I ? NULL : tokens, .steps = steps};
+    fl_stack_prepare(&stack);
     const layer_case step = {.T = 1, .B = B, .H = H, .batch_sizes = {B}, .kind = kind};
     for (int64_t t = 0; t < STEPS; t++) {
         for (int64_t k = 0; k < B * I; k++)
@@ -272,7 +274,7 @@ static void NAME(check_stack)(const fl_row *row, int kind, int64_t B, int64_t I,
         free(W[k]), free(U[k]), free(bias[k]), free((void *)W_packed[k]), free((void *)U_packed[k]);
         free(truth[k].gates), free(truth[k].recurrent), free(truth[k].h), free(truth[k].c);
     }
-    free(h), free(c), free(scratch), free(x), free(tokens), free(recurrent), free(u_bias);
+    free(h), free(c), free(scratch), free(x), free(tokens), free(recurrent), free(u_bias), free(steps);
 }
 
 

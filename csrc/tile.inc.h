@@ -1,0 +1,174 @@
+/* Products of a few rows with a panel.
+ *
+ * The tile keeps `rows` x `vecs` accumulators in registers: at each k it loads the panel's vectors once for all its rows
+ * (Goto & van de Geijn 2008). One row alone has sums enough only with several vectors, or sets of them that take turns. */
+
+enum { NAME(COLUMNS) = 32 / VECS * TILE_ROWS }; /* of A copied at a time by product_transposed */
+
+/* For each k below a constant count: unrolled, since sums that a loop ran over would be in memory. */
+#undef EACH
+#define EACH(k, count) _Pragma("GCC unroll 16") for (int k = 0; k < (count); k++)
+
+/* A row's numbers a[k a_stride] and a packed matrix (K, ·) that they are multiplied with. */
+typedef struct {
+    const REAL *a, *packed;
+    int64_t a_stride, K;
+} NAME(term);
+
+/* One row: sums that are made at once, lest each wait for the one before, and vectors of a strip. */
+enum { NAME(CHAINS) = 8, NAME(MOST_VECS) = 3 * VECS };
+
+#undef LANES_OF
+#define LANES_OF(v) (lanes ? lanes[v] : LANES)
+
+/* Adds a term to one row's sums: `phases` sets of them that take turns. */
+FL_INLINE void NAME(add_term)(vec sums[][NAME(MOST_VECS)], const NAME(term) q, int64_t number, const int vecs, const int phases)
+{
+    const REAL *a = q.a, *panel = q.packed + number * q.K * PANEL;
+    int64_t k = q.K;
+#define TURN(phase)                                                                                                       \
+    EACH(v, vecs)                                                                                                         \
+        sums[phase][v] = vfma(vset(a[(phase) * q.a_stride]),                                                              \
+                              vload(panel + (v / VECS * q.K + (phase)) * PANEL + v % VECS * LANES), sums[phase][v])
+    for (; k >= phases; k -= phases, panel += phases * PANEL, a += phases * q.a_stride)
+        EACH(phase, phases)
+            TURN(phase);
+    for (; k; k--, panel += PANEL, a += q.a_stride)
+        TURN(0);
+#undef TURN
+}
+
+/* For one row, c = from + sum_k a[k] packed[k] of the terms x and h, at the columns of some panels, of which the first has this
+ * number; from NULL: 0; h NULL: no such term. first, lanes: of every vector, as a panel's; lanes NULL: LANES. */
+FL_INLINE void NAME(row_body)(REAL *c, const REAL *from, const NAME(term) *x, const NAME(term) *h, int64_t number,
+                              const int64_t *first, const int64_t *lanes, const int vecs)
+{
+    const int phases = (NAME(CHAINS) + vecs - 1) / vecs;
+    vec sums[NAME(CHAINS)][NAME(MOST_VECS)];
+    EACH(phase, phases)
+        EACH(v, vecs)
+            sums[phase][v] = from && !phase ? NAME(load_part)(from + first[v], LANES_OF(v), 0) : vset(0);
+    NAME(add_term)(sums, *x, number, vecs, phases);
+    if (h)
+        NAME(add_term)(sums, *h, number, vecs, phases);
+    EACH(v, vecs) {
+        vec sum = sums[0][v];
+        for (int phase = 1; phase < phases; phase++)
+            sum = sum + sums[phase][v];
+        NAME(store_part)(c + first[v], sum, LANES_OF(v));
+    }
+}
+
+/* The same at one panel. */
+static void NAME(row_tile)(REAL *c, const REAL *from, const NAME(term) *x, const NAME(term) *h, int64_t number,
+                           const NAME(panel) *at)
+{
+    switch (at->lanes[at->vecs - 1] == LANES ? at->vecs + VECS : at->vecs) {
+#define CASE(v)                                                                                                     \
+    case v: NAME(row_body)(c, from, x, h, number, at->first, at->lanes, v); return;                                 \
+    case v + VECS: NAME(row_body)(c, from, x, h, number, at->first, NULL, v); return;
+        CASE(1) CASE(2)
+#if VECS > 2
+        CASE(3) CASE(4)
+#endif
+#undef CASE
+    }
+}
+
+/* As row_body at the columns of one strip of weights of G gates, each H wide. */
+FL_INLINE void NAME(row_strip)(REAL *c, const REAL *from, const NAME(term) *x, const NAME(term) *h, int64_t strip, int64_t H,
+                               const int64_t G)
+{
+    const int64_t unit = strip * STRIP_BLOCKS(G) * LANES;
+    const int vecs = STRIP_PANELS(G) * VECS;
+    if (H - unit < STRIP_BLOCKS(G) * LANES) {
+        for (NAME(panel) at = NAME(strip)(strip, H, G); NAME(next_panel)(&at);)
+            NAME(row_tile)(c, from, x, h, at.number, &at);
+        return;
+    }
+    int64_t first[NAME(MOST_VECS)];
+    EACH(v, vecs)
+        first[v] = v % G * H + unit + v / G * LANES;
+    NAME(row_body)(c, from, x, h, strip * STRIP_PANELS(G), first, NULL, vecs);
+}
+
+/* For the rows r of one tile, two or more, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from
+ * NULL: 0. Thick tiles fetch a line for each k into the L2 cache, at next[k next_step] if `next` is not NULL, and with FETCHES
+ * their own panel some way ahead into the L1 cache. */
+FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0,
+                               const REAL *panel, int64_t K, const NAME(panel) *at, const REAL *next,
+                               const int64_t next_step, const int64_t *lanes, const int64_t a_stride, const int rows,
+                               const int vecs)
+{
+    enum { AHEAD = 8 };
+    vec sums[TILE_ROWS][VECS];
+    EACH(r, rows)
+        EACH(v, vecs)
+            sums[r][v] = from ? NAME(load_part)(from[r] + at->first[v], LANES_OF(v), 0) : vset(0);
+    const REAL *x[TILE_ROWS];
+    EACH(r, rows)
+        x[r] = a[r] + k0 * a_stride;
+    for (int64_t k = 0; k < K; k++, panel += PANEL) {
+        vec b[VECS];
+        if (FETCHES && rows > 2) {
+            EACH(line, LINES)
+                __builtin_prefetch(panel + AHEAD * PANEL + line * LINE);
+        }
+        if (next && rows > 2)
+            __builtin_prefetch(next + k * next_step, 0, 2);
+        EACH(v, vecs) {
+            b[v] = vload(panel + v * LANES);
+            vkeep(b[v]);
+        }
+        EACH(r, rows) {
+            vec factor = vset(x[r][k * a_stride]);
+            EACH(v, vecs)
+                sums[r][v] = vfma(factor, b[v], sums[r][v]);
+        }
+    }
+    EACH(r, rows)
+        EACH(v, vecs)
+            NAME(store_part)(c[r] + at->first[v], sums[r][v], LANES_OF(v));
+}
+
+/* The tile of any size; `columns` as in NAME(rows) below. */
+static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
+                       int64_t K, const NAME(panel) *at, const REAL *next, int64_t columns, int64_t rows)
+{
+    const int whole = at->lanes[at->vecs - 1] == LANES;
+    const int64_t step = columns ? NAME(COLUMNS) : 1, next_step = columns ? columns : LINE;
+#define BODY(lanes, a_stride, next_step, r, v) \
+    NAME(tile_body)(c, from, a, k0, panel, K, at, next, next_step, lanes, a_stride, r, v)
+#define CASE(r, v)                                           \
+    case (r) * 8 + (v):                                      \
+        if (!whole)                                          \
+            BODY(at->lanes, step, next_step, r, v);          \
+        else if (columns)                                    \
+            BODY(NULL, NAME(COLUMNS), columns, r, v);        \
+        else                                                 \
+            BODY(NULL, 1, LINE, r, v);                       \
+        return;
+#if VECS > 2
+#define CASES(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4)
+#else
+#define CASES(r) CASE(r, 1) CASE(r, 2)
+#endif
+    if (rows == 1) {
+        NAME(row_tile)(*c, from ? *from : NULL, &(NAME(term)){*a + k0 * step, panel, step, K}, NULL, 0, at);
+        return;
+    }
+    switch (rows * 8 + at->vecs) {
+        CASES(2)
+#if TILE_ROWS > 2
+        CASES(3)
+#endif
+#if TILE_ROWS > 3
+        CASES(4)
+        CASES(5)
+        CASES(6)
+#endif
+    }
+#undef CASES
+#undef CASE
+#undef BODY
+}
