@@ -55,10 +55,11 @@ void layer_run(void *layer_, const float *x, float *h, int64_t steps)
     fl_stack *stack = &((layer *)layer_)->stack;
     const size_t row = (size_t)stack->H * sizeof(float);
     unsigned int mode = fl_flush_denormals();
-    for (int64_t t = 0; t < steps; t++, stack->turn++) {
-        memcpy((void *)stack->x, x + t % ROWS * stack->H, row);
+    for (int64_t t = 0; t < steps; t++) {
+        memcpy(stack->x, x + t % ROWS * stack->H, row);
         fl_stack_part(stack, 0, 1);
-        memcpy(h + t % ROWS * stack->H, stack->steps[stack->turn & 1].h, row);
+        stack->turn++;
+        memcpy(h + t % ROWS * stack->H, fl_stack_output(stack), row);
     }
     fl_restore_denormals(mode);
 }

@@ -27,8 +27,8 @@ from turns import turn  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent / "csrc"
-# Of setup.py, which builds the same files.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-pthread", "-shared", "-fPIC"]
+# The arithmetic flags are those of setup.py, which builds the same files.
+FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-pthread"]
 GOALS = {8: 1.0, 16: 1.0, 32: 1.0, 64: 1.7, 128: 1.7}  # RTNeural's time by ours, by H
 ROWS, SECONDS, BOUND = 16, 0.02, 1e-5
 FLOATS = POINTER(c_float)
@@ -48,7 +48,7 @@ def libraries(folder: Path, rtneural: Path | None) -> dict[str, CDLL]:
     """Ours, and RTNeural where its source is."""
     compiler, cpp = os.environ.get("CC", "cc").split(), os.environ.get("CXX", "c++").split()
     ours = [str(HERE / "step_in_c.c"), *map(str, sorted(CSRC.glob("*.c")))]
-    found = {"fastlstm": built(folder, "ours", *compiler, "-std=gnu11", *FLAGS, f"-I{CSRC}", *ours, "-lm")}
+    found = {"fastlstm": built(folder, "ours", *compiler, "-std=gnu11", *FLAGS, "-shared", "-fPIC", f"-I{CSRC}", *ours, "-lm")}
     if rtneural:
         includes = [f"-I{rtneural / 'RTNeural'}", f"-I{rtneural / 'modules/Eigen'}"]
         peer = [str(HERE / "peers/rtneural.cpp"), "-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", *includes]

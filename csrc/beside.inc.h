@@ -13,9 +13,10 @@ typedef struct {
     const int64_t *first; /* column of each vector */
 } NAME(beside);
 
-/* The row's products with some panels of U (K, ·) that have no gaps, and beside them all of `q`, where there is such a tile. The
+/* The row's products, of the term h with some panels that have no gaps, and beside them all of `q`, where there is such a tile. The
  * row's sums are those of one order either way, since it depends on the threads which panels have one. */
-FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *from, const REAL *h, const REAL *U, int64_t K, const NAME(panel) *panels, int64_t count, const int tiled)
+FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *from, const NAME(term) *h,
+                                 const NAME(panel) *panels, int64_t count, const int tiled)
 {
     enum { PAIRS = FL_BESIDE / 2, ROW_STEPS = 4 }; /* a k of the tile goes with ROW_STEPS of the row */
     const REAL *columns = tiled ? q->columns : NULL, *W = tiled ? q->W : NULL;
@@ -51,14 +52,14 @@ FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *fro
     } while (0)
     int64_t left = tiled ? q->K : 0;
     for (int64_t n = 0; n < count; n++) {
-        const int64_t *first = panels[n].first, together = AT_MOST(left, K / ROW_STEPS);
-        const REAL *panel = U + panels[n].number * K * PANEL, *a = h;
+        const int64_t *first = panels[n].first, together = AT_MOST(left, h->K / ROW_STEPS);
+        const REAL *panel = h->packed + panels[n].number * h->K * PANEL, *a = h->a;
         vec own[VECS];
         EACH(v, VECS)
             own[v] = from ? vload(from + first[v]) : vset(0);
         for (int64_t j = 0; j < together; j++)
             TILE_STEP(if (p < ROW_STEPS) ROW_STEP);
-        for (int64_t k = together * ROW_STEPS; k < K; k++)
+        for (int64_t k = together * ROW_STEPS; k < h->K; k++)
             ROW_STEP;
         EACH(v, VECS)
             vstore(c + first[v], own[v]);
@@ -76,22 +77,12 @@ FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *fro
                 vstore(q->C + (2 * p + r) * q->C_stride + q->first[v], sums[p][r][v]);
 }
 
-/* A panel by its number. */
-FL_INLINE NAME(panel) NAME(numbered)(int64_t number, int64_t H, int64_t G)
-{
-    NAME(panel) at = NAME(strip)(number / STRIP_PANELS(G), H, G);
-    do
-        NAME(next_panel)(&at);
-    while (at.number < number);
-    return at;
-}
-
 /* The row's products with the strips of step s, and beside them part s->part of s->beside. Strips with gaps have no tiles: their
  * columns are made by themselves, as a piece of the first part. */
-static void NAME(row_beside)(const fl_forward_step *s, REAL *c, const REAL *from)
+static void NAME(row_beside)(const fl_forward_step *s, REAL *c, const REAL *from, const NAME(term) *h)
 {
     const fl_product *q = s->beside;
-    const REAL *U = s->U, *W = q->packed, *h = s->h_prev;
+    const REAL *W = q->packed;
     const int64_t H = s->H, G = fl_blocks(&s->cell), whole = AT_MOST(H / (STRIP_BLOCKS(G) * LANES), s->end);
     const int64_t begin = s->begin * STRIP_PANELS(G), end = whole * STRIP_PANELS(G), tiles = (end - begin) * NAME(HALVES);
     int64_t tile = tiles * s->part / FL_BESIDE, last_tile = tiles * (s->part + 1) / FL_BESIDE;
@@ -99,21 +90,20 @@ static void NAME(row_beside)(const fl_forward_step *s, REAL *c, const REAL *from
         NAME(panel) panels[NAME(ROW_PANELS)];
         count = AT_MOST(end - begin - done, NAME(ROW_PANELS));
         for (int64_t k = 0; k < count; k++)
-            panels[k] = NAME(numbered)(s->descending ? end - 1 - done - k : begin + done + k, H, G);
+            panels[k] = NAME(panel_at)(s->descending ? end - 1 - done - k : begin + done + k, H, G);
         if (tile == last_tile) {
-            NAME(tile_beside)(NULL, c, from, h, U, H, panels, count, 0);
+            NAME(tile_beside)(NULL, c, from, h, panels, count, 0);
             continue;
         }
-        NAME(panel) at = NAME(numbered)(begin + tile / NAME(HALVES), H, G);
+        NAME(panel) at = NAME(panel_at)(begin + tile / NAME(HALVES), H, G);
         int64_t half = tile++ % NAME(HALVES) * NAME(HALF);
         NAME(beside) beside = {.C = q->C, .bias = q->bias, .columns = s->columns, .K = q->K, .C_stride = q->N,
                                .W = W + at.number * q->K * PANEL + half * LANES, .first = at.first + half};
-        NAME(tile_beside)(&beside, c, from, h, U, H, panels, count, 1);
+        NAME(tile_beside)(&beside, c, from, h, panels, count, 1);
     }
     if (whole == s->end)
         return;
-    for (NAME(panel) at = NAME(strip)(whole, H, G); NAME(next_panel)(&at);)
-        NAME(row_tile)(c, from, &(NAME(term)){h, U, 1, H}, NULL, at.number, &at);
+    NAME(row_panels)(c, from, h, NULL, whole, H, G);
     if (s->part == 0) {
         fl_product gaps = *q;
         gaps.begin = whole;

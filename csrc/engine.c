@@ -1,8 +1,6 @@
 /* What several threads compute together: layers over all steps, stacks step by step, and single kernels. */
 #include "fastlstm.h"
 
-#include <stdatomic.h>
-
 /* What one thread does of a layer: all units of some sequences, or some strips of units of all sequences. */
 typedef struct {
     int64_t first, last; /* sequences */
@@ -128,6 +126,7 @@ void fl_stack_prepare(fl_stack *s)
 {
     const int64_t size = s->real64 ? sizeof(double) : sizeof(float), state = s->B * s->H * size;
     const int64_t wide = fl_blocks(s->cells) * s->H;
+    const int64_t strips = s->real64 ? s->row->f64->strip_count(wide, s->H) : s->row->f32->strip_count(wide, s->H);
     s->forward = s->real64 ? s->row->f64->cell_forward : s->row->f32->cell_forward;
     for (int64_t turn = 0; turn < 2; turn++) {
         char *before = (char *)s->h + turn * s->L * state, *after = (char *)s->h + (1 - turn) * s->L * state;
@@ -138,8 +137,7 @@ void fl_stack_prepare(fl_stack *s)
                 .tokens = k || s->W[0] ? NULL : s->tokens, .shared = k || s->W[0], .x = k ? after - state : s->x,
                 .W = s->W[k], .h_prev = before, .U = s->U[k], .c_prev = c ? c : before,
                 .recurrent_bias = s->recurrent_bias[k], .rows = s->B, .I = k ? s->H : s->I, .H = s->H,
-                .end = s->real64 ? s->row->f64->strip_count(wide, s->H) : s->row->f32->strip_count(wide, s->H),
-                .descending = turn};
+                .end = strips, .descending = turn};
         }
     }
 }

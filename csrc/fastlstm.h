@@ -233,8 +233,8 @@ typedef struct {
     void *gates, *recurrent;      /* scratch (B, GH), and FL_GRU (B, 3H) */
     void *h;                      /* (2, L, B, H)  in and out */
     void *c;                      /* (L, B, H)     in and out: LSTMs */
-    const void *x;                /* (B, I)  what each step finds there is its input; or */
-    const int32_t *tokens;        /* (B,)    likewise */
+    void *x;                      /* (B, I)  what each step finds there is its input; or */
+    int32_t *tokens;              /* (B,)    likewise */
     int64_t turn;                 /* counts the steps; at any number first */
     fl_forward_step *steps;       /* (2, L)  for fl_stack_prepare: what even and odd turns do */
     void (*forward)(const fl_forward_step *step); /* set by it */

@@ -17,49 +17,32 @@
 #define LINE (64 / (int64_t)sizeof(REAL))          /* numbers in a line of the caches, */
 #define LINES ((PANEL + LINE - 1) / LINE)          /* and lines in a panel's numbers of one k */
 
-/* A walk through a strip, and the panel it has come to. */
+/* One panel of gates that have H columns each. */
 typedef struct {
-    int64_t H, G;                /* columns of a gate, and gates */
-    int64_t unit, column, gate;  /* of the next vector */
-    int64_t left;                /* vectors still to come */
-    int64_t number;              /* of the panel */
-    int64_t vecs;                /* its vectors */
-    int64_t first[VECS];         /* the first column of each */
-    int64_t lanes[VECS];         /* its columns: less than LANES only in the last ones */
+    int64_t number, vecs; /* which it is, and how many vectors it has */
+    int64_t first[VECS];  /* the first column of each, */
+    int64_t lanes[VECS];  /* and how many: less than LANES only in the last ones */
 } NAME(panel);
 
-/* Before the first panel of a strip. */
-FL_INLINE NAME(panel) NAME(strip)(int64_t strip, int64_t H, int64_t G)
+FL_INLINE NAME(panel) NAME(panel_at)(int64_t number, int64_t H, int64_t G)
 {
     NAME(panel) at;
-    at.H = H;
-    at.G = G;
-    at.unit = at.column = strip * STRIP_BLOCKS(G) * LANES;
-    at.gate = 0;
-    at.left = AT_MOST((H - at.unit + LANES - 1) / LANES, STRIP_BLOCKS(G)) * G;
-    at.number = strip * STRIP_PANELS(G) - 1;
+    at.number = number;
+    at.vecs = 0;
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < VECS; v++) { /* beyond `vecs` without use */
+        const uint32_t vector = (uint32_t)(number * VECS + v), block = vector / (uint32_t)G;
+        at.first[v] = (vector - block * G) * H + block * LANES;
+        at.lanes[v] = AT_MOST(H - block * LANES, LANES);
+        at.vecs += block * LANES < H;
+    }
     return at;
 }
 
-/* Goes on to the strip's next panel; 0 where there is none. */
-FL_INLINE int NAME(next_panel)(NAME(panel) *at)
+/* The panels before a strip: all, where it is beyond the last one. */
+FL_INLINE int64_t NAME(panels_before)(int64_t strip, int64_t H, int64_t G)
 {
-    if (!at->left)
-        return 0;
-    at->number++;
-    at->vecs = AT_MOST(at->left, VECS);
-    at->left -= at->vecs;
-#pragma GCC unroll 4
-    for (int64_t v = 0; v < VECS; v++) { /* beyond `vecs` without use */
-        at->first[v] = at->column;
-        at->lanes[v] = AT_MOST(at->H - at->unit, LANES);
-        at->column += at->H;
-        if (++at->gate == at->G) {
-            at->gate = 0;
-            at->column = at->unit += LANES;
-        }
-    }
-    return 1;
+    return AT_MOST(strip * STRIP_PANELS(G), ((H + LANES - 1) / LANES * G + VECS - 1) / VECS);
 }
 
 static int64_t NAME(strip_count)(int64_t N, int64_t group)
@@ -70,8 +53,8 @@ static int64_t NAME(strip_count)(int64_t N, int64_t group)
 
 static int64_t NAME(packed_size)(int64_t K, int64_t N, int64_t group)
 {
-    int64_t H = group ? group : N, G = group ? N / group : 1, vectors = (H + LANES - 1) / LANES * G;
-    return (vectors + VECS - 1) / VECS * K * PANEL;
+    int64_t H = group ? group : N, G = group ? N / group : 1;
+    return NAME(panels_before)(NAME(strip_count)(N, group), H, G) * K * PANEL;
 }
 
 /* to[k PANEL + lane] = from[k k_stride + lane n_stride], 0 from `lanes` on, for up to LANES k. */
@@ -107,7 +90,9 @@ static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_
                        int64_t group, int64_t part, int64_t parts)
 {
     int64_t count = NAME(strip_count)(N, group), H = group ? group : N, G = group ? N / group : 1;
-    for (int64_t strip = count * part / parts; strip < count * (part + 1) / parts; strip++)
-        for (NAME(panel) at = NAME(strip)(strip, H, G); NAME(next_panel)(&at);)
-            NAME(pack_panel)(packed + at.number * K * PANEL, B, k_stride, n_stride, K, &at);
+    int64_t end = NAME(panels_before)(count * (part + 1) / parts, H, G);
+    for (int64_t p = NAME(panels_before)(count * part / parts, H, G); p < end; p++) {
+        const NAME(panel) at = NAME(panel_at)(p, H, G);
+        NAME(pack_panel)(packed + p * K * PANEL, B, k_stride, n_stride, K, &at);
+    }
 }

@@ -38,10 +38,14 @@ typedef struct {
     NAME(lines) later[NAME(MOST_LATER)];
 } NAME(rows);
 
-/* What `ahead` is for a packed matrix (K, N). */
-FL_INLINE int64_t NAME(ahead)(int64_t K, int64_t N, int turned)
+/* For a product with a packed matrix (K, N); the rest is to be said where it is not 0. */
+FL_INLINE void NAME(begin)(NAME(rows) *rows, int64_t count, int64_t K, int64_t N, int turned)
 {
-    return K * N <= NAME(FAR) ? 0 : (turned ? -K : K) * PANEL;
+    rows->count = count;
+    rows->turned = turned;
+    rows->ahead = K * N <= NAME(FAR) ? 0 : (turned ? -K : K) * PANEL;
+    rows->starts = rows->far = rows->laters = 0;
+    rows->columns = 0;
 }
 
 /* Has the tiles to come fetch n numbers from `at` on; where A's rows are columns, n of each of K rows. */
@@ -103,20 +107,19 @@ static void NAME(product)(const fl_product *q)
     const int64_t H = q->group ? q->group : q->N, G = q->group ? q->N / q->group : 1;
     REAL *C = q->C;
     NAME(rows) rows;
-    rows.starts = bias != NULL;
-    rows.columns = rows.turned = rows.laters = 0;
-    rows.ahead = NAME(ahead)(q->K, q->N, 0);
-    rows.far = q->M * q->N >= NAME(FAR);
     for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
-        rows.count = AT_MOST(q->M - m0, NAME(ROW_BLOCK));
+        NAME(begin)(&rows, AT_MOST(q->M - m0, NAME(ROW_BLOCK)), q->K, q->N, 0);
+        rows.starts = bias != NULL;
+        rows.far = q->M * q->N >= NAME(FAR);
         for (int64_t r = 0; r < rows.count; r++) {
             rows.c[r] = C + (q->C_rows ? q->C_rows[m0 + r] : m0 + r) * q->N;
             rows.a[r] = A + (q->A_rows ? q->A_rows[m0 + r] : m0 + r) * q->K;
             rows.from[r] = bias;
         }
-        for (int64_t strip = q->begin; strip < q->end; strip++)
-            for (NAME(panel) at = NAME(strip)(strip, H, G); NAME(next_panel)(&at);)
-                NAME(deep_panel_product)(&rows, q->add, panels + at.number * q->K * PANEL, q->K, &at);
+        for (int64_t p = NAME(panels_before)(q->begin, H, G), end = NAME(panels_before)(q->end, H, G); p < end; p++) {
+            const NAME(panel) at = NAME(panel_at)(p, H, G);
+            NAME(deep_panel_product)(&rows, q->add, panels + p * q->K * PANEL, q->K, &at);
+        }
     }
 }
 
@@ -149,9 +152,6 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
 {
     REAL *columns = scratch + NAME(packed_block)(K, N);
     NAME(rows) rows;
-    rows.starts = rows.turned = rows.ahead = 0;
-    rows.columns = M;
-    rows.far = M * N >= NAME(FAR);
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
         int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(strip_count)(width, 0);
         for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
@@ -159,16 +159,16 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
             NAME(pack)(scratch, B + k0 * N + n0, depth, width, N, 1, 0, 0, 1);
             for (int64_t m0 = begin; m0 < end; m0 += NAME(COLUMNS)) {
                 const int64_t m1 = m0 + NAME(COLUMNS);
-                rows.count = AT_MOST(end - m0, NAME(COLUMNS));
+                NAME(begin)(&rows, AT_MOST(end - m0, NAME(COLUMNS)), 0, 0, 0);
+                rows.columns = M;
+                rows.far = M * N >= NAME(FAR);
                 NAME(copy_columns)(&rows, columns, A + k0 * M, M, depth, m0);
                 for (int64_t r = 0; r < rows.count; r++)
                     rows.c[r] = C + (m0 + r) * N + n0;
-                rows.laters = 0;
                 if (m1 < end)
                     NAME(fetch)(&rows, A + k0 * M + m1, AT_MOST(end - m1, NAME(COLUMNS)));
                 for (int64_t p = 0; p < panels; p++) {
-                    NAME(panel) at = NAME(strip)(p, width, 1);
-                    NAME(next_panel)(&at);
+                    const NAME(panel) at = NAME(panel_at)(p, width, 1);
                     NAME(panel_product)(&rows, add || k0, scratch + p * depth * PANEL, 0, depth, &at);
                 }
             }

@@ -40,17 +40,17 @@ FL_INLINE int NAME(fetches)(int64_t count, int64_t begin, int64_t end, int64_t N
 }
 
 /* The step of row r by itself, of a cell with G blocks. */
-FL_INLINE void NAME(step_of_row)(const fl_forward_step *s, int64_t r, const int64_t G)
+FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const int64_t G)
 {
     const int64_t H = s->H, wide = G * H, unit = s->begin * STRIP_BLOCKS(G) * LANES;
     const int apart = G == 3 && s->cell.kind == FL_GRU; /* the products with W and U */
     REAL *gates = (REAL *)s->gates + r * wide, *sums = apart ? (REAL *)s->recurrent + r * wide : gates;
     const REAL *from = (const REAL *)s->from + FROM_ROW(s, r) * wide, *bias = apart ? s->recurrent_bias : from;
     const REAL *W = s->W, *U = s->U;
-    const NAME(term) x = {s->x ? (const REAL *)s->x + r * s->I : NULL, W, 1, s->I};
-    const NAME(term) h = {s->h_prev ? (const REAL *)s->h_prev + r * H : NULL, U, 1, H};
+    const NAME(term) x = {s->x ? (const REAL *)s->x + r * s->I : NULL, W, s->I};
+    const NAME(term) h = {s->h_prev ? (const REAL *)s->h_prev + r * H : NULL, U, H};
     if (s->beside)
-        NAME(row_beside)(s, sums, bias);
+        NAME(row_beside)(s, sums, bias, &h);
     else
         for (int64_t k = 0; k < s->end - s->begin; k++) {
             const int64_t strip = STRIP_IN_TURN(k, s);
@@ -66,9 +66,18 @@ FL_INLINE void NAME(step_of_row)(const fl_forward_step *s, int64_t r, const int6
     NAME(forward_units)(s, r, 1, unit, AT_MOST(s->end * STRIP_BLOCKS(G) * LANES, H) - unit);
 }
 
-static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step_of_row)(s, r, 4); }
-static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row)(s, r, 3); }
-static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row)(s, r, 1); }
+static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 4); }
+static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 3); }
+static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 1); }
+
+static void NAME(step_of_row)(const fl_forward_step *s, int64_t r)
+{
+    switch (fl_blocks(&s->cell)) {
+    case 1: NAME(step_of_row_1)(s, r); break;
+    case 3: NAME(step_of_row_3)(s, r); break;
+    default: NAME(step_of_row_4)(s, r);
+    }
+}
 
 static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t count)
 {
@@ -77,15 +86,10 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     REAL *gates = s->gates, *sums = apart ? s->recurrent : s->gates;
     const REAL *from = s->from, *W = s->W, *U = s->U, *x = s->x, *h_prev = s->h_prev;
     NAME(rows) inputs, states;
-    inputs.count = states.count = count;
+    NAME(begin)(&inputs, count, s->I, wide, s->descending);
+    NAME(begin)(&states, count, H, wide, s->descending);
     inputs.starts = 1;
     states.starts = !apart || s->recurrent_bias;
-    inputs.columns = states.columns = 0;
-    inputs.far = states.far = 0;
-    inputs.turned = states.turned = s->descending;
-    inputs.ahead = NAME(ahead)(s->I, wide, s->descending);
-    states.ahead = NAME(ahead)(H, wide, s->descending);
-    inputs.laters = states.laters = 0;
     if (NAME(fetches)(count, s->begin, s->end, wide, H)) {
         NAME(fetch)(&states, (const REAL *)s->h + first * H, count * H);
         if (s->c)
@@ -106,11 +110,13 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     for (int64_t k0 = 0; k0 < strips; k0 += group) {
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * size;
         for (int64_t k = k0; k < k1; k++) {
-            for (NAME(panel) at = NAME(strip)(STRIP_IN_TURN(k, s), H, G); NAME(next_panel)(&at);) {
+            const int64_t strip = STRIP_IN_TURN(k, s);
+            for (int64_t p = NAME(panels_before)(strip, H, G); p < NAME(panels_before)(strip + 1, H, G); p++) {
+                const NAME(panel) at = NAME(panel_at)(p, H, G);
                 if (W)
-                    NAME(deep_panel_product)(&inputs, 0, W + at.number * s->I * PANEL, s->I, &at);
+                    NAME(deep_panel_product)(&inputs, 0, W + p * s->I * PANEL, s->I, &at);
                 if (U)
-                    NAME(deep_panel_product)(&states, W && !apart, U + at.number * H * PANEL, H, &at);
+                    NAME(deep_panel_product)(&states, W && !apart, U + p * H * PANEL, H, &at);
             }
         }
         NAME(forward_units)(s, first, count, unit, AT_MOST((k1 - k0) * size, H - unit));
@@ -123,10 +129,7 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
     REAL *dh = s->dh;
     const REAL *next = s->next, *U = s->U;
     NAME(rows) rows;
-    rows.count = count;
-    rows.starts = rows.columns = rows.far = rows.laters = 0;
-    rows.turned = s->descending;
-    rows.ahead = NAME(ahead)(wide, H, s->descending);
+    NAME(begin)(&rows, count, wide, H, s->descending);
     if (s->gates && NAME(fetches)(count, s->begin, s->end, H, 0)) {
         if (s->dy)
             NAME(fetch)(&rows, (const REAL *)s->dy + first * H, count * H);
@@ -143,9 +146,10 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
     int64_t strips = s->end - s->begin, group = NAME(strip_group)(count, 1);
     for (int64_t k0 = 0; k0 < strips; k0 += group) {
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * PANEL;
-        for (int64_t k = k0; k < k1 && next; k++)
-            for (NAME(panel) at = NAME(strip)(STRIP_IN_TURN(k, s), H, 1); NAME(next_panel)(&at);)
-                NAME(deep_panel_product)(&rows, s->cell.kind == FL_GRU, U + at.number * wide * PANEL, wide, &at);
+        for (int64_t k = k0; k < k1 && next; k++) { /* strips of one panel */
+            const NAME(panel) at = NAME(panel_at)(STRIP_IN_TURN(k, s), H, 1);
+            NAME(deep_panel_product)(&rows, s->cell.kind == FL_GRU, U + at.number * wide * PANEL, wide, &at);
+        }
         if (s->gates)
             NAME(backward_units)(s, first, count, unit, AT_MOST((k1 - k0) * PANEL, H - unit));
     }
@@ -157,15 +161,11 @@ static void NAME(cell_forward)(const fl_forward_step *s)
         NAME(forward_units)(s, 0, s->rows, 0, s->H);
     else
         for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {
-            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK)), G = fl_blocks(&s->cell);
+            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK));
             if (count > 1)
                 NAME(forward_rows)(s, first, count);
-            else if (G == 4)
-                NAME(step_of_row_4)(s, first);
-            else if (G == 3)
-                NAME(step_of_row_3)(s, first);
             else
-                NAME(step_of_row_1)(s, first);
+                NAME(step_of_row)(s, first);
         }
 }
 

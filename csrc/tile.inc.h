@@ -9,10 +9,10 @@ enum { NAME(COLUMNS) = 32 / VECS * TILE_ROWS }; /* of A copied at a time by prod
 #undef EACH
 #define EACH(k, count) _Pragma("GCC unroll 16") for (int k = 0; k < (count); k++)
 
-/* A row's numbers a[k a_stride] and a packed matrix (K, ·) that they are multiplied with. */
+/* A row a (K,) and a packed matrix (K, ·) that it is multiplied with. */
 typedef struct {
     const REAL *a, *packed;
-    int64_t a_stride, K;
+    int64_t K;
 } NAME(term);
 
 /* One row: sums that are made at once, lest each wait for the one before, and vectors of a strip. */
@@ -26,21 +26,20 @@ FL_INLINE void NAME(add_term)(vec sums[][NAME(MOST_VECS)], const NAME(term) q, i
 {
     const REAL *a = q.a, *panel = q.packed + number * q.K * PANEL;
     int64_t k = q.K;
-#define TURN(phase)                                                                                                       \
-    EACH(v, vecs)                                                                                                         \
-        sums[phase][v] = vfma(vset(a[(phase) * q.a_stride]),                                                              \
-                              vload(panel + (v / VECS * q.K + (phase)) * PANEL + v % VECS * LANES), sums[phase][v])
-    for (; k >= phases; k -= phases, panel += phases * PANEL, a += phases * q.a_stride)
+#define VECTOR(phase, v) vload(panel + (v / VECS * q.K + phase) * PANEL + v % VECS * LANES)
+    for (; k >= phases; k -= phases, panel += phases * PANEL, a += phases)
         EACH(phase, phases)
-            TURN(phase);
-    for (; k; k--, panel += PANEL, a += q.a_stride)
-        TURN(0);
-#undef TURN
+            EACH(v, vecs)
+                sums[phase][v] = vfma(vset(a[phase]), VECTOR(phase, v), sums[phase][v]);
+    for (; k; k--, panel += PANEL, a++)
+        EACH(v, vecs)
+            sums[0][v] = vfma(vset(*a), VECTOR(0, v), sums[0][v]);
+#undef VECTOR
 }
 
-/* For one row, c = from + sum_k a[k] packed[k] of the terms x and h, at the columns of some panels, of which the first has this
- * number; from NULL: 0; h NULL: no such term. first, lanes: of every vector, as a panel's; lanes NULL: LANES. */
-FL_INLINE void NAME(row_body)(REAL *c, const REAL *from, const NAME(term) *x, const NAME(term) *h, int64_t number,
+/* For one row, c = from + sum_k a[k] packed[k] of one term or two, at the columns of some panels, of which the first has this
+ * number; from NULL: 0. first, lanes: of every vector, as a panel's; lanes NULL: LANES. */
+FL_INLINE void NAME(row_body)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t number,
                               const int64_t *first, const int64_t *lanes, const int vecs)
 {
     const int phases = (NAME(CHAINS) + vecs - 1) / vecs;
@@ -48,25 +47,25 @@ FL_INLINE void NAME(row_body)(REAL *c, const REAL *from, const NAME(term) *x, co
     EACH(phase, phases)
         EACH(v, vecs)
             sums[phase][v] = from && !phase ? NAME(load_part)(from + first[v], LANES_OF(v), 0) : vset(0);
-    NAME(add_term)(sums, *x, number, vecs, phases);
-    if (h)
-        NAME(add_term)(sums, *h, number, vecs, phases);
+    NAME(add_term)(sums, *one, number, vecs, phases);
+    if (two)
+        NAME(add_term)(sums, *two, number, vecs, phases);
     EACH(v, vecs) {
         vec sum = sums[0][v];
-        for (int phase = 1; phase < phases; phase++)
-            sum = sum + sums[phase][v];
+        EACH(phase, phases - 1)
+            sum = sum + sums[phase + 1][v];
         NAME(store_part)(c + first[v], sum, LANES_OF(v));
     }
 }
 
 /* The same at one panel. */
-static void NAME(row_tile)(REAL *c, const REAL *from, const NAME(term) *x, const NAME(term) *h, int64_t number,
+static void NAME(row_tile)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t number,
                            const NAME(panel) *at)
 {
     switch (at->lanes[at->vecs - 1] == LANES ? at->vecs + VECS : at->vecs) {
 #define CASE(v)                                                                                                     \
-    case v: NAME(row_body)(c, from, x, h, number, at->first, at->lanes, v); return;                                 \
-    case v + VECS: NAME(row_body)(c, from, x, h, number, at->first, NULL, v); return;
+    case v: NAME(row_body)(c, from, one, two, number, at->first, at->lanes, v); return;                             \
+    case v + VECS: NAME(row_body)(c, from, one, two, number, at->first, NULL, v); return;
         CASE(1) CASE(2)
 #if VECS > 2
         CASE(3) CASE(4)
@@ -75,24 +74,33 @@ static void NAME(row_tile)(REAL *c, const REAL *from, const NAME(term) *x, const
     }
 }
 
-/* As row_body at the columns of one strip of weights of G gates, each H wide. */
-FL_INLINE void NAME(row_strip)(REAL *c, const REAL *from, const NAME(term) *x, const NAME(term) *h, int64_t strip, int64_t H,
+/* The same at one strip of gates that have H columns each, panel by panel. */
+static void NAME(row_panels)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t strip, int64_t H,
+                             int64_t G)
+{
+    for (int64_t p = NAME(panels_before)(strip, H, G); p < NAME(panels_before)(strip + 1, H, G); p++) {
+        const NAME(panel) at = NAME(panel_at)(p, H, G);
+        NAME(row_tile)(c, from, one, two, p, &at);
+    }
+}
+
+/* The same for a constant G, whose strips without gaps are made at once. */
+FL_INLINE void NAME(row_strip)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t strip, int64_t H,
                                const int64_t G)
 {
     const int64_t unit = strip * STRIP_BLOCKS(G) * LANES;
     const int vecs = STRIP_PANELS(G) * VECS;
+    int64_t first[NAME(MOST_VECS)];
     if (H - unit < STRIP_BLOCKS(G) * LANES) {
-        for (NAME(panel) at = NAME(strip)(strip, H, G); NAME(next_panel)(&at);)
-            NAME(row_tile)(c, from, x, h, at.number, &at);
+        NAME(row_panels)(c, from, one, two, strip, H, G);
         return;
     }
-    int64_t first[NAME(MOST_VECS)];
     EACH(v, vecs)
         first[v] = v % G * H + unit + v / G * LANES;
-    NAME(row_body)(c, from, x, h, strip * STRIP_PANELS(G), first, NULL, vecs);
+    NAME(row_body)(c, from, one, two, strip * STRIP_PANELS(G), first, NULL, vecs);
 }
 
-/* For the rows r of one tile, two or more, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from
+/* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from
  * NULL: 0. Thick tiles fetch a line for each k into the L2 cache, at next[k next_step] if `next` is not NULL, and with FETCHES
  * their own panel some way ahead into the L1 cache. */
 FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0,
@@ -131,7 +139,7 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
             NAME(store_part)(c[r] + at->first[v], sums[r][v], LANES_OF(v));
 }
 
-/* The tile of any size; `columns` as in NAME(rows) below. */
+/* The tile of any size; columns: 0, or where A's rows are copied columns, their matrix's stride. */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
                        int64_t K, const NAME(panel) *at, const REAL *next, int64_t columns, int64_t rows)
 {
@@ -141,23 +149,22 @@ static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *cons
     NAME(tile_body)(c, from, a, k0, panel, K, at, next, next_step, lanes, a_stride, r, v)
 #define CASE(r, v)                                           \
     case (r) * 8 + (v):                                      \
-        if (!whole)                                          \
-            BODY(at->lanes, step, next_step, r, v);          \
-        else if (columns)                                    \
-            BODY(NULL, NAME(COLUMNS), columns, r, v);        \
-        else                                                 \
+        if (whole && !columns)                               \
             BODY(NULL, 1, LINE, r, v);                       \
+        else                                                 \
+            BODY(at->lanes, step, next_step, r, v);          \
         return;
 #if VECS > 2
 #define CASES(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4)
 #else
 #define CASES(r) CASE(r, 1) CASE(r, 2)
 #endif
-    if (rows == 1) {
-        NAME(row_tile)(*c, from ? *from : NULL, &(NAME(term)){*a + k0 * step, panel, step, K}, NULL, 0, at);
+    if (rows == 1 && !columns) {
+        NAME(row_tile)(*c, from ? *from : NULL, &(NAME(term)){*a + k0, panel, K}, NULL, 0, at);
         return;
     }
     switch (rows * 8 + at->vecs) {
+        CASES(1)
         CASES(2)
 #if TILE_ROWS > 2
         CASES(3)

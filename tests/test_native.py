@@ -239,9 +239,12 @@ def test_a_busy_pool_changes_no_bit(dtype, threads, request, monkeypatch):
     alone = random_case(40, 1, 200, 200, 1, dtype=dtype)  # its steps make the input's part of later ones
 
     def results():
-        stream = case.rnn.stream(7)
+        stream, alone_stream = case.rnn.stream(7), alone.rnn.stream(1)
         steps = np.array([stream.step(x) for x in case.x])
-        return {**run(case, dropout_seed=3), "steps": steps, "alone": alone.rnn(alone.x, alone.state)[0]}
+        return {
+            **run(case, dropout_seed=3), "steps": steps, "alone": alone.rnn(alone.x, alone.state)[0],
+            "steps alone": np.array([alone_stream.step(x) for x in alone.x]),
+        }
 
     first = results()
     busy, seen = request.getfixturevalue("busy_pool"), 0

@@ -114,8 +114,8 @@ cdef extern from "fastlstm.h" nogil:
         void *recurrent
         void *h
         void *c
-        const void *x
-        const int32_t *tokens
+        void *x
+        int32_t *tokens
         fl_forward_step *steps
         fl_barrier *barrier
 

@@ -312,7 +312,7 @@ cdef class Steps(Stack):
         steps = np.empty(2 * self.stack.L * sizeof(fl_forward_step), np.int8)
         if self.stack.W[0] is NULL:
             x = np.empty(B, np.int32)
-            self.stack.tokens = <const int32_t *>address(x)
+            self.stack.tokens = <int32_t *>address(x)
         else:
             x = np.empty((B, I), self.dtype)
             self.stack.x = address(x)
@@ -332,24 +332,22 @@ cdef class Steps(Stack):
         """Advance by the input x (B, I), which is an array of the stack's dtype; returns the last layer's output (B, H), in
         `out` or fresh. None, and nothing done, where x is anything else: then the caller must look at it more closely."""
         cdef Py_buffer view
+        cdef bint fits
         if type(x) is not ndarray or x.dtype != self.dtype or self.stack.W[0] is NULL:
             return None
         try:
             PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS)
         except ValueError:
             return None
-        try:
-            if (view.ndim != 2 or view.shape[0] != self.stack.B or view.shape[1] != self.stack.I
-                    or <size_t>view.buf % view.itemsize):
-                return None
-            memcpy(<void *>self.stack.x, view.buf, view.len)
-            return self.advance(out)
-        finally:
-            PyBuffer_Release(&view)
+        fits = view.ndim == 2 and view.shape[0] == self.stack.B and view.shape[1] == self.stack.I
+        if fits:
+            memcpy(self.stack.x, view.buf, view.len)
+        PyBuffer_Release(&view)
+        return self.advance(out) if fits else None
 
     def step_tokens(self, const int32_t[::1] tokens, out: object = None) -> object:
         """As `step`, for checked token ids (B,)."""
-        memcpy(<void *>self.stack.tokens, &tokens[0], self.stack.B * sizeof(int32_t))
+        memcpy(self.stack.tokens, &tokens[0], self.stack.B * sizeof(int32_t))
         return self.advance(out)
 
     cdef object advance(self, object out):

@@ -148,7 +148,7 @@ def generate(int32_t[:, :] symbols, const double[:, :] uniforms, Steps steps, co
     w.product.C, w.product.packed, w.product.bias = &logits[0, 0], &output_weight[0], &output_bias[0]
     w.product.M, w.product.K, w.product.N = B, w.stack.H, V
     w.product.end = row.f32.strip_count(V, 0) if real is float else row.f64.strip_count(V, 0)
-    w.candidates, w.tokens = <Candidate *>&candidates[0], <int32_t *>w.stack.tokens
+    w.candidates, w.tokens = <Candidate *>&candidates[0], w.stack.tokens
     w.symbols, w.symbols_row, w.symbols_step = &symbols[0, 0], symbols.strides[0] // 4, symbols.strides[1] // 4
     w.uniforms, w.uniforms_step, w.uniforms_row = &uniforms[0, 0], uniforms.strides[0] // 8, uniforms.strides[1] // 8
     w.n, w.never, w.temperature, w.top_k, w.top_p = symbols.shape[1], never, temperature, top_k, top_p

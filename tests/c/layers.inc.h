@@ -210,11 +210,11 @@ static void NAME(check_apart)(const fl_row *row, int kind, int64_t T, int64_t B,
 }
 
 /* Five steps of two layers, reading vectors of size I or (0) tokens. */
-static void NAME(check_stack)(const fl_row *row, int kind, int64_t B, int64_t I, int64_t H, int64_t threads)
+static void NAME(check_stack)(const fl_row *row, int kind, int coupled, int64_t B, int64_t I, int64_t H, int64_t threads)
 {
     enum { LAYERS = 2, STEPS = 5, V = 3, TURN = 3 }; /* so the states are the second half of h */
     const NAME(fl_kernels) *kernels = NAME(kernels_of)(row);
-    const fl_cell cells[LAYERS] = {{.kind = kind, .recurrent = FL_SIGMOID}, {.kind = kind, .recurrent = FL_SIGMOID}};
+    const fl_cell cell = {.kind = kind, .coupled = coupled, .recurrent = FL_SIGMOID}, cells[LAYERS] = {cell, cell};
     const int64_t wide = fl_blocks(cells) * H, state = B * H;
     REAL *W[LAYERS] = {NAME(random_matrix)(I, wide), NAME(random_matrix)(H, wide)}, *U[LAYERS], *bias[LAYERS];
     const void *W_packed[LAYERS] = {I ? NAME(packed)(kernels, W[0], I, wide, H) : NULL,
@@ -373,9 +373,10 @@ static void NAME(check_all)(const fl_row *row)
         NAME(check_apart)(row, FL_GRU, 7, 5, 17, threads);
         NAME(check_apart)(row, FL_RNN, 1, 2, 9, threads);
         for (int kind = FL_LSTM; kind <= FL_RNN; kind++) {
-            NAME(check_stack)(row, kind, 1, 5, 70, threads);
-            NAME(check_stack)(row, kind, 3, 0, 33, threads);
+            NAME(check_stack)(row, kind, 0, 1, 5, 70, threads);
+            NAME(check_stack)(row, kind, 0, 3, 0, 33, threads);
         }
+        NAME(check_stack)(row, FL_LSTM, 1, 1, 5, 70, threads);
         NAME(check_divided)(row, 1, 3, 5, threads);
         NAME(check_divided)(row, 5, 17, 130, threads);
         NAME(check_divided)(row, 40, 65, 33, threads);
