@@ -14,6 +14,21 @@ LEVELS = ("l1", "l2", "l3", "dram")
 NOTHING = "–"
 
 
+def least_seconds(
+    flops: float, weights: float, reads: float, limits: dict[str, float], threads: int = 1
+) -> tuple[float, str]:
+    """What so many operations, and reading so many bytes of weights so many times, take at least, and what sets that.
+
+    Either all arithmetic at the peak of all cores; or every step's reading of the weights, of which each core reads its
+    part, from the nearest cache that this part fits in. The larger of the two.
+    """
+    arithmetic = flops / (1e9 * limits["fma_gflops"] * threads)
+    part = weights / threads
+    level = next((name for name in LEVELS[:-1] if part <= limits[f"{name}_bytes"]), LEVELS[-1])
+    reading = part * reads / (1e9 * limits[f"{level}_gbs"])
+    return max((arithmetic, "FMA"), (reading, level.upper()))
+
+
 class Row(NamedTuple):
     """A line of the table: a scenario's results, and what they are measured by."""
 
@@ -40,16 +55,8 @@ class Row(NamedTuple):
 
     @property
     def limit(self) -> tuple[float, str]:
-        """The least seconds of a call, and what sets them.
-
-        Either all arithmetic at the peak of all cores; or every step's reading of the weights, of which each core reads its
-        part, from the nearest cache that this part fits in. The larger of the two.
-        """
-        arithmetic = self.info["flops"] / (1e9 * self.limits["fma_gflops"] * self.threads)
-        part = self.info["weights"] / self.threads
-        level = next((name for name in LEVELS[:-1] if part <= self.limits[f"{name}_bytes"]), LEVELS[-1])
-        reading = part * self.info["reads"] / (1e9 * self.limits[f"{level}_gbs"])
-        return max((arithmetic, "FMA"), (reading, level.upper()))
+        """The least seconds of a call, and what sets them."""
+        return least_seconds(self.info["flops"], self.info["weights"], self.info["reads"], self.limits, self.threads)
 
     @property
     def goal_ratio(self) -> float | None:

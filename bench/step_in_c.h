@@ -1,11 +1,10 @@
-/* What a library is to do for step_in_c.py: an LSTM layer of H inputs and H units that goes on step by step, on one thread. */
+/* What a library is to do for step_in_c.py, which defines ROWS: an LSTM layer of H inputs and H units that goes on step by step, on
+ * one thread. */
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum { ROWS = 16 }; /* of inputs, which come again and again: as near as what was just received */
 
 #pragma GCC visibility push(default)
 /* W, U (4H, H) and bias (4H,) as PyTorch has them, gates i f g o. */

@@ -22,7 +22,7 @@ machine.hold_threads(1)
 import numpy as np  # noqa: E402
 
 import fastlstm  # noqa: E402
-from report import LEVELS, NOTHING, head, publish  # noqa: E402
+from report import NOTHING, head, least_seconds, publish  # noqa: E402
 from turns import turn  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -30,14 +30,15 @@ CSRC = HERE.parent / "csrc"
 # The arithmetic flags are those of setup.py, which builds the same files.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-pthread"]
 GOALS = {8: 1.0, 16: 1.0, 32: 1.0, 64: 1.7, 128: 1.7}  # RTNeural's time by ours, by H
-ROWS, SECONDS, BOUND = 16, 0.02, 1e-5
+ROWS = 16  # of inputs, which come again and again: as near as what was just received
+SECONDS, BOUND = 0.02, 1e-5
 FLOATS = POINTER(c_float)
 
 
 def built(folder: Path, name: str, *command: str) -> CDLL:
-    """The library that the rest of a compiler's command makes."""
+    """The shared library that the rest of a compiler's command makes."""
     target = folder / f"{name}.so"
-    subprocess.run([*command, "-o", str(target)], check=True)
+    subprocess.run([*command, f"-DROWS={ROWS}", "-shared", "-fPIC", "-o", str(target)], check=True)
     library = CDLL(str(target))
     library.layer_new.restype, library.layer_new.argtypes = c_void_p, [c_int64, FLOATS, FLOATS, FLOATS]
     library.layer_run.restype, library.layer_run.argtypes = None, [c_void_p, FLOATS, FLOATS, c_int64]
@@ -48,10 +49,10 @@ def libraries(folder: Path, rtneural: Path | None) -> dict[str, CDLL]:
     """Ours, and RTNeural where its source is."""
     compiler, cpp = os.environ.get("CC", "cc").split(), os.environ.get("CXX", "c++").split()
     ours = [str(HERE / "step_in_c.c"), *map(str, sorted(CSRC.glob("*.c")))]
-    found = {"fastlstm": built(folder, "ours", *compiler, "-std=gnu11", *FLAGS, "-shared", "-fPIC", f"-I{CSRC}", *ours, "-lm")}
+    found = {"fastlstm": built(folder, "ours", *compiler, "-std=gnu11", *FLAGS, f"-I{CSRC}", *ours, "-lm")}
     if rtneural:
         includes = [f"-I{rtneural / 'RTNeural'}", f"-I{rtneural / 'modules/Eigen'}"]
-        peer = [str(HERE / "peers/rtneural.cpp"), "-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", *includes]
+        peer = [str(HERE / "peers/rtneural.cpp"), "-std=c++17", "-O3", "-march=native", *includes]
         found["RTNeural"] = built(folder, "rtneural", *cpp, *peer)
     return found
 
@@ -67,8 +68,7 @@ def prepare(found: dict[str, CDLL], H: int) -> dict[str, Callable[[int], None]]:
     parameters = {name.removesuffix("_l0"): np.ascontiguousarray(value) for name, value in layer.parameters.items()}
     x = np.random.default_rng(H).standard_normal((ROWS, H)).astype(np.float32)
     want = layer(x[:, None])[0][:, 0]
-    bias = parameters["bias_ih"] + parameters.get("bias_hh", np.float32(0))
-    weights = [parameters["weight_ih"], parameters["weight_hh"], bias]
+    weights = [parameters["weight_ih"], parameters["weight_hh"], parameters["bias_ih"] + parameters["bias_hh"]]
     calls = {}
     for name, library in found.items():
         net, h = library.layer_new(H, *map(floats, weights)), np.empty_like(x)
@@ -77,13 +77,6 @@ def prepare(found: dict[str, CDLL], H: int) -> dict[str, Callable[[int], None]]:
             raise SystemExit(f"{name}, H={H}: outputs differ by {np.abs(h - want).max():.1e}")
         calls[name] = lambda steps, run=library.layer_run, net=net, h=h: run(net, floats(x), floats(h), steps)
     return calls
-
-
-def least_seconds(H: int, limits: dict[str, float]) -> float:
-    """Of a step: its multiply-adds at their peak, or its weights read from the nearest cache that holds them."""
-    numbers = 2 * 4 * H * H
-    level = next((name for name in LEVELS[:-1] if 4 * numbers <= limits[f"{name}_bytes"]), LEVELS[-1])
-    return max(2 * numbers / (1e9 * limits["fma_gflops"]), 4 * numbers / (1e9 * limits[f"{level}_gbs"]))
 
 
 def main() -> None:
@@ -108,7 +101,9 @@ def main() -> None:
                     seconds[name].append(turn(lambda c=call, n=steps[name]: c(n), 1) / steps[name])
             ours, theirs = median(seconds["fastlstm"]), median(seconds.get("RTNeural", [0]))
             peer = [f"{theirs * 1e9:.1f} ns", f"**{theirs / ours:.2f}×**"] if theirs else [NOTHING, NOTHING]
-            cells = [str(H), f"{ours * 1e9:.1f} ns", *peer, f"{goal:g}×", f"{least_seconds(H, limits) * 1e9:.0f} ns"]
+            numbers = 2 * 4 * H * H  # of W and U
+            limit, _ = least_seconds(2 * numbers, 4 * numbers, 1, limits)
+            cells = [str(H), f"{ours * 1e9:.1f} ns", *peer, f"{goal:g}×", f"{limit * 1e9:.0f} ns"]
             lines.append(f"| {' | '.join(cells)} |")
     publish("\n".join([*lines, ""]), options.output)
 

@@ -162,7 +162,7 @@ static void stack_task(void *context, int64_t index, int64_t count) { fl_stack_p
 
 void fl_stack_step(fl_stack *stack, int64_t threads)
 {
-    fl_barrier barrier;
+    fl_barrier barrier; /* not cleared with all that keeps it apart, which takes longer than some steps */
     atomic_init(&barrier.arrivals, 0);
     stack->barrier = &barrier;
     fl_run_together(stack_task, stack, threads);

@@ -66,6 +66,7 @@ FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const
     NAME(forward_units)(s, r, 1, unit, AT_MOST(s->end * STRIP_BLOCKS(G) * LANES, H) - unit);
 }
 
+/* Functions of their own: in one, the three would have fewer registers each. */
 static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 4); }
 static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 3); }
 static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 1); }

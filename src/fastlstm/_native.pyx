@@ -11,8 +11,8 @@ import numpy as np
 from numpy import empty, ndarray  # looked up once
 
 from fastlstm._core cimport (
-    FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_forward_step, fl_layer, fl_stack, int32_t, int64_t, layer_backward, layer_forward,
-    layers_forward, real, row, stack_output, stack_prepare, stack_step, wave_forward,
+    FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_forward_step, fl_layer, fl_stack, int32_t, int64_t, layer_backward,
+    layer_forward, layers_forward, real, row, stack_output, stack_prepare, stack_step, wave_forward,
 )
 
 
