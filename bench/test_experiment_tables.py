@@ -6,6 +6,7 @@ import experiments
 def run(seed, max_n, peephole=None):
     figures = {
         "perfect_in_range": max_n >= 10, "max_n": max_n, "neuron": 3, "correlation": -0.99, "correlation_with_b_left": 0.5,
+        "attempts": 2,
     }
     return {
         "name": "counting", "peephole": peephole, "seed": seed, "seconds": 4.0, "date": "2026-11-21T13:00:00", "commit": "abc",
@@ -17,7 +18,7 @@ def test_report():
     lines = experiments.report([run(201, 12), run(200, 10), run(200, 9, "full")]).splitlines()
     assert "| counting | max_n ≥ 11 | 1 of 2 |" in lines
     assert "| counting, full peepholes | perfect in range | 0 of 1 |" in lines
-    assert "| 200 | yes | 10 | 3 | -0.990 | 0.500 | 4.0 |" in lines
+    assert "| 200 | yes | 10 | 3 | -0.990 | 0.500 | 2 | 4.0 |" in lines
     assert lines.index("## counting") < lines.index("## counting, full peepholes")
     assert [line[:6] for line in lines if line.startswith("| 20")] == ["| 200 ", "| 201 ", "| 200 "]
 
