@@ -54,7 +54,7 @@ FL_INLINE void NAME(row_body)(REAL *c, const REAL *from, const NAME(term) *one, 
         vec sum = sums[0][v];
         EACH(phase, phases - 1)
             sum = sum + sums[phase + 1][v];
-        NAME(store_part)(c + first[v], sum, LANES_OF(v));
+        NAME(store_masked)(c + first[v], sum, LANES_OF(v));
     }
 }
 
@@ -119,8 +119,8 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
     for (int64_t k = 0; k < K; k++, panel += PANEL) {
         vec b[VECS];
         if (FETCHES && rows > 2) {
-            EACH(line, LINES)
-                __builtin_prefetch(panel + AHEAD * PANEL + line * LINE);
+            EACH(v, vecs)
+                __builtin_prefetch(panel + AHEAD * PANEL + v * LANES);
         }
         if (next && rows > 2)
             __builtin_prefetch(next + k * next_step, 0, 2);
@@ -136,7 +136,7 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
     }
     EACH(r, rows)
         EACH(v, vecs)
-            NAME(store_part)(c[r] + at->first[v], sums[r][v], LANES_OF(v));
+            NAME(store_masked)(c[r] + at->first[v], sums[r][v], LANES_OF(v));
 }
 
 /* The tile of any size; columns: 0, or where A's rows are copied columns, their matrix's stride. */

@@ -17,7 +17,7 @@
 #undef vlow
 #undef vhigh
 #undef vload_part
-#undef vstore_part
+#undef vstore_masked
 
 #if defined(FL_AVX512) && !REAL_IS_DOUBLE
 #define vec __m512
@@ -36,7 +36,7 @@
 #define vlow(a, b) _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b)
 #define vhigh(a, b) _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b)
 #define vload_part(p, n, fill) _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << (n)) - 1), p)
-#define vstore_part(p, x, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), x)
+#define vstore_masked(p, x, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), x)
 
 #elif defined(FL_AVX512)
 #define vec __m512d
@@ -55,7 +55,7 @@
 #define vlow(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
 #define vhigh(a, b) _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)
 #define vload_part(p, n, fill) _mm512_mask_loadu_pd(_mm512_set1_pd(fill), (__mmask8)((1u << (n)) - 1), p)
-#define vstore_part(p, x, n) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), x)
+#define vstore_masked(p, x, n) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), x)
 
 #elif defined(FL_AVX2) && !REAL_IS_DOUBLE
 #define vec __m256
@@ -76,7 +76,6 @@
 #define vload_part(p, n, fill) \
     _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, NAME(first_lanes)(n)), \
                      _mm256_castsi256_ps(NAME(first_lanes)(n)))
-#define vstore_part(p, x, n) _mm256_maskstore_ps(p, NAME(first_lanes)(n), x)
 
 #elif defined(FL_AVX2)
 #define vec __m256d
@@ -97,7 +96,6 @@
 #define vload_part(p, n, fill) \
     _mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, NAME(first_lanes)(n)), \
                      _mm256_castsi256_pd(NAME(first_lanes)(n)))
-#define vstore_part(p, x, n) _mm256_maskstore_pd(p, NAME(first_lanes)(n), x)
 
 #elif defined(FL_NEON) && !REAL_IS_DOUBLE
 #define vec float32x4_t
@@ -187,6 +185,7 @@ FL_INLINE __m256i NAME(first_lanes)(int64_t n)
 #endif
 
 #ifndef vload_part
+#define vload_part(p, n, fill) NAME(partly_loaded)(p, n, fill)
 FL_INLINE vec NAME(partly_loaded)(const REAL *p, int64_t n, REAL fill)
 {
     REAL lanes[LANES];
@@ -194,17 +193,20 @@ FL_INLINE vec NAME(partly_loaded)(const REAL *p, int64_t n, REAL fill)
         lanes[k] = k < n ? p[k] : fill;
     return vload(lanes);
 }
+#endif
 
 FL_INLINE void NAME(partly_stored)(REAL *p, vec x, int64_t n)
 {
-    REAL lanes[LANES];
+    REAL lanes[LANES], *from = lanes;
     vstore(lanes, x);
-    for (int k = 0; k < n; k++)
-        p[k] = lanes[k];
+#pragma GCC unroll 4
+    for (int piece = LANES / 2; piece; piece /= 2)
+        if (n & piece) {
+            memcpy(p, from, (size_t)piece * sizeof(REAL));
+            p += piece;
+            from += piece;
+        }
 }
-#define vload_part(p, n, fill) NAME(partly_loaded)(p, n, fill)
-#define vstore_part(p, x, n) NAME(partly_stored)(p, x, n)
-#endif
 
 /* The first n <= LANES numbers at p, the rest `fill`. With a constant n == LANES this is one load. */
 FL_INLINE vec NAME(load_part)(const REAL *p, int64_t n, REAL fill)
@@ -212,12 +214,26 @@ FL_INLINE vec NAME(load_part)(const REAL *p, int64_t n, REAL fill)
     return n == LANES ? vload(p) : vload_part(p, n, fill);
 }
 
+/* Stores the first n <= LANES numbers of x in pieces, since a load that meets a store with a mask waits until that is in the cache,
+ * though it be for numbers that the mask leaves out: for the next row. */
 FL_INLINE void NAME(store_part)(REAL *p, vec x, int64_t n)
 {
     if (n == LANES)
         vstore(p, x);
     else
-        vstore_part(p, x, n);
+        NAME(partly_stored)(p, x, n);
+}
+
+/* The same with a mask, where there is one that is cheap: for what is not read soon. */
+FL_INLINE void NAME(store_masked)(REAL *p, vec x, int64_t n)
+{
+#ifdef vstore_masked
+    if (n != LANES) {
+        vstore_masked(p, x, n);
+        return;
+    }
+#endif
+    NAME(store_part)(p, x, n);
 }
 
 /* to[k to_stride + j] = from[j from_stride + k] for LANES j and k. Each round of shuffles moves a bit of the number of a vector

@@ -15,7 +15,7 @@ CELL, LAYER, BESIDE = "csrc/cell.inc.h", "csrc/layer.inc.h", "csrc/beside.inc.h"
 PANELS, TILE, PRODUCT = "csrc/panels.inc.h", "csrc/tile.inc.h", "csrc/product.inc.h"
 NATIVE_LOOPS, ENGINE_C = "src/fastlstm/_native.pyx", "csrc/engine.c"
 DIVIDED, MATH, SOFTMAX = "csrc/divided.inc.h", "csrc/math.inc.h", "csrc/softmax.inc.h"
-VEC, RESULTS = "csrc/vec.h", "src/fastlstm/engines/results.py"
+VEC, TOKENS_C, RESULTS = "csrc/vec.h", "csrc/tokens.inc.h", "src/fastlstm/engines/results.py"
 
 DIFFERENCES = f"{LAYERS}::test_gradients_equal_central_differences"
 REFERENCE = f"{LAYERS}::test_float64_equals_reference"
@@ -23,6 +23,7 @@ ONE_BY_ONE = f"{LAYERS}::test_ragged_equals_one_by_one"
 CHUNKED = "tests/test_recurrent.py::test_chunked_equals_whole[native-ISA-float64-LSTM]"
 TOKENS = f"{LAYERS}::test_tokens_equal_one_hot_vectors"
 MULTIPLY = f"{CORE}::test_product_equals_numpy"
+SCATTER = f"{CORE}::test_scatter_add_equals_numpy"
 MULTIPLY_GATES = f"{CORE}::test_product_with_the_weights_of_gates_equals_numpy"
 MULTIPLY_TRANSPOSED = f"{CORE}::test_transposed_product_equals_numpy"
 ONE_SEQUENCE = f"{NATIVE}::test_long_calls_of_one_sequence_equal_the_reference[ISA-float32-1-LSTM]"
@@ -241,6 +242,8 @@ FAULTS = [
           (MULTIPLY,)),
     Fault("columns exchanged in packing", VEC, "y[2 * j + 1] = vhigh(x[j], x[j + LANES / 2])",
           "y[2 * j + 1] = vhigh(x[j + LANES / 2], x[j])", (f"{CORE}::test_any_strides_and_threads_pack_the_same",)),
+    Fault("pieces of a vector stored from its start", VEC, "            from += piece;\n", "", (SCATTER,)),
+    Fault("one row added for many", TOKENS_C, "rows + k * width + j", "rows + j", (SCATTER,)),
     Fault("last panel missing where a strip is odd", PANELS, "* G + VECS - 1) / VECS", "* G) / VECS", (MULTIPLY_GATES,)),
     Fault("last column of every vector missing", PANELS, "AT_MOST(H - block * LANES, LANES);",
           "AT_MOST(H - block * LANES, LANES - 1);", (MULTIPLY_GATES,)),
@@ -271,7 +274,7 @@ FAULTS = [
     Fault("the second thread's last row missing", DIVIDED, "q.M = end - begin;", "q.M = end - begin - (index > 0);",
           (MULTIPLY,)),
     Fault("only the first thread scatters", DIVIDED, "j->m, j->n, begin, end);", "j->m, j->n, begin, index ? begin : end);",
-          (f"{CORE}::test_scatter_add_equals_numpy",)),
+          (SCATTER,)),
     # the time loops with products through BLAS
     Fault("BLAS: last step missing", LOOPS, "            first -= rows\n",
           "            first -= rows\n            if t == T - 1:\n                continue\n",
