@@ -19,6 +19,19 @@ static void TYPED(project)(const fl_layer *l, const fl_share *s, REAL *gates, co
     TYPED(kernels)(l->row)->product(&product);
 }
 
+/* Lists the thread's rows of as many steps from *t on, the first of them at `start`, as fit into a block; returns how many rows, and
+ * in *t the step after them. */
+static int64_t TYPED(list_rows)(const fl_layer *l, const fl_share *s, int64_t *rows, int64_t *t, int64_t start)
+{
+    int64_t listed = 0;
+    while (*t < l->T && listed + running(l, *t, s) <= l->block) {
+        for (int64_t b = 0, count = running(l, *t, s); b < count; b++)
+            rows[listed++] = start + s->first + b;
+        start += l->batch_sizes[(*t)++];
+    }
+    return listed;
+}
+
 enum { TYPED(MOST_COLUMNS) = 512 }; /* inputs of FL_BESIDE rows that a thread has on its stack */
 
 /* Whether it is worth working ahead: in layers of one sequence whose U comes from beyond the L1 cache, if W is of like size and
@@ -70,13 +83,7 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
     for (int64_t t = 0, start = 0, before = 0; t < l->T; start += l->batch_sizes[t++]) {
         int64_t current = l->B + start;
         if (!l->tokens && t == projected) {
-            int64_t next = start;
-            listed = 0;
-            while (projected < l->T && listed + running(l, projected, &s) <= l->block) {
-                for (int64_t b = 0; b < running(l, projected, &s); b++)
-                    rows[listed++] = next + s.first + b;
-                next += l->batch_sizes[projected++];
-            }
+            listed = TYPED(list_rows)(l, &s, rows, &projected, start);
             int64_t now = works_ahead && listed > FL_BESIDE ? FL_BESIDE + listed % FL_BESIDE : listed;
             TYPED(project)(l, &s, gates ? gates : scratch, rows, now);
             used = 0;

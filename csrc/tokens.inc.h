@@ -1,5 +1,5 @@
-/* Gradient of a row gather: every row is added back to the row it came from; without tokens all to one, of which each number waits in
- * a register for as many rows as stay in the L1 cache. */
+/* Gradient of a row gather: every row is added back to the row it came from; without tokens all to one, of which each number
+ * waits in a register for as many rows as stay in the L1 cache. */
 static void NAME(scatter_add)(REAL *table, const REAL *rows, const int32_t *tokens, int64_t n, int64_t width,
                               int64_t begin, int64_t end)
 {

@@ -195,8 +195,20 @@ FL_INLINE vec NAME(partly_loaded)(const REAL *p, int64_t n, REAL fill)
 }
 #endif
 
-FL_INLINE void NAME(partly_stored)(REAL *p, vec x, int64_t n)
+/* The first n <= LANES numbers at p, the rest `fill`. With a constant n == LANES this is one load. */
+FL_INLINE vec NAME(load_part)(const REAL *p, int64_t n, REAL fill)
 {
+    return n == LANES ? vload(p) : vload_part(p, n, fill);
+}
+
+/* Stores the first n <= LANES numbers of x, in pieces: a load that meets a store with a mask waits until that is in the cache,
+ * though it be for numbers that the mask leaves out, as the next row's are. */
+FL_INLINE void NAME(store_part)(REAL *p, vec x, int64_t n)
+{
+    if (n == LANES) {
+        vstore(p, x);
+        return;
+    }
     REAL lanes[LANES], *from = lanes;
     vstore(lanes, x);
 #pragma GCC unroll 4
@@ -206,22 +218,6 @@ FL_INLINE void NAME(partly_stored)(REAL *p, vec x, int64_t n)
             p += piece;
             from += piece;
         }
-}
-
-/* The first n <= LANES numbers at p, the rest `fill`. With a constant n == LANES this is one load. */
-FL_INLINE vec NAME(load_part)(const REAL *p, int64_t n, REAL fill)
-{
-    return n == LANES ? vload(p) : vload_part(p, n, fill);
-}
-
-/* Stores the first n <= LANES numbers of x in pieces, since a load that meets a store with a mask waits until that is in the cache,
- * though it be for numbers that the mask leaves out: for the next row. */
-FL_INLINE void NAME(store_part)(REAL *p, vec x, int64_t n)
-{
-    if (n == LANES)
-        vstore(p, x);
-    else
-        NAME(partly_stored)(p, x, n);
 }
 
 /* The same with a mask, where there is one that is cheap: for what is not read soon. */
