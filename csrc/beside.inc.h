@@ -77,37 +77,33 @@ FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *fro
                 vstore(q->C + (2 * p + r) * q->C_stride + q->first[v], sums[p][r][v]);
 }
 
-/* The row's products with the strips of step s, and beside them part s->part of s->beside. Strips with gaps have no tiles: their
+/* The row's products with the strips of step s, and beside them part s->part of s->beside. Panels with gaps have no tiles: their
  * columns are made by themselves, as a piece of the first part. */
 static void NAME(row_beside)(const fl_forward_step *s, REAL *c, const REAL *from, const NAME(term) *h)
 {
     const fl_product *q = s->beside;
     const REAL *W = q->packed;
-    const int64_t H = s->H, G = fl_blocks(&s->cell), whole = AT_MOST(H / (STRIP_BLOCKS(G) * LANES), s->end);
-    const int64_t begin = s->begin * STRIP_PANELS(G), end = whole * STRIP_PANELS(G), tiles = (end - begin) * NAME(HALVES);
+    const NAME(layout) all = NAME(layout_of)(q->N, q->group);
+    const int64_t begin = NAME(panels_before)(s->begin, &all), last = NAME(panels_before)(s->end, &all);
+    const int64_t whole = all.H / LANES * all.G / VECS, end = whole < begin ? begin : AT_MOST(whole, last);
+    const int64_t tiles = (end - begin) * NAME(HALVES);
     int64_t tile = tiles * s->part / FL_BESIDE, last_tile = tiles * (s->part + 1) / FL_BESIDE;
     for (int64_t done = 0, count; begin + done < end || tile < last_tile; done += count) {
         NAME(panel) panels[NAME(ROW_PANELS)];
         count = AT_MOST(end - begin - done, NAME(ROW_PANELS));
         for (int64_t k = 0; k < count; k++)
-            panels[k] = NAME(panel_at)(s->descending ? end - 1 - done - k : begin + done + k, H, G);
+            panels[k] = NAME(panel_at)(s->descending ? end - 1 - done - k : begin + done + k, &all);
         if (tile == last_tile) {
             NAME(tile_beside)(NULL, c, from, h, panels, count, 0);
             continue;
         }
-        NAME(panel) at = NAME(panel_at)(begin + tile / NAME(HALVES), H, G);
+        NAME(panel) at = NAME(panel_at)(begin + tile / NAME(HALVES), &all);
         int64_t half = tile++ % NAME(HALVES) * NAME(HALF);
         NAME(beside) beside = {.C = q->C, .bias = q->bias, .columns = s->columns, .K = q->K, .C_stride = q->N,
                                .W = W + at.number * q->K * PANEL + half * LANES, .first = at.first + half};
         NAME(tile_beside)(&beside, c, from, h, panels, count, 1);
     }
-    if (whole == s->end)
-        return;
-    NAME(row_panels)(c, from, h, NULL, whole, H, G);
-    if (s->part == 0) {
-        fl_product gaps = *q;
-        gaps.begin = whole;
-        gaps.end = s->end;
-        NAME(product)(&gaps);
-    }
+    NAME(row_panels)(c, from, h, NULL, end, last, &all);
+    if (s->part == 0 && end < last)
+        NAME(product_of_panels)(q, end, last, &all);
 }

@@ -2,9 +2,10 @@
  *
  * The columns of a matrix B (K, N) are taken in vectors of LANES. Weights of G gates, N = G H (`group` H), have for each block
  * of LANES units one vector of every gate: block 0 gates 0 ... G - 1, block 1 ...; any other matrix (`group` 0) counts as
- * one gate. The vectors are cut into panels of VECS, which hold for every k one after another the vectors that the tile
- * multiplies at once, so that they are read strictly forward. Columns beyond the gate and vectors beyond the last are zeros.
- * A strip is the least run of panels that holds whole blocks: what can be computed by itself. */
+ * one gate, and so do gates of few units, side by side, where these would leave more vectors partly empty. The vectors are cut
+ * into panels of VECS, which hold for every k one after another the vectors that the tile multiplies at once, so that they are
+ * read strictly forward. Columns beyond the gate and vectors beyond the last are zeros.
+ * A strip is the least run of panels that holds whole blocks: what can be computed by itself. Gates side by side are one. */
 #undef PANEL
 #define PANEL (VECS * LANES)
 #undef STRIP_PANELS
@@ -16,45 +17,69 @@
 #undef LINES
 #define LINE (64 / (int64_t)sizeof(REAL))          /* numbers in a line of the caches, */
 #define LINES ((PANEL + LINE - 1) / LINE)          /* and lines in a panel's numbers of one k */
+#undef VECTORS
+#define VECTORS(columns) (((columns) + LANES - 1) / LANES)
 
-/* One panel of gates that have H columns each. */
+/* Whether G gates of H units lie side by side: of so few that threads have nothing to divide. */
+FL_INLINE int NAME(side_by_side)(int64_t H, int64_t G)
+{
+    enum { MOST_COLUMNS = 512 };
+    return G * H <= MOST_COLUMNS && VECTORS(G * H) < G * VECTORS(H);
+}
+
+/* The gates as they lie, G of H columns; all panels, and what a strip has. */
+typedef struct {
+    int64_t H, G, panels, strip_panels, strip_units;
+} NAME(layout);
+
+FL_INLINE NAME(layout) NAME(layout_of)(int64_t N, int64_t group)
+{
+    const int64_t H = group ? group : N, G = group ? N / group : 1;
+    const int joined = NAME(side_by_side)(H, G);
+    NAME(layout) all = {.H = joined ? N : H, .G = joined ? 1 : G};
+    all.panels = (VECTORS(all.H) * all.G + VECS - 1) / VECS;
+    all.strip_panels = joined ? all.panels : STRIP_PANELS(G);
+    all.strip_units = joined ? H : STRIP_BLOCKS(G) * LANES;
+    return all;
+}
+
+/* One panel. */
 typedef struct {
     int64_t number, vecs; /* which it is, and how many vectors it has */
     int64_t first[VECS];  /* the first column of each, */
     int64_t lanes[VECS];  /* and how many: less than LANES only in the last ones */
 } NAME(panel);
 
-FL_INLINE NAME(panel) NAME(panel_at)(int64_t number, int64_t H, int64_t G)
+FL_INLINE NAME(panel) NAME(panel_at)(int64_t number, const NAME(layout) *all)
 {
     NAME(panel) at;
     at.number = number;
     at.vecs = 0;
 #pragma GCC unroll 4
     for (int64_t v = 0; v < VECS; v++) { /* beyond `vecs` without use */
-        const uint32_t vector = (uint32_t)(number * VECS + v), block = vector / (uint32_t)G;
-        at.first[v] = (vector - block * G) * H + block * LANES;
-        at.lanes[v] = AT_MOST(H - block * LANES, LANES);
-        at.vecs += block * LANES < H;
+        const uint32_t vector = (uint32_t)(number * VECS + v), block = vector / (uint32_t)all->G;
+        at.first[v] = (vector - block * all->G) * all->H + block * LANES;
+        at.lanes[v] = AT_MOST(all->H - block * LANES, LANES);
+        at.vecs += block * LANES < all->H;
     }
     return at;
 }
 
 /* The panels before a strip: all, where it is beyond the last one. */
-FL_INLINE int64_t NAME(panels_before)(int64_t strip, int64_t H, int64_t G)
+FL_INLINE int64_t NAME(panels_before)(int64_t strip, const NAME(layout) *all)
 {
-    return AT_MOST(strip * STRIP_PANELS(G), ((H + LANES - 1) / LANES * G + VECS - 1) / VECS);
+    return AT_MOST(strip * all->strip_panels, all->panels);
 }
 
 static int64_t NAME(strip_count)(int64_t N, int64_t group)
 {
-    int64_t H = group ? group : N, G = group ? N / group : 1, unit = STRIP_BLOCKS(G) * LANES;
-    return (H + unit - 1) >> __builtin_ctzll((uint64_t)unit);
+    const NAME(layout) all = NAME(layout_of)(N, group);
+    return (all.panels + all.strip_panels - 1) / all.strip_panels;
 }
 
 static int64_t NAME(packed_size)(int64_t K, int64_t N, int64_t group)
 {
-    int64_t H = group ? group : N, G = group ? N / group : 1;
-    return NAME(panels_before)(NAME(strip_count)(N, group), H, G) * K * PANEL;
+    return NAME(layout_of)(N, group).panels * K * PANEL;
 }
 
 /* to[k PANEL + lane] = from[k k_stride + lane n_stride], 0 from `lanes` on, for up to LANES k. */
@@ -89,10 +114,10 @@ static void NAME(pack_panel)(REAL *panel, const REAL *B, int64_t k_stride, int64
 static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride,
                        int64_t group, int64_t part, int64_t parts)
 {
-    int64_t count = NAME(strip_count)(N, group), H = group ? group : N, G = group ? N / group : 1;
-    int64_t end = NAME(panels_before)(count * (part + 1) / parts, H, G);
-    for (int64_t p = NAME(panels_before)(count * part / parts, H, G); p < end; p++) {
-        const NAME(panel) at = NAME(panel_at)(p, H, G);
+    const NAME(layout) all = NAME(layout_of)(N, group);
+    int64_t count = NAME(strip_count)(N, group), end = NAME(panels_before)(count * (part + 1) / parts, &all);
+    for (int64_t p = NAME(panels_before)(count * part / parts, &all); p < end; p++) {
+        const NAME(panel) at = NAME(panel_at)(p, &all);
         NAME(pack_panel)(packed + p * K * PANEL, B, k_stride, n_stride, K, &at);
     }
 }

@@ -101,10 +101,10 @@ static void NAME(deep_panel_product)(NAME(rows) *rows, int add, const REAL *pane
         NAME(panel_product)(rows, add || k0, panel + k0 * PANEL, k0, AT_MOST(K - k0, NAME(K_BLOCK)), at);
 }
 
-static void NAME(product)(const fl_product *q)
+/* The columns of the panels [begin, end). */
+static void NAME(product_of_panels)(const fl_product *q, int64_t begin, int64_t end, const NAME(layout) *all)
 {
     const REAL *panels = q->packed, *A = q->A, *bias = q->bias;
-    const int64_t H = q->group ? q->group : q->N, G = q->group ? q->N / q->group : 1;
     REAL *C = q->C;
     NAME(rows) rows;
     for (int64_t m0 = 0; m0 < q->M; m0 += NAME(ROW_BLOCK)) {
@@ -116,11 +116,17 @@ static void NAME(product)(const fl_product *q)
             rows.a[r] = A + (q->A_rows ? q->A_rows[m0 + r] : m0 + r) * q->K;
             rows.from[r] = bias;
         }
-        for (int64_t p = NAME(panels_before)(q->begin, H, G), end = NAME(panels_before)(q->end, H, G); p < end; p++) {
-            const NAME(panel) at = NAME(panel_at)(p, H, G);
+        for (int64_t p = begin; p < end; p++) {
+            const NAME(panel) at = NAME(panel_at)(p, all);
             NAME(deep_panel_product)(&rows, q->add, panels + p * q->K * PANEL, q->K, &at);
         }
     }
+}
+
+static void NAME(product)(const fl_product *q)
+{
+    const NAME(layout) all = NAME(layout_of)(q->N, q->group);
+    NAME(product_of_panels)(q, NAME(panels_before)(q->begin, &all), NAME(panels_before)(q->end, &all), &all);
 }
 
 /* Copies columns [m0, m0 + count) of A (K, M), which are rows of A', each k's to a row of COLUMNS. */
@@ -153,7 +159,8 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
     REAL *columns = scratch + NAME(packed_block)(K, N);
     NAME(rows) rows;
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
-        int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK)), panels = NAME(strip_count)(width, 0);
+        const int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK));
+        const NAME(layout) all = NAME(layout_of)(width, 0);
         for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
             int64_t depth = AT_MOST(K - k0, NAME(K_BLOCK));
             NAME(pack)(scratch, B + k0 * N + n0, depth, width, N, 1, 0, 0, 1);
@@ -167,8 +174,8 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
                     rows.c[r] = C + (m0 + r) * N + n0;
                 if (m1 < end)
                     NAME(fetch)(&rows, A + k0 * M + m1, AT_MOST(end - m1, NAME(COLUMNS)));
-                for (int64_t p = 0; p < panels; p++) {
-                    const NAME(panel) at = NAME(panel_at)(p, width, 1);
+                for (int64_t p = 0; p < all.panels; p++) {
+                    const NAME(panel) at = NAME(panel_at)(p, &all);
                     NAME(panel_product)(&rows, add || k0, scratch + p * depth * PANEL, 0, depth, &at);
                 }
             }

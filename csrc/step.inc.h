@@ -34,15 +34,15 @@ FL_INLINE int64_t NAME(strip_group)(int64_t rows, int64_t panels)
 
 /* Whether the products of a step for `count` rows fetch what its gates use: in tiles that are thick enough, where the step has all
  * strips of U (·, N). Lines that another thread writes would go to and fro. */
-FL_INLINE int NAME(fetches)(int64_t count, int64_t begin, int64_t end, int64_t N, int64_t group)
+FL_INLINE int NAME(fetches)(int64_t count, int64_t strips, const NAME(layout) *all)
 {
-    return count > 2 && end - begin == NAME(strip_count)(N, group);
+    return count > 2 && strips * all->strip_panels >= all->panels;
 }
 
-/* The step of row r by itself, of a cell with G blocks. */
-FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const int64_t G)
+/* The step of row r by itself, of a cell with G blocks, constant where they are interleaved; else side by side. */
+FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const int64_t G, const int interleaved)
 {
-    const int64_t H = s->H, wide = G * H, unit = s->begin * STRIP_BLOCKS(G) * LANES;
+    const int64_t H = s->H, wide = G * H, size = interleaved ? STRIP_BLOCKS(G) * LANES : H, unit = s->begin * size;
     const int apart = G == 3 && s->cell.kind == FL_GRU; /* the products with W and U */
     REAL *gates = (REAL *)s->gates + r * wide, *sums = apart ? (REAL *)s->recurrent + r * wide : gates;
     const REAL *from = (const REAL *)s->from + FROM_ROW(s, r) * wide, *bias = apart ? s->recurrent_bias : from;
@@ -55,25 +55,31 @@ FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const
         for (int64_t k = 0; k < s->end - s->begin; k++) {
             const int64_t strip = STRIP_IN_TURN(k, s);
             if (!apart && W && U) {
-                NAME(row_strip)(gates, from, &x, &h, strip, H, G);
+                NAME(row_strip)(gates, from, &x, &h, strip, H, G, interleaved);
                 continue;
             }
             if (W)
-                NAME(row_strip)(gates, from, &x, NULL, strip, H, G);
+                NAME(row_strip)(gates, from, &x, NULL, strip, H, G, interleaved);
             if (U)
-                NAME(row_strip)(sums, bias, &h, NULL, strip, H, G);
+                NAME(row_strip)(sums, bias, &h, NULL, strip, H, G, interleaved);
         }
-    NAME(forward_units)(s, r, 1, unit, AT_MOST(s->end * STRIP_BLOCKS(G) * LANES, H) - unit);
+    NAME(forward_units)(s, r, 1, unit, AT_MOST(s->end * size, H) - unit);
 }
 
-/* Functions of their own: in one, the three would have fewer registers each. */
-static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 4); }
-static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 3); }
-static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 1); }
+/* Functions of their own: in one, each would have fewer registers. */
+static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 4, 1); }
+static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 3, 1); }
+static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 1, 1); }
+static void NAME(step_of_row_side_by_side)(const fl_forward_step *s, int64_t r)
+{
+    NAME(step_of_row_with)(s, r, fl_blocks(&s->cell), 0);
+}
 
 static void NAME(step_of_row)(const fl_forward_step *s, int64_t r)
 {
-    switch (fl_blocks(&s->cell)) {
+    const int64_t G = fl_blocks(&s->cell);
+    switch (NAME(side_by_side)(s->H, G) ? 0 : G) {
+    case 0: NAME(step_of_row_side_by_side)(s, r); break;
     case 1: NAME(step_of_row_1)(s, r); break;
     case 3: NAME(step_of_row_3)(s, r); break;
     default: NAME(step_of_row_4)(s, r);
@@ -82,7 +88,8 @@ static void NAME(step_of_row)(const fl_forward_step *s, int64_t r)
 
 static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t count)
 {
-    const int64_t H = s->H, G = fl_blocks(&s->cell), wide = G * H, size = STRIP_BLOCKS(G) * LANES;
+    const int64_t H = s->H, wide = fl_blocks(&s->cell) * H, strips = s->end - s->begin;
+    const NAME(layout) all = NAME(layout_of)(wide, H);
     const int apart = s->cell.kind == FL_GRU; /* the products with W and U */
     REAL *gates = s->gates, *sums = apart ? s->recurrent : s->gates;
     const REAL *from = s->from, *W = s->W, *U = s->U, *x = s->x, *h_prev = s->h_prev;
@@ -91,7 +98,7 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     NAME(begin)(&states, count, H, wide, s->descending);
     inputs.starts = 1;
     states.starts = !apart || s->recurrent_bias;
-    if (NAME(fetches)(count, s->begin, s->end, wide, H)) {
+    if (NAME(fetches)(count, strips, &all)) {
         NAME(fetch)(&states, (const REAL *)s->h + first * H, count * H);
         if (s->c)
             NAME(fetch)(&states, (const REAL *)s->c + first * H, count * H);
@@ -107,13 +114,13 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
         inputs.a[r] = x ? x + row * s->I : NULL;
         states.a[r] = h_prev ? h_prev + row * H : NULL;
     }
-    int64_t strips = s->end - s->begin, group = NAME(strip_group)(count, STRIP_PANELS(G) * (apart ? 2 : 1));
+    const int64_t size = all.strip_units, group = NAME(strip_group)(count, all.strip_panels * (apart ? 2 : 1));
     for (int64_t k0 = 0; k0 < strips; k0 += group) {
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * size;
         for (int64_t k = k0; k < k1; k++) {
             const int64_t strip = STRIP_IN_TURN(k, s);
-            for (int64_t p = NAME(panels_before)(strip, H, G); p < NAME(panels_before)(strip + 1, H, G); p++) {
-                const NAME(panel) at = NAME(panel_at)(p, H, G);
+            for (int64_t p = NAME(panels_before)(strip, &all), end = NAME(panels_before)(strip + 1, &all); p < end; p++) {
+                const NAME(panel) at = NAME(panel_at)(p, &all);
                 if (W)
                     NAME(deep_panel_product)(&inputs, 0, W + p * s->I * PANEL, s->I, &at);
                 if (U)
@@ -126,12 +133,13 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
 
 static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_t count)
 {
-    const int64_t H = s->H, wide = fl_blocks(&s->cell) * H;
+    const int64_t H = s->H, wide = fl_blocks(&s->cell) * H, strips = s->end - s->begin;
+    const NAME(layout) all = NAME(layout_of)(H, 0);
     REAL *dh = s->dh;
     const REAL *next = s->next, *U = s->U;
     NAME(rows) rows;
     NAME(begin)(&rows, count, wide, H, s->descending);
-    if (s->gates && NAME(fetches)(count, s->begin, s->end, H, 0)) {
+    if (s->gates && NAME(fetches)(count, strips, &all)) {
         if (s->dy)
             NAME(fetch)(&rows, (const REAL *)s->dy + first * H, count * H);
         if (s->cell.kind != FL_RNN)
@@ -144,11 +152,11 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
         rows.c[r] = dh + (first + r) * H;
         rows.a[r] = next + (first + r) * wide;
     }
-    int64_t strips = s->end - s->begin, group = NAME(strip_group)(count, 1);
+    const int64_t group = NAME(strip_group)(count, 1);
     for (int64_t k0 = 0; k0 < strips; k0 += group) {
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * PANEL;
         for (int64_t k = k0; k < k1 && next; k++) { /* strips of one panel */
-            const NAME(panel) at = NAME(panel_at)(STRIP_IN_TURN(k, s), H, 1);
+            const NAME(panel) at = NAME(panel_at)(STRIP_IN_TURN(k, s), &all);
             NAME(deep_panel_product)(&rows, s->cell.kind == FL_GRU, U + at.number * wide * PANEL, wide, &at);
         }
         if (s->gates)

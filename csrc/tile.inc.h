@@ -74,25 +74,26 @@ static void NAME(row_tile)(REAL *c, const REAL *from, const NAME(term) *one, con
     }
 }
 
-/* The same at one strip of gates that have H columns each, panel by panel. */
-static void NAME(row_panels)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t strip, int64_t H,
-                             int64_t G)
+/* The same at the panels [begin, end), one by one. */
+static void NAME(row_panels)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t begin, int64_t end,
+                             const NAME(layout) *all)
 {
-    for (int64_t p = NAME(panels_before)(strip, H, G); p < NAME(panels_before)(strip + 1, H, G); p++) {
-        const NAME(panel) at = NAME(panel_at)(p, H, G);
-        NAME(row_tile)(c, from, one, two, p, &at);
+    for (; begin < end; begin++) {
+        const NAME(panel) at = NAME(panel_at)(begin, all);
+        NAME(row_tile)(c, from, one, two, begin, &at);
     }
 }
 
-/* The same for a constant G, whose strips without gaps are made at once. */
+/* The same at one strip of G gates of H columns. Of interleaved ones, G constant, strips without gaps are made at once. */
 FL_INLINE void NAME(row_strip)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t strip, int64_t H,
-                               const int64_t G)
+                               const int64_t G, const int interleaved)
 {
     const int64_t unit = strip * STRIP_BLOCKS(G) * LANES;
     const int vecs = STRIP_PANELS(G) * VECS;
     int64_t first[NAME(MOST_VECS)];
-    if (H - unit < STRIP_BLOCKS(G) * LANES) {
-        NAME(row_panels)(c, from, one, two, strip, H, G);
+    if (!interleaved || H - unit < STRIP_BLOCKS(G) * LANES) {
+        const NAME(layout) all = NAME(layout_of)(G * H, H);
+        NAME(row_panels)(c, from, one, two, NAME(panels_before)(strip, &all), NAME(panels_before)(strip + 1, &all), &all);
         return;
     }
     EACH(v, vecs)

@@ -39,8 +39,8 @@ OF_REFERENCE = "tests/test_reference_gradients.py::test_gradients_equal_central_
 # Of these the instruction set, the dtype, how many threads divide what, and H.
 STACKS, STREAMS = f"{NATIVE}::test_stacks_equal_the_reference", f"{NATIVE}::test_streams_equal_the_reference"
 ONE_THREAD, BY_SEQUENCES = f"{STACKS}[ISA-float32-1-17]", f"{STACKS}[ISA-float32-2 sequences-17]"
-BY_UNITS, STREAM = f"{STACKS}[ISA-float32-2 units-17]", f"{STREAMS}[ISA-float32-1-17]"
-WAITING = tuple(f"{STACKS}[ISA-float32-{threads}-{H}]" for threads in ("2 units", "3 units") for H in (17, 34, 65))
+BY_UNITS, STREAM = f"{STACKS}[ISA-float32-2 units-171]", f"{STREAMS}[ISA-float32-1-17]"
+WAITING = tuple(f"{STACKS}[ISA-float32-{threads}-{H}]" for threads in ("2 units", "3 units") for H in (64, 171))
 
 
 class Fault(NamedTuple):
@@ -162,8 +162,8 @@ FAULTS = [
           "backwards + (T - t) * B * H", "backwards + (t + 1) * B * H", (APART,)),
     Fault("every part of a wave reads the first one's input", ENGINE_C,
           "part.x = (const char *)part.x + first * B * part.I * size;", "", (APART,)),
-    Fault("threads read the first sequences' input", LAYER, "rows[listed++] = next + s.first + b;",
-          "rows[listed++] = next + b;", (BY_SEQUENCES,)),
+    Fault("threads read the first sequences' input", LAYER, "rows[listed++] = start + s->first + b;",
+          "rows[listed++] = start + b;", (BY_SEQUENCES,)),
     Fault("last units of several threads missing", LAYER, "share_of(l, kernels->strip_count(wide, H), index, count)",
           "share_of(l, kernels->strip_count(wide, H) - (count > 1), index, count)", (BY_UNITS,)),
     Fault("last units of dh of several threads missing", LAYER, "share_of(l, kernels->strip_count(H, 0), index, count)",
@@ -211,19 +211,23 @@ FAULTS = [
           "AT_MOST((k1 - k0) * size, H - unit) - 1", (ONE_THREAD,)),
     Fault("state's part lost where there is an input's", STEP, "if (U)\n                    NAME(deep_panel_product)",
           "if (U && !W)\n                    NAME(deep_panel_product)", (STREAM,)),
-    Fault("input's part lost in the step of one row", STEP, "(gates, from, &x, &h, strip, H, G)",
-          "(gates, from, &h, NULL, strip, H, G)", (STREAM,)),
+    Fault("input's part lost in the step of one row", STEP, "(gates, from, &x, &h, strip, H, G, interleaved)",
+          "(gates, from, &h, NULL, strip, H, G, interleaved)", (STREAM,)),
     Fault("one row's product with U begins without its bias", STEP, "apart ? s->recurrent_bias : from", "apart ? NULL : from",
           (ONE_SEQUENCE.replace("LSTM", "GRU"),)),
     Fault("a step's input not taken", NATIVE_LOOPS, "memcpy(self.stack.x, view.buf, view.len)", "pass", (STREAM,)),
     Fault("the second thread's strips of a step begin too late", ENGINE_C, "part.begin = part.end * index / count;",
-          "part.begin = part.end * index / count + index;", (f"{STREAMS}[ISA-float32-2 units-65]",)),
-    Fault("one row's last units missing", STEP, "AT_MOST(s->end * STRIP_BLOCKS(G) * LANES, H) - unit",
-          "AT_MOST(s->end * STRIP_BLOCKS(G) * LANES, H) - unit - 1", (STREAM,)),
+          "part.begin = part.end * index / count + index;", (f"{STREAMS}[ISA-float32-2 units-171]",)),
+    Fault("one row's last units missing", STEP, "AT_MOST(s->end * size, H) - unit", "AT_MOST(s->end * size, H) - unit - 1",
+          (STREAM,)),
+    Fault("one row's units beyond the first vector missing", STEP, "interleaved ? STRIP_BLOCKS(G) * LANES : H",
+          "STRIP_BLOCKS(G) * LANES", (STREAM,)),
+    Fault("units of gates side by side missing", PANELS, "joined ? H : STRIP_BLOCKS(G) * LANES", "STRIP_BLOCKS(G) * LANES",
+          (ONE_THREAD,)),
     Fault("later units of a strip with the first ones' columns", TILE, "unit + v / G * LANES", "unit",
-          tuple(f"{STREAMS}[ISA-float32-1-{H}]" for H in (64, 65, 130))),
+          tuple(f"{STREAMS}[ISA-float32-1-{H}]" for H in (64, 171))),
     Fault("later strips with the first one's weights", TILE, "strip * STRIP_PANELS(G), first", "0, first",
-          (f"{STREAMS}[ISA-float32-1-65]",)),
+          (f"{STREAMS}[ISA-float32-1-171]",)),
     Fault("U's part begins without its bias", STEP, "states.starts = !apart || s->recurrent_bias;", "states.starts = !apart;",
           (f"{EQUAL}[native-one layer-GRU]",)),
     Fault("U's part of the gradient overwrites what went past it", STEP, "(&rows, s->cell.kind == FL_GRU,", "(&rows, 0,",
@@ -244,9 +248,10 @@ FAULTS = [
           "y[2 * j + 1] = vhigh(x[j + LANES / 2], x[j])", (f"{CORE}::test_any_strides_and_threads_pack_the_same",)),
     Fault("pieces of a vector stored from its start", VEC, "            from += piece;\n", "", (SCATTER,)),
     Fault("one row added for many", TOKENS_C, "rows + k * width + j", "rows + j", (SCATTER,)),
-    Fault("last panel missing where a strip is odd", PANELS, "* G + VECS - 1) / VECS", "* G) / VECS", (MULTIPLY_GATES,)),
-    Fault("last column of every vector missing", PANELS, "AT_MOST(H - block * LANES, LANES);",
-          "AT_MOST(H - block * LANES, LANES - 1);", (MULTIPLY_GATES,)),
+    Fault("last panel of wide gates missing", PANELS, "* all.G + VECS - 1) / VECS;",
+          "* all.G + VECS - 1) / VECS - (VECTORS(all.H) > VECS);", (MULTIPLY_GATES,)),
+    Fault("last column of every vector missing", PANELS, "AT_MOST(all->H - block * LANES, LANES);",
+          "AT_MOST(all->H - block * LANES, LANES - 1);", (MULTIPLY_GATES,)),
     Fault("later blocks of K read the first of A", PRODUCT, "panel + k0 * PANEL, k0, AT_MOST",
           "panel + k0 * PANEL, 0, AT_MOST", (MULTIPLY,)),
     Fault("blocks of K overwrite each other", PRODUCT, "add || k0, scratch", "add, scratch",
@@ -261,7 +266,7 @@ FAULTS = [
           "for (int64_t k = 0; k < count; k++)\n"
           "                NAME(row_tile)(c, from, h, NULL, panels[k].number, &panels[k]);",
           (f"{NATIVE}::test_a_busy_pool_changes_no_bit[float32-2 units]",)),
-    Fault("strips with gaps are not made beside a row", BESIDE, "if (s->part == 0)", "if (s->part > FL_BESIDE)",
+    Fault("panels with gaps are not made beside a row", BESIDE, "if (s->part == 0 && end", "if (s->part > FL_BESIDE && end",
           (ONE_SEQUENCE,)),
     Fault("the input's part of steps to come from one step too early", LAYER, "l->x + (t + rows) * l->I",
           "l->x + (t + rows - 1) * l->I", (ONE_SEQUENCE,)),

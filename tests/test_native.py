@@ -27,7 +27,7 @@ from helpers import (
     run_reference,
 )
 
-HIDDEN = (1, 17, 34, 64, 65, 130)
+HIDDEN = (1, 17, 34, 64, 65, 171)  # of the last the gates are apart, of others with gaps side by side
 BATCHES = (1, 3, 23, 40)
 
 
@@ -155,7 +155,7 @@ def token_cases(dtype, V=7):
 def test_long_calls_of_one_sequence_equal_the_reference(isa, dtype, threads, monkeypatch, stack):
     """Whose steps make the input's part of later ones."""
     monkeypatch.setattr(native, "AHEAD", {isa})
-    for T, I, H in [(100, 70, 130), (36, 200, 130), (61, 150, 170)]:
+    for T, I, H in [(100, 70, 130), (36, 200, 100), (61, 150, 171)]:
         case = random_case(T, 1, I, H, 1, stack=stack, dtype=dtype.name, seed=T)
         want, (y, state) = run_reference(case), case.rnn(case.x, case.state)
         for name, got in {"y": y, **named(case.rnn, "", "", state)}.items():

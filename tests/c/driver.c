@@ -7,8 +7,8 @@
 #include "golden.h"
 
 static const int64_t widths[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65, 1025};
-static const int64_t units[] = {1, 3, 7, 8, 9, 17, 65};
-static const int64_t beside_units[] = {1, 17, 65, 150};
+static const int64_t units[] = {1, 3, 7, 8, 9, 17, 65, 171};
+static const int64_t beside_units[] = {1, 17, 100, 171};
 static const int64_t batches[] = {1, 2, 5};
 static const int64_t depths[] = {1, 2, 15, 17, 64, 65, 700}; /* 700 is more than a block of K */
 static const int64_t columns[] = {1, 2, 15, 16, 17, 31, 64, 65, 130};

@@ -362,7 +362,7 @@ static void NAME(check_all)(const fl_row *row)
                 for (int keep = 0; keep < 2; keep++)
                     NAME(check_layer)(row, l_once, threads, divide_units, keep, l_at % 2 ? 0 : 12);
     for (int kind = FL_LSTM; kind <= FL_RNN; kind++) { /* long enough for the input's part to be made beside steps */
-        layer_case l = {.T = 36 + kind, .B = 1, .I = 120, .H = 135, .kind = kind, .recurrent = FL_SIGMOID};
+        layer_case l = {.T = 36 + kind, .B = 1, .I = 120, .H = 171, .kind = kind, .recurrent = FL_SIGMOID};
         for (int64_t t = 0; t < l.T; t++)
             l.batch_sizes[t] = 1;
         NAME(check_layer)(row, &l, 1, 0, 0, 29);
@@ -373,7 +373,7 @@ static void NAME(check_all)(const fl_row *row)
         NAME(check_apart)(row, FL_GRU, 7, 5, 17, threads);
         NAME(check_apart)(row, FL_RNN, 1, 2, 9, threads);
         for (int kind = FL_LSTM; kind <= FL_RNN; kind++) {
-            NAME(check_stack)(row, kind, 0, 1, 5, 70, threads);
+            NAME(check_stack)(row, kind, 0, 1, 5, 171, threads);
             NAME(check_stack)(row, kind, 0, 3, 0, 33, threads);
         }
         NAME(check_stack)(row, FL_LSTM, 1, 1, 5, 70, threads);
