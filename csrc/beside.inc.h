@@ -83,27 +83,27 @@ static void NAME(row_beside)(const fl_forward_step *s, REAL *c, const REAL *from
 {
     const fl_product *q = s->beside;
     const REAL *W = q->packed;
-    const NAME(layout) all = NAME(layout_of)(q->N, q->group);
-    const int64_t begin = NAME(panels_before)(s->begin, &all), last = NAME(panels_before)(s->end, &all);
-    const int64_t whole = all.H / LANES * all.G / VECS, end = whole < begin ? begin : AT_MOST(whole, last);
+    const NAME(layout) layout = NAME(layout_of)(q->N, q->group);
+    const int64_t begin = NAME(panels_before)(s->begin, &layout), last = NAME(panels_before)(s->end, &layout);
+    const int64_t whole = layout.columns / LANES * layout.gates / VECS, end = whole < begin ? begin : AT_MOST(whole, last);
     const int64_t tiles = (end - begin) * NAME(HALVES);
     int64_t tile = tiles * s->part / FL_BESIDE, last_tile = tiles * (s->part + 1) / FL_BESIDE;
     for (int64_t done = 0, count; begin + done < end || tile < last_tile; done += count) {
         NAME(panel) panels[NAME(ROW_PANELS)];
         count = AT_MOST(end - begin - done, NAME(ROW_PANELS));
         for (int64_t k = 0; k < count; k++)
-            panels[k] = NAME(panel_at)(s->descending ? end - 1 - done - k : begin + done + k, &all);
+            panels[k] = NAME(panel_at)(s->descending ? end - 1 - done - k : begin + done + k, &layout);
         if (tile == last_tile) {
             NAME(tile_beside)(NULL, c, from, h, panels, count, 0);
             continue;
         }
-        NAME(panel) at = NAME(panel_at)(begin + tile / NAME(HALVES), &all);
+        NAME(panel) at = NAME(panel_at)(begin + tile / NAME(HALVES), &layout);
         int64_t half = tile++ % NAME(HALVES) * NAME(HALF);
         NAME(beside) beside = {.C = q->C, .bias = q->bias, .columns = s->columns, .K = q->K, .C_stride = q->N,
                                .W = W + at.number * q->K * PANEL + half * LANES, .first = at.first + half};
         NAME(tile_beside)(&beside, c, from, h, panels, count, 1);
     }
-    NAME(row_panels)(c, from, h, NULL, end, last, &all);
+    NAME(row_panels)(c, from, h, NULL, end, last, &layout);
     if (s->part == 0 && end < last)
-        NAME(product_of_panels)(q, end, last, &all);
+        NAME(product_of_panels)(q, end, last, &layout);
 }

@@ -5,7 +5,7 @@
  * one gate, and so do gates of few units, side by side, where these would leave more vectors partly empty. The vectors are cut
  * into panels of VECS, which hold for every k one after another the vectors that the tile multiplies at once, so that they are
  * read strictly forward. Columns beyond the gate and vectors beyond the last are zeros.
- * A strip is the least run of panels that holds whole blocks: what can be computed by itself. Gates side by side are one. */
+ * A strip is the least run of panels that holds whole blocks, what can be computed by itself: of gates side by side, all. */
 #undef PANEL
 #define PANEL (VECS * LANES)
 #undef STRIP_PANELS
@@ -20,27 +20,23 @@
 #undef VECTORS
 #define VECTORS(columns) (((columns) + LANES - 1) / LANES)
 
-/* Whether G gates of H units lie side by side: of so few that threads have nothing to divide. */
-FL_INLINE int NAME(side_by_side)(int64_t H, int64_t G)
-{
-    enum { MOST_COLUMNS = 512 };
-    return G * H <= MOST_COLUMNS && VECTORS(G * H) < G * VECTORS(H);
-}
-
-/* The gates as they lie, G of H columns; all panels, and what a strip has. */
+/* The gates as they lie, each so many columns; panels and strips in all; what a strip has. */
 typedef struct {
-    int64_t H, G, panels, strip_panels, strip_units;
+    int64_t gates, columns, panels, strips, strip_panels, strip_units;
 } NAME(layout);
 
+/* Side by side lie gates of so few columns that threads have no units to divide, which they do from 512 KiB of U on. */
 FL_INLINE NAME(layout) NAME(layout_of)(int64_t N, int64_t group)
 {
+    enum { MOST_COLUMNS = 512 };
     const int64_t H = group ? group : N, G = group ? N / group : 1;
-    const int joined = NAME(side_by_side)(H, G);
-    NAME(layout) all = {.H = joined ? N : H, .G = joined ? 1 : G};
-    all.panels = (VECTORS(all.H) * all.G + VECS - 1) / VECS;
-    all.strip_panels = joined ? all.panels : STRIP_PANELS(G);
-    all.strip_units = joined ? H : STRIP_BLOCKS(G) * LANES;
-    return all;
+    const int side_by_side = N <= MOST_COLUMNS && VECTORS(N) < G * VECTORS(H);
+    NAME(layout) layout = {.gates = side_by_side ? 1 : G, .columns = side_by_side ? N : H};
+    layout.panels = (VECTORS(layout.columns) * layout.gates + VECS - 1) / VECS;
+    layout.strip_panels = side_by_side ? layout.panels : STRIP_PANELS(G);
+    layout.strip_units = side_by_side ? H : STRIP_BLOCKS(G) * LANES;
+    layout.strips = side_by_side ? 1 : (VECTORS(H) + STRIP_BLOCKS(G) - 1) / STRIP_BLOCKS(G);
+    return layout;
 }
 
 /* One panel. */
@@ -50,31 +46,30 @@ typedef struct {
     int64_t lanes[VECS];  /* and how many: less than LANES only in the last ones */
 } NAME(panel);
 
-FL_INLINE NAME(panel) NAME(panel_at)(int64_t number, const NAME(layout) *all)
+FL_INLINE NAME(panel) NAME(panel_at)(int64_t number, const NAME(layout) *layout)
 {
     NAME(panel) at;
     at.number = number;
     at.vecs = 0;
 #pragma GCC unroll 4
     for (int64_t v = 0; v < VECS; v++) { /* beyond `vecs` without use */
-        const uint32_t vector = (uint32_t)(number * VECS + v), block = vector / (uint32_t)all->G;
-        at.first[v] = (vector - block * all->G) * all->H + block * LANES;
-        at.lanes[v] = AT_MOST(all->H - block * LANES, LANES);
-        at.vecs += block * LANES < all->H;
+        const uint32_t vector = (uint32_t)(number * VECS + v), block = vector / (uint32_t)layout->gates;
+        at.first[v] = (vector - block * layout->gates) * layout->columns + block * LANES;
+        at.lanes[v] = AT_MOST(layout->columns - block * LANES, LANES);
+        at.vecs += block * LANES < layout->columns;
     }
     return at;
 }
 
 /* The panels before a strip: all, where it is beyond the last one. */
-FL_INLINE int64_t NAME(panels_before)(int64_t strip, const NAME(layout) *all)
+FL_INLINE int64_t NAME(panels_before)(int64_t strip, const NAME(layout) *layout)
 {
-    return AT_MOST(strip * all->strip_panels, all->panels);
+    return AT_MOST(strip * layout->strip_panels, layout->panels);
 }
 
 static int64_t NAME(strip_count)(int64_t N, int64_t group)
 {
-    const NAME(layout) all = NAME(layout_of)(N, group);
-    return (all.panels + all.strip_panels - 1) / all.strip_panels;
+    return NAME(layout_of)(N, group).strips;
 }
 
 static int64_t NAME(packed_size)(int64_t K, int64_t N, int64_t group)
@@ -114,10 +109,10 @@ static void NAME(pack_panel)(REAL *panel, const REAL *B, int64_t k_stride, int64
 static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride,
                        int64_t group, int64_t part, int64_t parts)
 {
-    const NAME(layout) all = NAME(layout_of)(N, group);
-    int64_t count = NAME(strip_count)(N, group), end = NAME(panels_before)(count * (part + 1) / parts, &all);
-    for (int64_t p = NAME(panels_before)(count * part / parts, &all); p < end; p++) {
-        const NAME(panel) at = NAME(panel_at)(p, &all);
+    const NAME(layout) layout = NAME(layout_of)(N, group);
+    const int64_t end = NAME(panels_before)(layout.strips * (part + 1) / parts, &layout);
+    for (int64_t p = NAME(panels_before)(layout.strips * part / parts, &layout); p < end; p++) {
+        const NAME(panel) at = NAME(panel_at)(p, &layout);
         NAME(pack_panel)(packed + p * K * PANEL, B, k_stride, n_stride, K, &at);
     }
 }

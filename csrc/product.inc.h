@@ -102,7 +102,7 @@ static void NAME(deep_panel_product)(NAME(rows) *rows, int add, const REAL *pane
 }
 
 /* The columns of the panels [begin, end). */
-static void NAME(product_of_panels)(const fl_product *q, int64_t begin, int64_t end, const NAME(layout) *all)
+static void NAME(product_of_panels)(const fl_product *q, int64_t begin, int64_t end, const NAME(layout) *layout)
 {
     const REAL *panels = q->packed, *A = q->A, *bias = q->bias;
     REAL *C = q->C;
@@ -117,7 +117,7 @@ static void NAME(product_of_panels)(const fl_product *q, int64_t begin, int64_t 
             rows.from[r] = bias;
         }
         for (int64_t p = begin; p < end; p++) {
-            const NAME(panel) at = NAME(panel_at)(p, all);
+            const NAME(panel) at = NAME(panel_at)(p, layout);
             NAME(deep_panel_product)(&rows, q->add, panels + p * q->K * PANEL, q->K, &at);
         }
     }
@@ -125,8 +125,8 @@ static void NAME(product_of_panels)(const fl_product *q, int64_t begin, int64_t 
 
 static void NAME(product)(const fl_product *q)
 {
-    const NAME(layout) all = NAME(layout_of)(q->N, q->group);
-    NAME(product_of_panels)(q, NAME(panels_before)(q->begin, &all), NAME(panels_before)(q->end, &all), &all);
+    const NAME(layout) layout = NAME(layout_of)(q->N, q->group);
+    NAME(product_of_panels)(q, NAME(panels_before)(q->begin, &layout), NAME(panels_before)(q->end, &layout), &layout);
 }
 
 /* Copies columns [m0, m0 + count) of A (K, M), which are rows of A', each k's to a row of COLUMNS. */
@@ -160,7 +160,7 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
     NAME(rows) rows;
     for (int64_t n0 = 0; n0 < N; n0 += NAME(COLUMN_BLOCK)) {
         const int64_t width = AT_MOST(N - n0, NAME(COLUMN_BLOCK));
-        const NAME(layout) all = NAME(layout_of)(width, 0);
+        const NAME(layout) layout = NAME(layout_of)(width, 0);
         for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK)) {
             int64_t depth = AT_MOST(K - k0, NAME(K_BLOCK));
             NAME(pack)(scratch, B + k0 * N + n0, depth, width, N, 1, 0, 0, 1);
@@ -174,8 +174,8 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
                     rows.c[r] = C + (m0 + r) * N + n0;
                 if (m1 < end)
                     NAME(fetch)(&rows, A + k0 * M + m1, AT_MOST(end - m1, NAME(COLUMNS)));
-                for (int64_t p = 0; p < all.panels; p++) {
-                    const NAME(panel) at = NAME(panel_at)(p, &all);
+                for (int64_t p = 0; p < layout.panels; p++) {
+                    const NAME(panel) at = NAME(panel_at)(p, &layout);
                     NAME(panel_product)(&rows, add || k0, scratch + p * depth * PANEL, 0, depth, &at);
                 }
             }

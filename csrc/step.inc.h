@@ -34,15 +34,17 @@ FL_INLINE int64_t NAME(strip_group)(int64_t rows, int64_t panels)
 
 /* Whether the products of a step for `count` rows fetch what its gates use: in tiles that are thick enough, where the step has all
  * strips of U (·, N). Lines that another thread writes would go to and fro. */
-FL_INLINE int NAME(fetches)(int64_t count, int64_t strips, const NAME(layout) *all)
+FL_INLINE int NAME(fetches)(int64_t count, int64_t strips, const NAME(layout) *layout)
 {
-    return count > 2 && strips * all->strip_panels >= all->panels;
+    return count > 2 && strips == layout->strips;
 }
 
-/* The step of row r by itself, of a cell with G blocks, constant where they are interleaved; else side by side. */
-FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const int64_t G, const int interleaved)
+/* The step of row r by itself, of a cell with G blocks. */
+FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const int64_t G)
 {
-    const int64_t H = s->H, wide = G * H, size = interleaved ? STRIP_BLOCKS(G) * LANES : H, unit = s->begin * size;
+    const int64_t H = s->H, wide = G * H;
+    const NAME(layout) layout = NAME(layout_of)(wide, H);
+    const int64_t size = layout.strip_units, unit = s->begin * size;
     const int apart = G == 3 && s->cell.kind == FL_GRU; /* the products with W and U */
     REAL *gates = (REAL *)s->gates + r * wide, *sums = apart ? (REAL *)s->recurrent + r * wide : gates;
     const REAL *from = (const REAL *)s->from + FROM_ROW(s, r) * wide, *bias = apart ? s->recurrent_bias : from;
@@ -55,31 +57,25 @@ FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const
         for (int64_t k = 0; k < s->end - s->begin; k++) {
             const int64_t strip = STRIP_IN_TURN(k, s);
             if (!apart && W && U) {
-                NAME(row_strip)(gates, from, &x, &h, strip, H, G, interleaved);
+                NAME(row_strip)(gates, from, &x, &h, strip, H, G, &layout);
                 continue;
             }
             if (W)
-                NAME(row_strip)(gates, from, &x, NULL, strip, H, G, interleaved);
+                NAME(row_strip)(gates, from, &x, NULL, strip, H, G, &layout);
             if (U)
-                NAME(row_strip)(sums, bias, &h, NULL, strip, H, G, interleaved);
+                NAME(row_strip)(sums, bias, &h, NULL, strip, H, G, &layout);
         }
     NAME(forward_units)(s, r, 1, unit, AT_MOST(s->end * size, H) - unit);
 }
 
-/* Functions of their own: in one, each would have fewer registers. */
-static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 4, 1); }
-static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 3, 1); }
-static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 1, 1); }
-static void NAME(step_of_row_side_by_side)(const fl_forward_step *s, int64_t r)
-{
-    NAME(step_of_row_with)(s, r, fl_blocks(&s->cell), 0);
-}
+/* Functions of their own: in one, the three would have fewer registers each. */
+static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 4); }
+static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 3); }
+static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 1); }
 
 static void NAME(step_of_row)(const fl_forward_step *s, int64_t r)
 {
-    const int64_t G = fl_blocks(&s->cell);
-    switch (NAME(side_by_side)(s->H, G) ? 0 : G) {
-    case 0: NAME(step_of_row_side_by_side)(s, r); break;
+    switch (fl_blocks(&s->cell)) {
     case 1: NAME(step_of_row_1)(s, r); break;
     case 3: NAME(step_of_row_3)(s, r); break;
     default: NAME(step_of_row_4)(s, r);
@@ -89,7 +85,7 @@ static void NAME(step_of_row)(const fl_forward_step *s, int64_t r)
 static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t count)
 {
     const int64_t H = s->H, wide = fl_blocks(&s->cell) * H, strips = s->end - s->begin;
-    const NAME(layout) all = NAME(layout_of)(wide, H);
+    const NAME(layout) layout = NAME(layout_of)(wide, H);
     const int apart = s->cell.kind == FL_GRU; /* the products with W and U */
     REAL *gates = s->gates, *sums = apart ? s->recurrent : s->gates;
     const REAL *from = s->from, *W = s->W, *U = s->U, *x = s->x, *h_prev = s->h_prev;
@@ -98,7 +94,7 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     NAME(begin)(&states, count, H, wide, s->descending);
     inputs.starts = 1;
     states.starts = !apart || s->recurrent_bias;
-    if (NAME(fetches)(count, strips, &all)) {
+    if (NAME(fetches)(count, strips, &layout)) {
         NAME(fetch)(&states, (const REAL *)s->h + first * H, count * H);
         if (s->c)
             NAME(fetch)(&states, (const REAL *)s->c + first * H, count * H);
@@ -114,13 +110,13 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
         inputs.a[r] = x ? x + row * s->I : NULL;
         states.a[r] = h_prev ? h_prev + row * H : NULL;
     }
-    const int64_t size = all.strip_units, group = NAME(strip_group)(count, all.strip_panels * (apart ? 2 : 1));
+    const int64_t size = layout.strip_units, group = NAME(strip_group)(count, layout.strip_panels * (apart ? 2 : 1));
     for (int64_t k0 = 0; k0 < strips; k0 += group) {
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * size;
         for (int64_t k = k0; k < k1; k++) {
             const int64_t strip = STRIP_IN_TURN(k, s);
-            for (int64_t p = NAME(panels_before)(strip, &all), end = NAME(panels_before)(strip + 1, &all); p < end; p++) {
-                const NAME(panel) at = NAME(panel_at)(p, &all);
+            for (int64_t p = NAME(panels_before)(strip, &layout), end = NAME(panels_before)(strip + 1, &layout); p < end; p++) {
+                const NAME(panel) at = NAME(panel_at)(p, &layout);
                 if (W)
                     NAME(deep_panel_product)(&inputs, 0, W + p * s->I * PANEL, s->I, &at);
                 if (U)
@@ -134,12 +130,12 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
 static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_t count)
 {
     const int64_t H = s->H, wide = fl_blocks(&s->cell) * H, strips = s->end - s->begin;
-    const NAME(layout) all = NAME(layout_of)(H, 0);
+    const NAME(layout) layout = NAME(layout_of)(H, 0);
     REAL *dh = s->dh;
     const REAL *next = s->next, *U = s->U;
     NAME(rows) rows;
     NAME(begin)(&rows, count, wide, H, s->descending);
-    if (s->gates && NAME(fetches)(count, strips, &all)) {
+    if (s->gates && NAME(fetches)(count, strips, &layout)) {
         if (s->dy)
             NAME(fetch)(&rows, (const REAL *)s->dy + first * H, count * H);
         if (s->cell.kind != FL_RNN)
@@ -156,7 +152,7 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
     for (int64_t k0 = 0; k0 < strips; k0 += group) {
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * PANEL;
         for (int64_t k = k0; k < k1 && next; k++) { /* strips of one panel */
-            const NAME(panel) at = NAME(panel_at)(STRIP_IN_TURN(k, s), &all);
+            const NAME(panel) at = NAME(panel_at)(STRIP_IN_TURN(k, s), &layout);
             NAME(deep_panel_product)(&rows, s->cell.kind == FL_GRU, U + at.number * wide * PANEL, wide, &at);
         }
         if (s->gates)

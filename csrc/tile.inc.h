@@ -54,7 +54,7 @@ FL_INLINE void NAME(row_body)(REAL *c, const REAL *from, const NAME(term) *one, 
         vec sum = sums[0][v];
         EACH(phase, phases - 1)
             sum = sum + sums[phase + 1][v];
-        NAME(store_masked)(c + first[v], sum, LANES_OF(v));
+        NAME(store_of_tile)(c + first[v], sum, LANES_OF(v));
     }
 }
 
@@ -75,25 +75,24 @@ static void NAME(row_tile)(REAL *c, const REAL *from, const NAME(term) *one, con
 }
 
 /* The same at the panels [begin, end), one by one. */
-static void NAME(row_panels)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t begin, int64_t end,
-                             const NAME(layout) *all)
+static void NAME(row_panels)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t begin,
+                             int64_t end, const NAME(layout) *layout)
 {
     for (; begin < end; begin++) {
-        const NAME(panel) at = NAME(panel_at)(begin, all);
+        const NAME(panel) at = NAME(panel_at)(begin, layout);
         NAME(row_tile)(c, from, one, two, begin, &at);
     }
 }
 
-/* The same at one strip of G gates of H columns. Of interleaved ones, G constant, strips without gaps are made at once. */
-FL_INLINE void NAME(row_strip)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t strip, int64_t H,
-                               const int64_t G, const int interleaved)
+/* The same at one strip of G gates of H columns, G constant: at once, if it has no gaps and the gates are not side by side. */
+FL_INLINE void NAME(row_strip)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t strip,
+                               int64_t H, const int64_t G, const NAME(layout) *layout)
 {
     const int64_t unit = strip * STRIP_BLOCKS(G) * LANES;
     const int vecs = STRIP_PANELS(G) * VECS;
     int64_t first[NAME(MOST_VECS)];
-    if (!interleaved || H - unit < STRIP_BLOCKS(G) * LANES) {
-        const NAME(layout) all = NAME(layout_of)(G * H, H);
-        NAME(row_panels)(c, from, one, two, NAME(panels_before)(strip, &all), NAME(panels_before)(strip + 1, &all), &all);
+    if (layout->gates != G || H - unit < STRIP_BLOCKS(G) * LANES) {
+        NAME(row_panels)(c, from, one, two, NAME(panels_before)(strip, layout), NAME(panels_before)(strip + 1, layout), layout);
         return;
     }
     EACH(v, vecs)
@@ -119,7 +118,7 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
         x[r] = a[r] + k0 * a_stride;
     for (int64_t k = 0; k < K; k++, panel += PANEL) {
         vec b[VECS];
-        if (FETCHES && rows > 2) {
+        if (FETCHES && rows > 2) { /* there a vector is a line */
             EACH(v, vecs)
                 __builtin_prefetch(panel + AHEAD * PANEL + v * LANES);
         }
@@ -137,7 +136,7 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
     }
     EACH(r, rows)
         EACH(v, vecs)
-            NAME(store_masked)(c[r] + at->first[v], sums[r][v], LANES_OF(v));
+            NAME(store_of_tile)(c[r] + at->first[v], sums[r][v], LANES_OF(v));
 }
 
 /* The tile of any size; columns: 0, or where A's rows are copied columns, their matrix's stride. */

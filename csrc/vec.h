@@ -220,16 +220,17 @@ FL_INLINE void NAME(store_part)(REAL *p, vec x, int64_t n)
         }
 }
 
-/* The same with a mask, where there is one that is cheap: for what is not read soon. */
-FL_INLINE void NAME(store_masked)(REAL *p, vec x, int64_t n)
-{
-#ifdef vstore_masked
-    if (n != LANES) {
-        vstore_masked(p, x, n);
-        return;
-    }
+#ifndef vstore_masked
+#define vstore_masked(p, x, n) NAME(store_part)(p, x, n)
 #endif
-    NAME(store_part)(p, x, n);
+
+/* The same of a tile's many vectors: with a mask where that is cheap. */
+FL_INLINE void NAME(store_of_tile)(REAL *p, vec x, int64_t n)
+{
+    if (n == LANES)
+        vstore(p, x);
+    else
+        vstore_masked(p, x, n);
 }
 
 /* to[k to_stride + j] = from[j from_stride + k] for LANES j and k. Each round of shuffles moves a bit of the number of a vector

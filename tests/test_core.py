@@ -383,18 +383,33 @@ def test_softmax_cross_entropy_shows_nan(isa, dtype):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_scatter_add_equals_numpy(isa, dtype, threads):
     """The same additions in the same order: the same bits."""
-    tokens = np.tile(np.array([3, 0, 3, 4, 3, 0], np.int32), 350)
+    tokens = np.array([3, 0, 3, 4, 3, 0], np.int32)
     for width in (*SIZES, 65, 130, 200):
         start, rows = random_arrays(dtype, (5, width), (len(tokens), width), seed=width)
-        for places in (tokens, None):
-            table, guard = guarded(start)
-            _core.scatter_add(table, rows, places, threads)
-            want = start.copy()
-            np.add.at(want, np.zeros(len(tokens), int) if places is None else places, rows)
-            np.testing.assert_array_equal(table, want)
+        table, guard = guarded(start)
+        _core.scatter_add(table, rows, tokens, threads)
+        want = start.copy()
+        np.add.at(want, tokens, rows)
+        np.testing.assert_array_equal(table, want)
+        assert (guard == 12345).all()
+        _core.scatter_add(table, rows[:0], tokens[:0], threads)
+        np.testing.assert_array_equal(table, want)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_sum_rows_equals_numpy(isa, dtype, threads):
+    """The same additions in the same order: the same bits."""
+    for width in (*SIZES, 65, 130, 200):
+        start, rows = random_arrays(dtype, width, (2100, width), seed=width)
+        for add in (False, True):
+            out, guard = guarded(start)
+            _core.sum_rows(out, rows, add, threads)
+            np.testing.assert_array_equal(out, np.cumsum([start if add else 0 * start, *rows], axis=0)[-1])
             assert (guard == 12345).all()
-            _core.scatter_add(table, rows[:0], places if places is None else places[:0], threads)
-            np.testing.assert_array_equal(table, want)
+            _core.sum_rows(out, rows[:0], True, threads)
+            assert out.any()
+        _core.sum_rows(out, rows[:0], False, threads)
+        assert not out.any()
 
 
 @pytest.mark.parametrize("threads", [1, 3])

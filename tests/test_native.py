@@ -141,7 +141,7 @@ def test_cells_apart_equal_the_reference(isa, dtype, monkeypatch, divided, count
 def token_cases(dtype, V=7):
     """Stacks that read tokens, more and fewer than there are, and what the reference makes of each."""
     cases = []
-    for (stack, options), H, B, T in product(CELLS[:4], (17, 65), (1, 23), (1, 9)):
+    for (stack, options), H, B, T in product(CELLS[:4], (17, 171), (1, 23), (1, 9)):
         lengths = np.random.default_rng(B).integers(0, T + 1, B)
         case = random_case(T, B, V, H, 2, stack=stack, lengths=lengths, dtype=dtype, **options)
         tokens = np.random.default_rng(T).integers(0, V, (T, B))
@@ -235,7 +235,7 @@ def test_same_input_gives_the_same_bits(isa, dtype, threads):
 
 def test_a_busy_pool_changes_no_bit(dtype, threads, request, monkeypatch):
     monkeypatch.setattr(native, "AHEAD", {_core.isa()})
-    case = random_case(9, 7, 5, 65, 2, dtype=dtype, dropout=0.5)
+    case = random_case(9, 7, 5, 171, 2, dtype=dtype, dropout=0.5)
     alone = random_case(40, 1, 200, 200, 1, dtype=dtype)  # its steps make the input's part of later ones
 
     def results():

@@ -42,7 +42,7 @@ cdef extern from "fastlstm.h" nogil:
         void *c
         void *h
         const void *c_prev
-        int64_t rows, H
+        int64_t rows, H, end
 
     ctypedef struct fl_backward_step:
         fl_cell cell

@@ -413,18 +413,28 @@ def sum_of_squares(const real[::1] x, int64_t threads=1) -> float:
 
 
 def scatter_add(real[:, ::1] table, const real[:, ::1] rows, const int32_t[::1] tokens, int64_t threads=1) -> None:
-    """table[tokens[r]] += rows[r] for every r; without tokens (None) every row goes to the table's first."""
+    """table[tokens[r]] += rows[r] for every r."""
     cdef int64_t n = rows.shape[0], width = rows.shape[1]
     if n == 0:
         return
-    cdef const int32_t *places = NULL
-    if tokens is not None:
-        places = &tokens[0]
     with nogil:
         if real is float:
-            fl_scatter_f32(row.f32, threads, &table[0, 0], &rows[0, 0], places, n, width)
+            fl_scatter_f32(row.f32, threads, &table[0, 0], &rows[0, 0], &tokens[0], n, width)
         else:
-            fl_scatter_f64(row.f64, threads, &table[0, 0], &rows[0, 0], places, n, width)
+            fl_scatter_f64(row.f64, threads, &table[0, 0], &rows[0, 0], &tokens[0], n, width)
+
+
+def sum_rows(real[::1] out, const real[:, ::1] rows, bint add=False, int64_t threads=1) -> None:
+    """out = the sum of the rows, plus out itself with `add`."""
+    cdef int64_t n = rows.shape[0], width = rows.shape[1]
+    with nogil:
+        if not add:
+            memset(&out[0], 0, width * sizeof(real))
+        if n:
+            if real is float:
+                fl_scatter_f32(row.f32, threads, &out[0], &rows[0, 0], NULL, n, width)
+            else:
+                fl_scatter_f64(row.f64, threads, &out[0], &rows[0, 0], NULL, n, width)
 
 
 def add_bias(real[:, ::1] out, const real[:, :] matrix, const real[::1] bias, const real[::1] other=None) -> None:

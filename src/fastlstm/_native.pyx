@@ -319,8 +319,8 @@ cdef class Steps(Stack):
         self.memory = gates, recurrent, steps, x
         self.stack.B, self.stack.gates, self.stack.h = B, address(gates), address(self.h)
         self.stack.steps = <fl_forward_step *>address(steps)
-        self.threads = threads
         stack_prepare(&self.stack)
+        self.threads = min(threads, self.stack.steps.end)  # of which each has a strip of units
 
     @property
     def state(self) -> tuple[np.ndarray, ...]:

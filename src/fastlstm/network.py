@@ -12,7 +12,7 @@ from fastlstm import _check, _core, _sample, init
 from fastlstm._native import Steps
 from fastlstm.cells import Cell, Layout
 from fastlstm.engines import States, Workspace, current_engine, tokens
-from fastlstm.engines.gradients import add_rows
+from fastlstm.engines.gradients import sum_rows
 from fastlstm.engines.native import ENGINE as NATIVE
 from fastlstm.engines.native import packed
 from fastlstm.layers import GRU, LSTM, RNN
@@ -222,7 +222,6 @@ class LanguageNetwork:
         if gradients is not None:
             d_rows = workspace.empty("d_rows", rows.shape, self.dtype)
             d_weight, d_bias = gradients.arrays[self.output], gradients.arrays["output.bias"]
-            d_bias.fill(0)
             memory = self._place(gradients, size)
         if memory is None:
             memory = workspace.empty("logits", (size, self.V), self.dtype)
@@ -237,7 +236,7 @@ class LanguageNetwork:
             _core.softmax_cross_entropy(losses[block], logits, targets[block], scale, threads)
             if gradients is not None:
                 engine.outer(d_weight, logits, rows[block], workspace, add=start > 0)
-                add_rows(d_bias[None], logits, None)
+                sum_rows(d_bias, logits, add=start > 0)
                 engine.back_affine(d_rows[block], logits, self.parameters, self.output, packs_anew)
         return losses, d_rows
 

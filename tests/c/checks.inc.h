@@ -396,6 +396,7 @@ static void NAME(check_all)(const NAME(fl_kernels) *kernels)
         }
     NAME(check_beside)(kernels, FL_RNN, 300, 530, 1);
     NAME(check_lstm)(kernels, 200, 17, 33, 1, NAME(SHARED), FL_TANH, FL_SIGMOID, 0, 1);
+    NAME(check_scatter_add)(kernels, 700, 17); /* more rows than are added at a time */
     FOR_EACH(int64_t, rows, batches) {
         FOR_EACH(int64_t, H, units) {
             NAME(check_scatter_add)(kernels, rows, H);

@@ -15,7 +15,7 @@ typedef struct {
 static const layer_case layer_cases[] = {
     {5, 1, 3, 171, {1, 1, 1, 1, 1}, FL_LSTM, 0, 0, FL_TANH, FL_SIGMOID},
     {6, 5, 3, 33, {5, 5, 5, 5, 5, 5}, FL_LSTM, 0, 0, FL_TANH, FL_SIGMOID},
-    {6, 7, 5, 70, {6, 6, 4, 3, 3, 1}, FL_LSTM, 0, 0, FL_TANH, FL_SIGMOID}, /* one sequence is empty */
+    {6, 7, 5, 171, {6, 6, 4, 3, 3, 1}, FL_LSTM, 0, 0, FL_TANH, FL_SIGMOID}, /* one sequence is empty */
     {5, 4, 0, 17, {4, 3, 3, 1, 0}, FL_LSTM, 0, 0, FL_TANH, FL_SIGMOID},    /* a step is padding for all */
     {4, 3, 0, 1, {3, 3, 3, 3}, FL_LSTM, 0, 1, FL_SOFTSIGN, FL_HARD_SIGMOID},
     {3, 8, 17, 34, {8, 8, 2}, FL_LSTM, 1, 1, FL_RELU, FL_HARD_SIGMOID},

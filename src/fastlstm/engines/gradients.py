@@ -38,11 +38,11 @@ def of_cell(
         engine.outer(d_weight, d_recurrent, previous, workspace)
     if cell.bias:
         d_bias_ih, d_bias_hh = gradients[place.name("bias_ih")], gradients[place.name("bias_hh")]
-        _sum_rows(d_bias_ih, d_gates)
+        sum_rows(d_bias_ih, d_gates)
         if d_recurrent is d_gates:
             d_bias_hh[...] = d_bias_ih
         else:
-            _sum_rows(d_bias_hh, d_recurrent)
+            sum_rows(d_bias_hh, d_recurrent)
     if cell.proj_size:
         engine.outer(gradients[place.name("weight_hr")], d_projected, arrays.inner, workspace)
     if cell.peephole:
@@ -54,16 +54,15 @@ def of_cell(
             if cell.peephole == "full":
                 engine.outer(d_peephole, np.ascontiguousarray(d_gate), seen, workspace)
             else:
-                _sum_rows(d_peephole, d_gate * seen)
+                sum_rows(d_peephole, d_gate * seen)
 
 
-def _sum_rows(out: np.ndarray, rows: np.ndarray) -> None:
-    """Out (M,) = the sum of the rows (N, M)."""
-    out.fill(0)
-    add_rows(out[None], rows, None)
+def sum_rows(out: np.ndarray, rows: np.ndarray, *, add: bool = False) -> None:
+    """Out (M,) = the sum of the rows (N, M), plus out itself with `add`."""
+    # A thread has some of the columns, of rows that another has just written: sooner divided, this takes longer, as below.
+    _core.sum_rows(out, rows, add, threads_for(rows.size))
 
 
-def add_rows(table: np.ndarray, rows: np.ndarray, places: np.ndarray | None) -> None:
-    """Add each row (N, M) to the row of the table (V, M) whose number is in `places` (N,); without, all to its first."""
-    # A thread has some of the columns, of rows that another has just written: sooner divided, this takes longer.
+def add_rows(table: np.ndarray, rows: np.ndarray, places: np.ndarray) -> None:
+    """Add each row (N, M) to the row of the table (V, M) whose number is in `places` (N,)."""
     _core.scatter_add(table, rows, places, threads_for(rows.size))
