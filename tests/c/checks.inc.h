@@ -285,11 +285,12 @@ static void NAME(check_scatter_add)(const NAME(fl_kernels) *kernels, int64_t n, 
     int32_t *tokens = exactly((size_t)n * sizeof *tokens);
     for (int64_t r = 0; r < n; r++) {
         tokens[r] = (int32_t)((r * 3 + V - 1) % V);
-        for (int64_t j = 0; j < width; j++) {
+        for (int64_t j = 0; j < width; j++)
             want[tokens[r] * width + j] += rows[r * width + j];
-            want[j] += j < width / 3 ? rows[r * width + j] : 0;
-        }
     }
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t j = 0; j < width / 3; j++)
+            want[j] += rows[r * width + j];
     kernels->scatter_add(table, rows, tokens, n, width, width / 2, width);
     kernels->scatter_add(table, rows, tokens, n, width, 0, width / 2);
     kernels->scatter_add(table, rows, NULL, n, width, 0, width / 3);
