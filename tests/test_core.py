@@ -618,3 +618,17 @@ check("after a step")
 print("done")
 """)
     assert done.stdout == "done\n", done.stderr
+
+
+def test_arrays_of_another_number_or_with_strides_or_to_be_read_only_are_refused():
+    """Kernels would read past their ends, or write where nobody may."""
+    rows, out = np.ones((4, 3), np.float32), np.empty(3, np.float32)
+    with pytest.raises(ValueError, match="an array of 4-byte numbers expected, got float64"):
+        _core.sum_rows(out, rows.astype(np.float64))
+    with pytest.raises(ValueError, match="an array of 4-byte numbers expected, got int64"):
+        _core.scatter_add(np.zeros((5, 3), np.float32), rows, np.zeros(4, np.int64))
+    with pytest.raises(ValueError, match="contiguous"):
+        _core.sum_rows(out, np.ones((4, 6), np.float32)[:, ::2])
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        _core.sum_rows(out, rows)

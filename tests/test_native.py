@@ -265,6 +265,21 @@ def test_a_step_takes_an_unpickled_array_as_it_is(dtype):
     assert stepper.try_step(x.astype(x.dtype.newbyteorder()), None) is None
 
 
+def test_a_call_takes_arrays_that_need_no_checks_and_no_others(dtype):
+    rnn = LSTM(3, 5, 2, dtype=dtype, seed=0)
+    x = np.random.default_rng(0).standard_normal((6, 4, 3)).astype(dtype)
+    y, states, _ = native.ENGINE.forward(rnn, x, rnn.zero_states(4), None, None, keep=False)
+    found, (h, c) = native.ENGINE.try_call(rnn, x)
+    assert_equal({"y": found, "h": h, "c": c}, {"y": y, "h": states[0], "c": states[1]})
+    wider, memory = np.zeros((6, 4, 4), dtype), np.zeros(x.nbytes + 1, np.uint8)
+    unaligned = memory[1:].view(dtype).reshape(x.shape)
+    turned = x.astype(x.dtype.newbyteorder())
+    others = [wider, wider[..., :3], x[0], x[None], x[:0], x[:, :0], x.tolist(), x.astype(int), turned, unaligned]
+    assert [native.ENGINE.try_call(rnn, other) for other in others] == [None] * len(others)
+    assert native.ENGINE.try_call(LSTM(3, 5, skip=True, dtype=dtype), x) is None
+    assert native.ENGINE.try_call(LSTM(1, 1 << 12, dtype=dtype), np.zeros((1 << 12, 2, 1), dtype)) is None  # 2^25 outputs
+
+
 # ---- what is packed ----------------------------------------------------------------------------------------------
 
 

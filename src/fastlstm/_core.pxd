@@ -1,5 +1,5 @@
 # What the other extensions share: the kernel table's chosen row, products through BLAS, the pool of threads, and layers.
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t
 
 ctypedef fused real:
@@ -127,6 +127,24 @@ cdef inline void *address(object array) except? NULL:
     PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
     PyBuffer_Release(&view)  # the caller keeps the array
     return view.buf
+
+# The same of numbers of so many bytes each, in a buffer as the flags ask. (Typed memoryviews take 0.1 us more.)
+cdef inline void *checked(object array, Py_ssize_t width, int flags) except? NULL:
+    cdef Py_buffer view
+    if array is None:
+        return NULL
+    PyObject_GetBuffer(array, &view, flags)
+    PyBuffer_Release(&view)
+    if view.itemsize != width:
+        raise ValueError(f"an array of {width}-byte numbers expected, got {array.dtype}")
+    return view.buf
+
+cdef inline void *numbers(object array, Py_ssize_t width) except? NULL:
+    return checked(array, width, PyBUF_C_CONTIGUOUS)
+
+# To be written.
+cdef inline void *results(object array, Py_ssize_t width) except? NULL:
+    return checked(array, width, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
 
 # Only _core links the C library: the functions of fastlstm.h are declared in _core.pyx, and what others need is here.
 cdef fl_row *row  # the chosen row of the kernel table

@@ -20,6 +20,10 @@ def product(
     C: np.ndarray, A: np.ndarray, packed: np.ndarray, bias: np.ndarray | None = None, group: int = 0, add: bool = False,
     threads: int = 1,
 ) -> None: ...
+def product_plain(
+    C: np.ndarray, A: np.ndarray, B: np.ndarray, scratch: np.ndarray, strips: int, bias: np.ndarray | None = None,
+    threads: int = 1,
+) -> None: ...
 def product_transposed(
     C: np.ndarray, A: np.ndarray, B: np.ndarray, scratch: np.ndarray, add: bool = False, threads: int = 1
 ) -> None: ...

@@ -1,14 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The owner of csrc/: the kernel table's row in use, the pool of threads, BLAS as C pointers, and thin Python twins.
 
-Callers validate shapes, dtypes and contiguity; nothing here does.
+Callers validate shapes and dtypes. Here only numbers of another size, or strides where there must be none, are an error.
 """
 
 import os
 
 from libc.string cimport memset
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 cdef extern from "fastlstm.h" nogil:
@@ -294,30 +294,39 @@ def strips_at_once(int64_t M, int64_t K, int64_t N, int64_t threads, int64_t ite
     return strips, min(strips * strip, whole)
 
 
-def pack(real[::1] packed, const real[:, :] B, int64_t group, int64_t threads) -> None:
+def pack(object packed, object B, int64_t group, int64_t threads) -> None:
     """Fill `packed` with B (K, N), of any strides, in the order products read it."""
-    cdef int64_t K = B.shape[0], N = B.shape[1]
-    cdef int64_t k_stride = B.strides[0] // sizeof(real), n_stride = B.strides[1] // sizeof(real)
+    cdef int64_t width = B.itemsize, K, N, k_stride, n_stride
+    cdef void *to = results(packed, width)
+    cdef void *b = checked(B, width, PyBUF_STRIDES)
+    K, N = B.shape
+    k_stride, n_stride = B.strides
     with nogil:
-        if real is float:
-            fl_pack_f32(row.f32, threads, &packed[0], &B[0, 0], K, N, k_stride, n_stride, group)
+        if width == sizeof(float):
+            fl_pack_f32(row.f32, threads, <float *>to, <float *>b, K, N, k_stride // width, n_stride // width, group)
         else:
-            fl_pack_f64(row.f64, threads, &packed[0], &B[0, 0], K, N, k_stride, n_stride, group)
+            fl_pack_f64(row.f64, threads, <double *>to, <double *>b, K, N, k_stride // width, n_stride // width, group)
 
 
-def product(real[:, ::1] C, const real[:, ::1] A, const real[::1] packed, const real[::1] bias=None, int64_t group=0,
-            bint add=False, int64_t threads=1) -> None:
-    """C = A B, plus C itself with `add`, or else plus the bias; B (K, N) is packed."""
+cdef fl_product product_of(object C, object A, object bias) except *:
+    """C (M, N) = A (M, K) times a matrix that is to be said, plus the bias."""
     cdef fl_product product
-    if C.shape[0] == 0:
-        return
     memset(&product, 0, sizeof(product))
-    product.C, product.A, product.packed = &C[0, 0], &A[0, 0], &packed[0]
-    if bias is not None:
-        product.bias = &bias[0]
-    product.M, product.K, product.N, product.group, product.add = C.shape[0], A.shape[1], C.shape[1], group, add
+    product.M, product.N = C.shape
+    product.K = A.shape[1]
+    product.C, product.A, product.bias = results(C, C.itemsize), numbers(A, C.itemsize), numbers(bias, C.itemsize)
+    return product
+
+
+def product(object C, object A, object packed, object bias=None, int64_t group=0, bint add=False, int64_t threads=1) -> None:
+    """C = A B, plus C itself with `add`, or else plus the bias; B (K, N) is packed."""
+    cdef fl_product product = product_of(C, A, bias)
+    cdef int64_t width = C.itemsize
+    product.packed, product.group, product.add = numbers(packed, width), group, add
+    if product.M == 0:
+        return
     with nogil:
-        if real is float:
+        if width == sizeof(float):
             product.end = row.f32.strip_count(product.N, group)
             fl_multiply_f32(row.f32, threads, &product)
         else:
@@ -325,129 +334,157 @@ def product(real[:, ::1] C, const real[:, ::1] A, const real[::1] packed, const 
             fl_multiply_f64(row.f64, threads, &product)
 
 
-def product_plain(real[:, ::1] C, const real[:, ::1] A, const real[:, :] B, real[::1] scratch, int64_t strips,
-                  const real[::1] bias=None, int64_t threads=1) -> None:
+def product_plain(object C, object A, object B, object scratch, int64_t strips, object bias=None, int64_t threads=1) -> None:
     """C = A B, plus the bias; B (K, N), of any strides, is packed on the way, `strips` of its strips at a time.
 
     scratch (strips * packed_size(K, 1, 0),)
     """
-    cdef fl_product product
-    cdef int64_t k_stride = B.strides[0] // sizeof(real), n_stride = B.strides[1] // sizeof(real)
-    if C.shape[0] == 0:
+    cdef fl_product product = product_of(C, A, bias)
+    cdef int64_t width = C.itemsize, k_stride, n_stride
+    cdef void *b = checked(B, width, PyBUF_STRIDES)
+    cdef void *space = results(scratch, width)
+    k_stride, n_stride = B.strides
+    if product.M == 0:
         return
-    memset(&product, 0, sizeof(product))
-    product.C, product.A = &C[0, 0], &A[0, 0]
-    if bias is not None:
-        product.bias = &bias[0]
-    product.M, product.K, product.N = C.shape[0], A.shape[1], C.shape[1]
     with nogil:
-        if real is float:
-            fl_multiply_plain_f32(row.f32, threads, &product, &B[0, 0], k_stride, n_stride, &scratch[0], strips)
+        if width == sizeof(float):
+            fl_multiply_plain_f32(row.f32, threads, &product, <float *>b, k_stride // width, n_stride // width, <float *>space,
+                                  strips)
         else:
-            fl_multiply_plain_f64(row.f64, threads, &product, &B[0, 0], k_stride, n_stride, &scratch[0], strips)
+            fl_multiply_plain_f64(row.f64, threads, &product, <double *>b, k_stride // width, n_stride // width,
+                                  <double *>space, strips)
 
 
-def product_transposed(real[:, ::1] C, const real[:, ::1] A, const real[:, ::1] B, real[::1] scratch, bint add=False,
-                       int64_t threads=1) -> None:
+def product_transposed(object C, object A, object B, object scratch, bint add=False, int64_t threads=1) -> None:
     """C = A' B, plus C itself with `add`; scratch (threads * scratch_size(K, N),)."""
-    cdef int64_t M = C.shape[0], K = A.shape[0], N = C.shape[1]
+    cdef int64_t width = C.itemsize, K = len(A), M, N
+    cdef void *c = results(C, width)
+    cdef void *a = numbers(A, width)
+    cdef void *b = numbers(B, width)
+    cdef void *space = results(scratch, width)
+    M, N = C.shape
     if M == 0 or N == 0:
         return
     if K == 0:
         if not add:
-            C[:, :] = 0
+            memset(c, 0, M * N * width)
         return
     with nogil:
-        if real is float:
-            fl_multiply_transposed_f32(row.f32, threads, &C[0, 0], &A[0, 0], &B[0, 0], &scratch[0], M, K, N, add)
+        if width == sizeof(float):
+            fl_multiply_transposed_f32(row.f32, threads, <float *>c, <float *>a, <float *>b, <float *>space, M, K, N, add)
         else:
-            fl_multiply_transposed_f64(row.f64, threads, &C[0, 0], &A[0, 0], &B[0, 0], &scratch[0], M, K, N, add)
+            fl_multiply_transposed_f64(row.f64, threads, <double *>c, <double *>a, <double *>b, <double *>space, M, K, N, add)
 
 
-def softmax_cross_entropy(double[::1] losses, real[:, ::1] logits, const int32_t[::1] targets, double scale,
-                          int64_t threads=1) -> None:
+def softmax_cross_entropy(object losses, object logits, object targets, double scale, int64_t threads=1) -> None:
     """losses = -log softmax(logits)[target]; logits become the gradient of scale * sum(losses)."""
-    cdef int64_t rows = logits.shape[0], V = logits.shape[1]
+    cdef int64_t width = logits.itemsize, rows, V
+    cdef double *loss = <double *>results(losses, sizeof(double))
+    cdef void *z = results(logits, width)
+    cdef int32_t *target = <int32_t *>numbers(targets, sizeof(int32_t))
+    rows, V = logits.shape
     if rows == 0:
         return
     with nogil:
-        if real is float:
-            fl_cross_entropy_f32(row.f32, threads, &losses[0], &logits[0, 0], &targets[0], scale, rows, V)
+        if width == sizeof(float):
+            fl_cross_entropy_f32(row.f32, threads, loss, <float *>z, target, scale, rows, V)
         else:
-            fl_cross_entropy_f64(row.f64, threads, &losses[0], &logits[0, 0], &targets[0], scale, rows, V)
+            fl_cross_entropy_f64(row.f64, threads, loss, <double *>z, target, scale, rows, V)
 
 
 _OPTIMISERS = {"sgd": FL_SGD, "rmsprop": FL_RMSPROP, "adam": FL_ADAM}
 
 
-def optimise(str kind, real[::1] parameters, real[::1] first_moment, real[::1] second_moment, const real[::1] gradients,
+def optimise(str kind, object parameters, object first_moment, object second_moment, object gradients,
              double learning_rate, double gradient_scale, int64_t step, double beta1=0, double beta2=0, double epsilon=0,
              double weight_decay=0, int64_t threads=1) -> None:
     """One step of "sgd", "rmsprop" or "adam" in place; a moment that the optimiser has not is None."""
-    cdef int64_t n = parameters.shape[0]
+    cdef int64_t n = len(parameters), width = parameters.itemsize
     cdef int number = _OPTIMISERS[kind]
     cdef fl_update options
-    cdef real *first = NULL if first_moment is None else &first_moment[0]
-    cdef real *second = NULL if second_moment is None else &second_moment[0]
+    cdef void *p = results(parameters, width)
+    cdef void *first = results(first_moment, width)
+    cdef void *second = results(second_moment, width)
+    cdef void *g = numbers(gradients, width)
     options.learning_rate, options.beta1, options.beta2, options.epsilon = learning_rate, beta1, beta2, epsilon
     options.weight_decay, options.gradient_scale, options.step = weight_decay, gradient_scale, step
     with nogil:
-        if real is float:
-            fl_optimise_f32(row.f32, threads, number, &parameters[0], first, second, &gradients[0], &options, n)
+        if width == sizeof(float):
+            fl_optimise_f32(row.f32, threads, number, <float *>p, <float *>first, <float *>second, <float *>g, &options, n)
         else:
-            fl_optimise_f64(row.f64, threads, number, &parameters[0], first, second, &gradients[0], &options, n)
+            fl_optimise_f64(row.f64, threads, number, <double *>p, <double *>first, <double *>second, <double *>g, &options, n)
 
 
-def sum_of_squares(const real[::1] x, int64_t threads=1) -> float:
+def sum_of_squares(object x, int64_t threads=1) -> float:
     """sum(x * x), NaN and Inf included; the same to the bit for any number of threads."""
-    cdef int64_t n = x.shape[0]
+    cdef int64_t n = len(x), width = x.itemsize
+    cdef void *values = numbers(x, width)
     cdef double total
     if n == 0:
         return 0.0
     with nogil:
-        if real is float:
-            total = fl_squares_f32(row.f32, threads, &x[0], n)
+        if width == sizeof(float):
+            total = fl_squares_f32(row.f32, threads, <float *>values, n)
         else:
-            total = fl_squares_f64(row.f64, threads, &x[0], n)
+            total = fl_squares_f64(row.f64, threads, <double *>values, n)
     return total
 
 
-def scatter_add(real[:, ::1] table, const real[:, ::1] rows, const int32_t[::1] tokens, int64_t threads=1) -> None:
+def scatter_add(object table, object rows, object tokens, int64_t threads=1) -> None:
     """table[tokens[r]] += rows[r] for every r."""
-    cdef int64_t n = rows.shape[0], width = rows.shape[1]
-    if n == 0:
-        return
-    with nogil:
-        if real is float:
-            fl_scatter_f32(row.f32, threads, &table[0, 0], &rows[0, 0], &tokens[0], n, width)
-        else:
-            fl_scatter_f64(row.f64, threads, &table[0, 0], &rows[0, 0], &tokens[0], n, width)
+    add_rows(table, rows, tokens, False, threads)
 
 
-def sum_rows(real[::1] out, const real[:, ::1] rows, bint add=False, int64_t threads=1) -> None:
+def sum_rows(object out, object rows, bint add=False, int64_t threads=1) -> None:
     """out = the sum of the rows, plus out itself with `add`."""
-    cdef int64_t n = rows.shape[0], width = rows.shape[1]
+    add_rows(out, rows, None, not add, threads)
+
+
+cdef int add_rows(object table, object rows, object tokens, bint clear, int64_t threads) except -1:
+    """The rows, each added to the token's of the table, or without tokens all to the only one."""
+    cdef int64_t width = table.itemsize, n, columns
+    cdef void *to = results(table, width)
+    cdef void *added = numbers(rows, width)
+    cdef int32_t *places = <int32_t *>numbers(tokens, sizeof(int32_t))
+    n, columns = rows.shape
     with nogil:
-        if not add:
-            memset(&out[0], 0, width * sizeof(real))
-        if n:
-            if real is float:
-                fl_scatter_f32(row.f32, threads, &out[0], &rows[0, 0], NULL, n, width)
-            else:
-                fl_scatter_f64(row.f64, threads, &out[0], &rows[0, 0], NULL, n, width)
+        if clear:
+            memset(to, 0, columns * width)
+        if n and width == sizeof(float):
+            fl_scatter_f32(row.f32, threads, <float *>to, <float *>added, places, n, columns)
+        elif n:
+            fl_scatter_f64(row.f64, threads, <double *>to, <double *>added, places, n, columns)
+    return 0
 
 
-def add_bias(real[:, ::1] out, const real[:, :] matrix, const real[::1] bias, const real[::1] other=None) -> None:
+def add_bias(object out, object matrix, object bias, object other=None) -> None:
     """Every row of out is that of the matrix, of any strides, plus the bias, or the sum of both."""
-    cdef real added
-    cdef int64_t rows = out.shape[0], columns = out.shape[1], start, end, r, k
+    cdef int64_t width = out.itemsize, rows, columns, row_stride, stride
+    cdef void *to = results(out, width)
+    cdef void *from_ = checked(matrix, width, PyBUF_STRIDES)
+    cdef void *b = numbers(bias, width)
+    cdef void *more = numbers(other, width)
+    rows, columns = out.shape
+    row_stride, stride = matrix.strides
     with nogil:
-        for start in range(0, rows, 16):  # so many together, since a transposed matrix has their numbers in a cache line
-            end = min(start + 16, rows)
-            for k in range(columns):
-                added = bias[k] if other is None else bias[k] + other[k]
-                for r in range(start, end):
-                    out[r, k] = matrix[r, k] + added
+        if width == sizeof(float):
+            add_to_rows(<float *>to, <float *>from_, row_stride // width, stride // width, <float *>b, <float *>more, rows,
+                        columns)
+        else:
+            add_to_rows(<double *>to, <double *>from_, row_stride // width, stride // width, <double *>b, <double *>more, rows,
+                        columns)
+
+
+cdef void add_to_rows(real *out, const real *matrix, int64_t row_stride, int64_t stride, const real *bias, const real *other,
+                      int64_t rows, int64_t columns) noexcept nogil:
+    cdef real added
+    cdef int64_t start, end, r, k
+    for start in range(0, rows, 16):  # so many together, since a transposed matrix has their numbers in a cache line
+        end = min(start + 16, rows)
+        for k in range(columns):
+            added = bias[k] if other is NULL else bias[k] + other[k]
+            for r in range(start, end):
+                out[r * columns + k] = matrix[r * row_stride + k * stride] + added
 
 
 def activate(real[::1] y, const real[::1] x, int kind) -> None:

@@ -5,6 +5,7 @@ cdef class Stack:
     cdef fl_stack stack
     cdef readonly int64_t wide  # GH
     cdef object weights, dtype
+    cdef int take(self, object x, Py_buffer *view, int ndim) except -1
 
 cdef class Whole(Stack):
     cdef int64_t directions, joined

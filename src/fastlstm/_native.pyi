@@ -28,8 +28,9 @@ class Whole(Stack):
         recurrent_bias: list[np.ndarray | None], I: int, H: int, directions: int, joined: int,
         ahead: bool,
     ) -> None: ...
+    def reads(self, x: object) -> bool: ...
     def run(
-        self, x: np.ndarray, states: tuple[np.ndarray, ...], block: int, threads: int, divide_units: bool, apart: bool
+        self, x: np.ndarray, states: tuple[np.ndarray, ...] | None, block: int, threads: int, divide_units: bool, apart: bool
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]: ...
 
 class Steps(Stack):

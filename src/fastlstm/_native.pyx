@@ -8,18 +8,17 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBu
 from libc.string cimport memcpy, memset
 
 import numpy as np
-from numpy import empty, ndarray  # looked up once
+from numpy import empty, ndarray, zeros  # looked up once
 
 from fastlstm._core cimport (
     FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_forward_step, fl_layer, fl_stack, int32_t, int64_t, layer_backward,
-    layer_forward, layers_forward, real, row, stack_output, stack_prepare, stack_step, wave_forward,
+    layer_forward, layers_forward, numbers, real, results, row, stack_output, stack_prepare, stack_step, wave_forward,
 )
 
 
-def forward(Cell cell, real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, real[:, ::1] recurrent, const real[:, ::1] x,
-            const int32_t[::1] tokens, const real[::1] W, const real[:, ::1] bias, const real[::1] U,
-            const real[::1] recurrent_bias, const int64_t[::1] batch_sizes, bint keep, int64_t[:, ::1] rows,
-            real[::1] scratch, bint divide_units, bint ahead, int64_t threads) -> None:
+def forward(Cell cell, object h, object c, object gates, object recurrent, object x, object tokens, object W, object bias,
+            object U, object recurrent_bias, object batch_sizes, bint keep, object rows, object scratch, bint divide_units,
+            bint ahead, int64_t threads) -> None:
     """Run all steps of one layer, whose cell has G gates.
 
     h (B + N, H): in, the first B rows are the initial state; out, the others are the states after each step.
@@ -32,35 +31,25 @@ def forward(Cell cell, real[:, ::1] h, real[:, ::1] c, real[:, ::1] gates, real[
     ahead: steps of a sequence alone may make the input's part of later ones.
     """
     cdef fl_layer layer
-    if batch_sizes.shape[0] == 0 or batch_sizes[0] == 0:
-        return
+    cdef int64_t width = h.itemsize
     memset(&layer, 0, sizeof(layer))
-    layer.real64, layer.cell = real is not float, cell.cell
-    layer.T, layer.H, layer.batch_sizes, layer.divide_units = batch_sizes.shape[0], h.shape[1], &batch_sizes[0], divide_units
-    layer.B = h.shape[0] - (x.shape[0] if tokens is None else tokens.shape[0])
-    layer.h, layer.bias, layer.U, layer.keep = &h[0, 0], &bias[0, 0], &U[0], keep
-    if c is not None:
-        layer.c = &c[0, 0]
-    if recurrent is not None:
-        layer.recurrent = &recurrent[0, 0]
-    if recurrent_bias is not None:
-        layer.recurrent_bias = &recurrent_bias[0]
-    if gates is not None:
-        layer.gates = &gates[0, 0]
-    if scratch is not None:
-        layer.scratch = &scratch[0]
-    if tokens is None:
-        layer.x, layer.W, layer.I = &x[0, 0], &W[0], x.shape[1]
-    else:
-        layer.tokens = &tokens[0]
-    layer.rows, layer.block, layer.ahead = &rows[0, 0], rows.shape[1], ahead
+    take_sizes(&layer, cell, h, batch_sizes, len(x if tokens is None else tokens), divide_units)
+    if layer.N == 0:
+        return
+    layer.h, layer.c = results(h, width), results(c, width)
+    layer.gates, layer.recurrent = results(gates, width), results(recurrent, width)
+    layer.x, layer.W, layer.bias = numbers(x, width), numbers(W, width), numbers(bias, width)
+    layer.U, layer.recurrent_bias = numbers(U, width), numbers(recurrent_bias, width)
+    layer.tokens = <int32_t *>numbers(tokens, sizeof(int32_t))
+    layer.I = 0 if x is None else x.shape[1]
+    layer.rows, layer.block, layer.scratch = <int64_t *>results(rows, sizeof(int64_t)), rows.shape[1], results(scratch, width)
+    layer.keep, layer.ahead = keep, ahead
     with nogil:
         layer_forward(&layer, threads)
 
 
-def backward(Cell cell, real[:, ::1] gates, real[:, ::1] recurrent, real[:, ::1] dh, real[:, ::1] dc, const real[:, ::1] h,
-             const real[:, ::1] c, const real[:, ::1] dy, const real[::1] U, const int64_t[::1] batch_sizes,
-             bint divide_units, int64_t threads) -> None:
+def backward(Cell cell, object gates, object recurrent, object dh, object dc, object h, object c, object dy, object U,
+             object batch_sizes, bint divide_units, int64_t threads) -> None:
     """Run all steps of one layer backwards.
 
     gates (N, GH): in, the activated gates; out, the gradients of the pre-activations.
@@ -69,24 +58,32 @@ def backward(Cell cell, real[:, ::1] gates, real[:, ::1] recurrent, real[:, ::1]
     h, c (B + N, H): as `forward` left them.  dy (N, H): gradient of every h from above.  U: packed for this direction.
     """
     cdef fl_layer layer
-    if gates.shape[0] == 0:
-        return
+    cdef int64_t width = h.itemsize
     memset(&layer, 0, sizeof(layer))
-    layer.real64, layer.cell = real is not float, cell.cell
-    layer.T, layer.H, layer.batch_sizes, layer.divide_units = batch_sizes.shape[0], h.shape[1], &batch_sizes[0], divide_units
-    layer.N, layer.B = gates.shape[0], h.shape[0] - gates.shape[0]
-    layer.gates, layer.dh, layer.U, layer.h, layer.dy = &gates[0, 0], &dh[0, 0], &U[0], <void *>&h[0, 0], &dy[0, 0]
-    if c is not None:
-        layer.c, layer.dc = <void *>&c[0, 0], &dc[0, 0]
-    if recurrent is not None:
-        layer.recurrent = &recurrent[0, 0]
+    take_sizes(&layer, cell, h, batch_sizes, len(gates), divide_units)
+    if layer.N == 0:
+        return
+    layer.gates, layer.recurrent = results(gates, width), results(recurrent, width)
+    layer.dh, layer.dc = results(dh, width), results(dc, width)
+    layer.h, layer.c, layer.dy, layer.U = numbers(h, width), numbers(c, width), numbers(dy, width), numbers(U, width)
     with nogil:
         layer_backward(&layer, threads)
+
+
+cdef int take_sizes(fl_layer *layer, Cell cell, object h, object batch_sizes, int64_t N, bint divide_units) except -1:
+    """What a layer is and how many rows it has: h (B + N, H), batch_sizes (T,)."""
+    cdef int64_t rows, H
+    rows, H = h.shape
+    layer.real64, layer.cell, layer.divide_units = h.itemsize == 8, cell.cell, divide_units
+    layer.T, layer.B, layer.N, layer.H = len(batch_sizes), rows - N, N, H
+    layer.batch_sizes = <int64_t *>numbers(batch_sizes, sizeof(int64_t))
+    return 0
 
 
 cdef enum:
     LINE = 64             # bytes of a cache line
     MOST_IDLE = 1 << 24   # bytes of scratch memory that a stack keeps for the next call
+    MOST_NUMBERS = 1 << 24  # of inputs and outputs that no machine lacks the memory for
 
 
 cdef char *line_at(void *memory) noexcept nogil:
@@ -122,6 +119,19 @@ cdef class Stack:
         self.stack.L, self.stack.I, self.stack.H = L, I, H
         self.stack.W, self.stack.bias = <const void **>&places[0, 0], <const void **>&places[1, 0]
         self.stack.U, self.stack.recurrent_bias = <const void **>&places[2, 0], <const void **>&places[3, 0]
+
+    cdef int take(self, object x, Py_buffer *view, int ndim) except -1:
+        """Whether x (..., I) is an array of so many dimensions that the stack can read as it is; `view` is to be released then."""
+        if type(x) is not ndarray or x.dtype != self.dtype or self.stack.W[0] is NULL:
+            return False
+        try:
+            PyObject_GetBuffer(x, view, PyBUF_C_CONTIGUOUS)
+        except ValueError:
+            return False
+        if view.ndim == ndim and view.shape[ndim - 1] == self.stack.I and <size_t>view.buf % view.itemsize == 0:
+            return True
+        PyBuffer_Release(view)
+        return False
 
 
 cdef char *taken(char **memory, size_t size) noexcept nogil:
@@ -235,8 +245,18 @@ cdef class Whole(Stack):
             if k >= self.directions:
                 layer.x, layer.I = <char *>layers[k - 1].h + B * H * width, self.joined
 
+    def reads(self, object x) -> bool:
+        """Whether the object x is an array, not empty, that `run` takes as it is, and for whose outputs there is memory."""
+        cdef Py_buffer view
+        cdef bint fits
+        if not self.take(x, &view, 3):
+            return False
+        fits = 0 < view.shape[0] * view.shape[1] <= MOST_NUMBERS // max(self.stack.I, self.joined)
+        PyBuffer_Release(&view)
+        return fits
+
     def run(self, object x, object states, int64_t block, int64_t threads, bint divide_units, bint apart) -> tuple:
-        """All steps of x (T, B, I) from the states (h,), or (h, c) of LSTMs, each (cells, B, H).
+        """All steps of x (T, B, I) from the states (h,), or (h, c) of LSTMs, each (cells, B, H); None: zeros.
 
         block: rows of input that are multiplied at a time, B or more. threads: how many run each cell, dividing its units with
         `divide_units`, else its sequences. With `apart` each cell is run by one, both directions at the same time, or layers as a
@@ -258,7 +278,10 @@ cdef class Whole(Stack):
         cdef fl_layer *layers = <fl_layer *>taken(&memory, cells * sizeof(fl_layer))
         for t in range(T):
             batch_sizes[t] = B
-        final = [part.copy() for part in states]
+        if states is None:
+            final = [zeros((cells, B, H), self.dtype) for _ in range(2 if self.stack.cells.kind == FL_LSTM else 1)]
+        else:
+            final = [part.copy() for part in states]
         cdef char *h = <char *>address(final[0])
         memset(&alike, 0, sizeof(alike))
         alike.row, alike.real64, alike.ahead = self.stack.row, self.stack.real64, self.ahead
@@ -333,13 +356,9 @@ cdef class Steps(Stack):
         `out` or fresh. None, and nothing done, where x is anything else: then the caller must look at it more closely."""
         cdef Py_buffer view
         cdef bint fits
-        if type(x) is not ndarray or x.dtype != self.dtype or self.stack.W[0] is NULL:
+        if not self.take(x, &view, 2):
             return None
-        try:
-            PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS)
-        except ValueError:
-            return None
-        fits = view.ndim == 2 and view.shape[0] == self.stack.B and view.shape[1] == self.stack.I
+        fits = view.shape[0] == self.stack.B
         if fits:
             memcpy(self.stack.x, view.buf, view.len)
         PyBuffer_Release(&view)

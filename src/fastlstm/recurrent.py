@@ -171,9 +171,12 @@ class Recurrent:
             ValueError, TypeError, IndexError: naming the argument, what was expected and what came.
             MemoryError: y would not fit into this machine's memory.
         """
-        x, states, lengths = self._check_input(x, state, lengths)
-        y, states, _ = self.engine.forward(self, x, states, lengths, None, keep=False)
-        return y, self.public_state(states)
+        engine = self.engine
+        found = engine.try_call(self, x) if state is None and lengths is None else None
+        if found is None:
+            x, states, lengths = self._check_input(x, state, lengths)
+            found = engine.forward(self, x, states, lengths, None, keep=False)
+        return found[0], self.public_state(found[1])
 
     def forward(
         self, x: ArrayLike, state: State | None = None, lengths: ArrayLike | None = None, *,
@@ -193,9 +196,8 @@ class Recurrent:
         """
         x, states, lengths = self._check_input(x, state, lengths)
         x = results.copy(x)  # the engine keeps it: the caller may refill the array, and checked tokens must stay checked
-        for name, size in zip("TB", x.shape, strict=False):
-            if size == 0:
-                raise ValueError(f"x must not be empty in training, got {name} = 0")
+        if 0 in x.shape[:2]:
+            raise ValueError(f"x must not be empty in training, got {'TB'[x.shape.index(0)]} = 0")
         engine = self.engine
         masks = self.dropout_masks(*x.shape[:2], dropout_seed)
         y, states, saved = engine.forward(self, x, states, lengths, masks, keep=True)
@@ -223,7 +225,7 @@ class Recurrent:
             raise ValueError("tape must come from this stack's own forward")
         T, B = tape.x_shape[:2]
         dy = _check.array("dy", dy, (T, B, self.layout.output_size), self.dtype)
-        dstates = self.checked_state("d", "", dstate, B)
+        dstates = self.zero_states(B) if dstate is None else _copies(self.checked_state("d", "", dstate, B))
         gradients = {name: results.empty(array.shape, array.dtype) for name, array in self.store}
         want_dx = len(tape.x_shape) == 3
         dx, dstates = tape.engine.backward(self, tape.take(), dy, dstates, gradients, want_dx)
@@ -325,6 +327,8 @@ class Recurrent:
 
     def dropout_masks(self, T: int, B: int, seed: int | tuple[int, int] | None) -> Masks | None:
         """Masks of 0, with probability `dropout` or `recurrent_dropout`, and else 1 / (1 - probability)."""
+        if self.dropout == self.recurrent_dropout == 0:
+            return None
         layout, outputs, recurrent = self.layout, [], []
         between = [] if self.dropout == 0 else [(T, B, layout.layer_size(k)) for k in range(self.num_layers - 1)]
         inside = [] if self.recurrent_dropout == 0 else [(B, place.cell.output_size) for place in self.places]
@@ -408,6 +412,11 @@ class Recurrent:
         sizes = f"{self.input_size}, {self._options['hidden_size']}"
         given = [f"{name}={value!r}" for name, value in self._options.items() if value != defaults[name]]
         return f"{type(self).__name__}({', '.join([sizes, *given[2:]])})"
+
+
+def _copies(states: States) -> States:
+    """Arrays of their own, be they one and the same before."""
+    return tuple([part.copy() if isinstance(part, np.ndarray) else [array.copy() for array in part] for part in states])
 
 
 def _one_or_all(widths: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -5,12 +5,14 @@ An engine is a module's ENGINE, an object with
     forward(stack, x, states, lengths, masks, keep, workspace=None, embedding=None) -> y, states, saved
     backward(stack, saved, dy, dstates, gradients, want_dx, d_embedding=None) -> dx, dstates
     quantities(stack, saved) -> what every cell computed, before a backward pass
+    try_call(stack, x) -> y, states, or None: a forward pass of any object x, if that is an array as the engine likes it
     stepper(stack, B), whose step(x, out) and try_step(x, out) advance its `state`
     affine, back_affine, outer: products with a parameter and of gradients (see `compiled.CompiledEngine`)
 
 whose arguments have been checked by `fastlstm.recurrent`: `stack` is the `Recurrent`, x (T, B, I) or token ids (T, B), which
 stand for one-hot vectors or for the rows of `embedding` (V, I); `masks` are those of dropout. `gradients` is a dict of arrays
-that `backward` fills; to `d_embedding` it adds; dstates None are zeros, and None is returned for those of the initial states.
+that `backward` fills; to `d_embedding` it adds; dstates may be written over; None are zeros, and None is returned for those of
+the initial states.
 With a `workspace`, y, dx and what is saved may live in its arrays, until it is used again; without one, what is returned is
 the caller's, and the states always are.
 

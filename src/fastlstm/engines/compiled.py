@@ -89,6 +89,13 @@ class CompiledEngine(ABC):
 
     # ---- the stack forwards --------------------------------------------------------------------------------------
 
+    def try_call(self, stack: Recurrent, x: object) -> tuple[np.ndarray, States] | None:
+        """Y and the final states of all steps of x from zeros, where x, any object, is an array (T, B, I) that needs no checks.
+
+        None, and nothing done, where it is not, or where the engine has no faster way for it than `forward`.
+        """
+        return None
+
     def forward(
         self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
         workspace: Workspace | None = None, embedding: np.ndarray | None = None,
@@ -191,12 +198,9 @@ class CompiledEngine(ABC):
         d_outputs = self._by_layer(stack, packing.pack(dy))
         want_x = want_dx or d_embedding is not None
         d_x: np.ndarray | None = None
-        found = None
-        if dstates is not None:
-            found = tuple([np.empty_like(part) if isinstance(part, np.ndarray) else list(part) for part in dstates])
         for k in reversed(range(stack.num_layers)):
             d_input = self._layer_backward(
-                stack, k, saved, d_outputs[k], dstates, found, gradients, want_x or k > 0, want_dx, d_embedding
+                stack, k, saved, d_outputs[k], dstates, gradients, want_x or k > 0, want_dx, d_embedding
             )
             if k:
                 below = layout.layer_size(k - 1)
@@ -213,13 +217,16 @@ class CompiledEngine(ABC):
             add_rows(d_embedding, d_x, saved.tokens)
         if saved.own_workspace:
             stack.shelf.give_back(workspace)
-        return packing.unpack(d_x) if want_dx else None, found
+        return packing.unpack(d_x) if want_dx else None, dstates
 
     def _layer_backward(
-        self, stack: Recurrent, k: int, saved: Saved, d_output: np.ndarray, dstates: States | None, found: States | None,
+        self, stack: Recurrent, k: int, saved: Saved, d_output: np.ndarray, dstates: States | None,
         gradients_of: dict[str, np.ndarray], want_input: bool, want_dx: bool, d_embedding: np.ndarray | None,
     ) -> np.ndarray | None:
-        """Layer k from the gradient of its output (N, ·), with all its parameters'; returns that of its input."""
+        """Layer k from the gradient of its output (N, ·), with all its parameters'; returns that of its input.
+
+        dstates: gradients of the final states, which become those of the initial ones; None: zeros, and nobody asks for these.
+        """
         packing, workspace, dtype = saved.packing, saved.workspace, stack.dtype
         places, d_input = stack.layout.places_by_layer[k], None
         D = len(places)
@@ -236,10 +243,10 @@ class CompiledEngine(ABC):
                 for array in (dh, *dc):
                     array.fill(0)
             else:
-                dh, *dc = (packing.sort(part[place.index]).copy() for part in dstates)
+                dh, *dc = [packing.sort(part[place.index]) for part in dstates]
             d_projected = self._cell_backward(stack, place, arrays, dh, dc[0] if dc else None, dy, packing, workspace)
-            if found is not None:
-                for part, state in zip(found, (dh, *dc), strict=True):
+            if dstates is not None and not packing.full:
+                for part, state in zip(dstates, (dh, *dc), strict=True):
                     part[place.index] = packing.unsort(state)
             gradients.of_cell(self, place, arrays, d_projected, packing, gradients_of, workspace)
             if isinstance(arrays.rows, Tokens):

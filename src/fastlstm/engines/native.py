@@ -73,11 +73,11 @@ def _multiply_once(
 def division(B: int, H: int, flops: float) -> tuple[int, bool]:
     """How many threads run a layer's steps, and whether they divide the units rather than the B sequences."""
     threads = threads_for(flops)
-    if threads * LEAST_SEQUENCES <= B:
+    if threads == 1 or threads * LEAST_SEQUENCES <= B:
         return threads, False
     if 4 * 4 * H * H >= DIVIDED_BYTES:
         return threads, True
-    return max(1, min(threads, B // LEAST_SEQUENCES)), False
+    return max(1, B // LEAST_SEQUENCES), False
 
 
 class _Weights(NamedTuple):
@@ -184,31 +184,45 @@ class NativeEngine(CompiledEngine):
         """See `fastlstm.engines`. Vectors through a stack of like cells, of which nothing is kept, take a single call."""
         whole = None
         if not keep and lengths is None and workspace is None and x.ndim == 3:
-            whole = stack.store.derived(("stack", stack.num_layers, _core.isa()), lambda _: self._whole(stack))
+            whole = self._whole(stack)
         if whole is None:
             return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
+        return *self._run(stack, whole, x, states), None
+
+    def try_call(self, stack: Recurrent, x: object) -> tuple[np.ndarray, States] | None:
+        """See `CompiledEngine`."""
+        whole = self._whole(stack)
+        return self._run(stack, whole, x, None) if whole is not None and whole.reads(x) else None
+
+    def _run(
+        self, stack: Recurrent, whole: _native.Whole, x: np.ndarray, states: States | None
+    ) -> tuple[np.ndarray, States]:
         T, B, I = x.shape
         threads, divide_units, apart = self._division(stack, B, 2 * T * B * whole.wide * (I + stack.hidden_size))
-        return *whole.run(x, states, max(BLOCK, B), threads, divide_units, apart), None
+        return whole.run(x, states, max(BLOCK, B), threads, divide_units, apart)
 
     @staticmethod
     def _division(stack: Recurrent, B: int, flops: float) -> tuple[int, bool, bool]:
         """How a stack's cells of so many operations each use threads: see `_native.Whole.run`."""
-        threads, divide_units = division(B, stack.hidden_size, flops)
         together = min(len(stack.places), threads_for(len(stack.places) * flops))
+        threads, divide_units = division(B, stack.hidden_size, flops)
         if together > 1 and (threads == 1 or (stack.bidirectional and threads == 2)):
             return together, False, True
         return threads, divide_units, False
 
     def _whole(self, stack: Recurrent) -> _native.Whole | None:
-        """The stack that reads vectors, with the present parameters; None where its cells are not alike."""
-        if not self._alike(stack):
-            return None
-        weights = [self._weights(stack, place, None) for place in stack.places]
-        cells, W, U, bias, own_bias = map(list, zip(*weights, strict=True))
-        directions, joined = 1 + stack.bidirectional, stack.layout.layer_size(0)
-        ahead = _core.isa() in AHEAD
-        return _native.Whole(cells, W, bias, U, own_bias, stack.input_size, stack.hidden_size, directions, joined, ahead)
+        """The stack that reads vectors, with the present parameters; None where its cells are not alike. Kept."""
+
+        def make(_: object) -> _native.Whole | None:
+            if not self._alike(stack):
+                return None
+            weights = [self._weights(stack, place, None) for place in stack.places]
+            cells, W, U, bias, own_bias = map(list, zip(*weights, strict=True))
+            directions, joined = 1 + stack.bidirectional, stack.layout.layer_size(0)
+            ahead = _core.isa() in AHEAD
+            return _native.Whole(cells, W, bias, U, own_bias, stack.input_size, stack.hidden_size, directions, joined, ahead)
+
+        return stack.store.derived(("stack", stack.num_layers, _core.isa()), make)
 
     def steps(self, stack: Recurrent, B: int, table: np.ndarray | None) -> _native.Steps:
         """The stack step by step, reading vectors, or tokens by their `table` (·, G*H); with the present parameters."""

@@ -43,6 +43,9 @@ class ReferenceEngine:
         a, b = _double(a, b)
         out[...] = a.T @ b + (out if add else 0)
 
+    def try_call(self, stack: Recurrent, x: object) -> None:
+        """See `CompiledEngine`; here is no faster way."""
+
     def forward(
         self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
         workspace: Workspace | None = None, embedding: np.ndarray | None = None,

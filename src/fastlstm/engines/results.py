@@ -52,6 +52,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def copy(array: np.ndarray) -> np.ndarray:
     """A copy in such memory, in C order."""
+    if array.nbytes < LEAST_BYTES:
+        return array.copy()
     made = empty(array.shape, array.dtype)
     made[...] = array
     return made
