@@ -57,6 +57,9 @@ SCENARIOS = [
     Scenario(LayerTraining(50, 32, 128), Goal(1.2), TRAINERS),
     Scenario(LayerTraining(50, 32, 512), Goal(1.2), TRAINERS),
 
+    Scenario(Inference(50, 32, 100), Goal(), RUNNERS),  # units that do not fill vectors
+    Scenario(LayerTraining(50, 32, 100), Goal(), TRAINERS),
+
     Scenario(LanguageTraining(2, 128, 65, T=50, B=50, windows=4), Goal(1.5, two_threads=1.5), (PYTORCH,)),
     Scenario(LanguageTraining(2, 256, 65, E=64, T=100, B=32, windows=2), Goal(1.5), (PYTORCH,)),
     Scenario(LanguageTraining(2, 512, 65, T=100, B=64), Goal(1.35, two_threads=1.5), (PYTORCH,)),

@@ -65,6 +65,8 @@ FAULTS = [
     Fault("dropout mask lost backwards", COMPILED, "d_input *= saved.masks[k]", "pass", (DIFFERENCES,)),
     Fault("dropout mask lost forwards", COMPILED, "else outputs[-1] * mask", "else outputs[-1] * 1", (DIFFERENCES,)),
     Fault("dstate ignored", COMPILED, "[packing.sort(part[place.index])", "[packing.sort(0 * part[place.index])", (CHUNKED,)),
+    Fault("steps on more threads than strips", NATIVE_LOOPS, "min(threads, self.stack.steps.end)", "threads",
+          (f"{NATIVE}::test_steps_take_no_more_threads_than_there_are_strips_of_units[ISA]",)),
     Fault("a call reads rows of another width", NATIVE_LOOPS, "view.shape[ndim - 1] == self.stack.I and ", "",
           (f"{NATIVE}::test_a_call_takes_arrays_that_need_no_checks_and_no_others",)),
     Fault("the caller's gradients of states written over", RECURRENT, "else _copies(self", "else (self",

@@ -256,6 +256,14 @@ def test_a_busy_pool_changes_no_bit(dtype, threads, request, monkeypatch):
     assert seen >= 5
 
 
+def test_steps_take_no_more_threads_than_there_are_strips_of_units(isa, monkeypatch):
+    """The gates of few units are one strip, and other threads would only wait for the one that has it."""
+    monkeypatch.setattr(native, "DIVIDED_STEP_BYTES", 0)
+    with held_threads(2):
+        found = [native.ENGINE.steps(LSTM(3, H, seed=0), 1, None).threads for H in (1, 171)]
+    assert found == [1, 2]
+
+
 def test_a_step_takes_an_unpickled_array_as_it_is(dtype):
     """Its dtype equals that of the stack, but is another object; what is in another order of bytes needs a copy."""
     stepper = native.ENGINE.stepper(LSTM(3, 5, dtype=dtype, seed=0), 2)

@@ -376,7 +376,7 @@ static void NAME(check_all)(const fl_row *row)
             NAME(check_stack)(row, kind, 0, 1, 5, 171, threads);
             NAME(check_stack)(row, kind, 0, 3, 0, 33, threads);
         }
-        NAME(check_stack)(row, FL_LSTM, 1, 1, 5, 70, threads);
+        NAME(check_stack)(row, FL_LSTM, 1, 1, 5, 180, threads);
         NAME(check_divided)(row, 1, 3, 5, threads);
         NAME(check_divided)(row, 5, 17, 130, threads);
         NAME(check_divided)(row, 40, 65, 33, threads);
