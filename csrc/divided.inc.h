@@ -81,7 +81,7 @@ void TYPED(fl_multiply_plain)(const TYPED(fl_kernels) *kernels, int64_t threads,
     fl_product q = *product;
     TYPED(job) job = {.kernels = kernels, .product = &q, .a = B, .k_stride = k_stride, .n_stride = n_stride,
                       .n = kernels->strip_count(q.N, 0)};
-    uintptr_t size = (uintptr_t)kernels->packed_size(q.K, 1, 0) * sizeof(REAL);
+    uintptr_t size = (uintptr_t)(q.K * kernels->strip_columns) * sizeof(REAL);
     for (q.begin = 0; q.begin < job.n; q.begin = q.end) {
         q.end = q.begin + strips < job.n ? q.begin + strips : job.n;
         q.packed = job.out = (REAL *)((uintptr_t)scratch - (uintptr_t)q.begin * size); /* strip q.begin is at scratch */

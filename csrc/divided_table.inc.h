@@ -8,7 +8,7 @@ void TYPED(fl_pack)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *pac
 void TYPED(fl_multiply)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product);
 /* The product with a B that is packed on the way, `strips` of its strips at a time; B[k, n] is at B[k k_stride + n n_stride].
  * product   without packed, begin and end, of group 0
- * scratch   (strips, packed_size(K, 1, 0)), its address a multiple of 64 bytes */
+ * scratch   (strips, K strip_columns), its address a multiple of 64 bytes */
 void TYPED(fl_multiply_plain)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product, const REAL *B,
                               int64_t k_stride, int64_t n_stride, REAL *scratch, int64_t strips);
 void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, const REAL *A, const REAL *B,

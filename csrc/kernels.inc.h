@@ -29,6 +29,7 @@
 #include "tokens.inc.h"
 
 const FL_JOIN3(fl, kernels, REAL_NAME) NAME(fl_kernels) = {
+    .strip_columns = PANEL,
     .strip_count = NAME(strip_count),
     .packed_size = NAME(packed_size),
     .scratch_size = NAME(scratch_size),

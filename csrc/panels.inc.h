@@ -3,8 +3,8 @@
  * The columns of a matrix B (K, N) are taken in vectors of LANES. Weights of G gates, N = G H (`group` H), have for each block
  * of LANES units one vector of every gate: block 0 gates 0 ... G - 1, block 1 ...; any other matrix (`group` 0) counts as
  * one gate, and so do gates of few units, side by side, where these would leave more vectors partly empty. The vectors are cut
- * into panels of VECS, which hold for every k one after another the vectors that the tile multiplies at once, so that they are
- * read strictly forward. Columns beyond the gate and vectors beyond the last are zeros.
+ * into panels of VECS, the last of what is left, which hold for every k one after another the vectors that the tile multiplies
+ * at once, so that they are read strictly forward. Columns beyond the gate are zeros.
  * A strip is the least run of panels that holds whole blocks, what can be computed by itself: of gates side by side, all. */
 #undef PANEL
 #define PANEL (VECS * LANES)
@@ -74,36 +74,37 @@ static int64_t NAME(strip_count)(int64_t N, int64_t group)
 
 static int64_t NAME(packed_size)(int64_t K, int64_t N, int64_t group)
 {
-    return NAME(layout_of)(N, group).panels * K * PANEL;
+    const NAME(layout) layout = NAME(layout_of)(N, group);
+    return VECTORS(layout.columns) * layout.gates * LANES * K;
 }
 
-/* to[k PANEL + lane] = from[k k_stride + lane n_stride], 0 from `lanes` on, for up to LANES k. */
-FL_INLINE void NAME(pack_square)(REAL *to, const REAL *from, int64_t k_stride, int64_t n_stride, int64_t K, int64_t lanes)
+/* to[k stride + lane] = from[k k_stride + lane n_stride], 0 from `lanes` on, for up to LANES k. */
+FL_INLINE void NAME(pack_square)(REAL *to, int64_t stride, const REAL *from, int64_t k_stride, int64_t n_stride, int64_t K,
+                                 int64_t lanes)
 {
     if (k_stride == 1 && K == LANES && lanes == LANES) {
-        NAME(transpose)(to, PANEL, from, n_stride);
+        NAME(transpose)(to, stride, from, n_stride);
         return;
     }
     for (int64_t k = 0; k < K; k++)
         for (int64_t lane = 0; lane < LANES; lane++)
-            to[k * PANEL + lane] = lane < lanes ? from[k * k_stride + lane * n_stride] : 0;
+            to[k * stride + lane] = lane < lanes ? from[k * k_stride + lane * n_stride] : 0;
 }
 
 /* Fills one panel with B (K, ·), whose number [k, n] is at B[k k_stride + n n_stride]. */
 static void NAME(pack_panel)(REAL *panel, const REAL *B, int64_t k_stride, int64_t n_stride, int64_t K, const NAME(panel) *at)
 {
+    const int64_t width = at->vecs * LANES;
     if (n_stride == 1) {
-        for (int64_t k = 0; k < K; k++, panel += PANEL, B += k_stride)
-            for (int64_t v = 0; v < VECS; v++)
-                vstore(panel + v * LANES, v < at->vecs ? NAME(load_part)(B + at->first[v], at->lanes[v], 0) : vset(0));
+        for (int64_t k = 0; k < K; k++, panel += width, B += k_stride)
+            for (int64_t v = 0; v < at->vecs; v++)
+                vstore(panel + v * LANES, NAME(load_part)(B + at->first[v], at->lanes[v], 0));
         return;
     }
-    for (int64_t k0 = 0; k0 < K; k0 += LANES, panel += LANES * PANEL, B += LANES * k_stride)
-        for (int64_t v = 0; v < VECS; v++) {
-            int64_t lanes = v < at->vecs ? at->lanes[v] : 0;
-            NAME(pack_square)(panel + v * LANES, B + (lanes ? at->first[v] * n_stride : 0), k_stride, n_stride,
-                              AT_MOST(K - k0, LANES), lanes);
-        }
+    for (int64_t k0 = 0; k0 < K; k0 += LANES, panel += LANES * width, B += LANES * k_stride)
+        for (int64_t v = 0; v < at->vecs; v++)
+            NAME(pack_square)(panel + v * LANES, width, B + at->first[v] * n_stride, k_stride, n_stride, AT_MOST(K - k0, LANES),
+                              at->lanes[v]);
 }
 
 static void NAME(pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride,

@@ -98,7 +98,7 @@ static void NAME(panel_product)(NAME(rows) *rows, int add, const REAL *panel, in
 static void NAME(deep_panel_product)(NAME(rows) *rows, int add, const REAL *panel, int64_t K, const NAME(panel) *at)
 {
     for (int64_t k0 = 0; k0 < K; k0 += NAME(K_BLOCK))
-        NAME(panel_product)(rows, add || k0, panel + k0 * PANEL, k0, AT_MOST(K - k0, NAME(K_BLOCK)), at);
+        NAME(panel_product)(rows, add || k0, panel + k0 * at->vecs * LANES, k0, AT_MOST(K - k0, NAME(K_BLOCK)), at);
 }
 
 /* The columns of the panels [begin, end). */
@@ -145,7 +145,7 @@ static void NAME(copy_columns)(NAME(rows) *rows, REAL *copy, const REAL *A, int6
 /* Of product_transposed's scratch, what its packed B takes. */
 static int64_t NAME(packed_block)(int64_t K, int64_t N)
 {
-    return AT_MOST(K, NAME(K_BLOCK)) * AT_MOST(NAME(strip_count)(N, 0) * PANEL, NAME(COLUMN_BLOCK));
+    return AT_MOST(K, NAME(K_BLOCK)) * AT_MOST(VECTORS(N) * LANES, NAME(COLUMN_BLOCK));
 }
 
 static int64_t NAME(scratch_size)(int64_t K, int64_t N)

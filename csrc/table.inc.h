@@ -4,10 +4,12 @@ typedef struct {
     /* Packed matrices: the numbers of B (K, N) in the order that products read them, in strips of columns.
      * group: 0 for any matrix; H for weights of G gates (N = GH), of which a strip has all gates of the same units
      * strip_count  strips of B;  packed_size  REALs of `packed`, whose address should be a multiple of 64 bytes
+     * strip_columns  of every strip but the last where group is 0
      * pack    fills the strips of part `part` of `parts`; B[k, n] is at B[k k_stride + n n_stride]
      * product_transposed  rows [begin, end) of C (M, N) = A' B, plus C itself where `add`, for A (K, M) and B (K, N), both
      *         plain; scratch (scratch_size(K, N),)
      * A number of C is always summed in the same order, but in another where its row is multiplied alone. */
+    int64_t strip_columns;
     int64_t (*strip_count)(int64_t N, int64_t group);
     int64_t (*packed_size)(int64_t K, int64_t N, int64_t group);
     int64_t (*scratch_size)(int64_t K, int64_t N);

@@ -24,14 +24,15 @@ enum { NAME(CHAINS) = 8, NAME(MOST_VECS) = 3 * VECS };
 /* Adds a term to one row's sums: `phases` sets of them that take turns. */
 FL_INLINE void NAME(add_term)(vec sums[][NAME(MOST_VECS)], const NAME(term) q, int64_t number, const int vecs, const int phases)
 {
+    const int64_t width = (vecs < VECS ? vecs : VECS) * LANES;
     const REAL *a = q.a, *panel = q.packed + number * q.K * PANEL;
     int64_t k = q.K;
-#define VECTOR(phase, v) vload(panel + (v / VECS * q.K + phase) * PANEL + v % VECS * LANES)
-    for (; k >= phases; k -= phases, panel += phases * PANEL, a += phases)
+#define VECTOR(phase, v) vload(panel + (v / VECS * q.K + phase) * width + v % VECS * LANES)
+    for (; k >= phases; k -= phases, panel += phases * width, a += phases)
         EACH(phase, phases)
             EACH(v, vecs)
                 sums[phase][v] = vfma(vset(a[phase]), VECTOR(phase, v), sums[phase][v]);
-    for (; k; k--, panel += PANEL, a++)
+    for (; k; k--, panel += width, a++)
         EACH(v, vecs)
             sums[0][v] = vfma(vset(*a), VECTOR(0, v), sums[0][v]);
 #undef VECTOR
@@ -116,11 +117,11 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
     const REAL *x[TILE_ROWS];
     EACH(r, rows)
         x[r] = a[r] + k0 * a_stride;
-    for (int64_t k = 0; k < K; k++, panel += PANEL) {
+    for (int64_t k = 0; k < K; k++, panel += vecs * LANES) {
         vec b[VECS];
         if (FETCHES && rows > 2) { /* there a vector is a line */
             EACH(v, vecs)
-                __builtin_prefetch(panel + AHEAD * PANEL + v * LANES);
+                __builtin_prefetch(panel + (AHEAD * vecs + v) * LANES);
         }
         if (next && rows > 2)
             __builtin_prefetch(next + k * next_step, 0, 2);

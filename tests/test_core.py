@@ -195,7 +195,7 @@ def test_product_packed_on_the_way_equals_that_of_the_packed_matrix(isa, dtype, 
         want = np.empty((M, N), dtype)
         _core.product(want, A, packed(B), bias)
         for strips in (1, 2, 50):
-            strip, whole = (_core.packed_size(K, width, 0, np.dtype(dtype).itemsize) for width in (1, N))
+            strip, whole = K * _core.strip_columns(A.itemsize), _core.packed_size(K, N, 0, A.itemsize)
             scratch, scratch_guard = aligned(min(strips * strip, whole), dtype)
             C, guard = guarded(np.full((M, N), np.nan, dtype))
             _core.product_plain(C, A, B, scratch, strips, bias, threads)
@@ -417,7 +417,7 @@ def test_sum_rows_equals_numpy(isa, dtype, threads):
 def test_strips_at_once(isa, dtype, M, K, N, threads):
     """One for each thread, half a megabyte, or as many as keep the rows that are read again to eight times the matrix."""
     itemsize = np.dtype(dtype).itemsize
-    strip, whole = (_core.packed_size(K, width, 0, itemsize) for width in (1, N))
+    strip, whole = K * _core.strip_columns(itemsize), _core.packed_size(K, N, 0, itemsize)
     strips, size = _core.strips_at_once(M, K, N, threads, itemsize)
     assert size == min(strips * strip, whole)
     parts = -(-whole // (strips * strip))
@@ -623,9 +623,13 @@ print("done")
 def test_arrays_of_another_number_or_with_strides_or_to_be_read_only_are_refused():
     """Kernels would read past their ends, or write where nobody may."""
     rows, out = np.ones((4, 3), np.float32), np.empty(3, np.float32)
-    with pytest.raises(ValueError, match="an array of 4-byte numbers expected, got float64"):
+    with pytest.raises(ValueError, match="an array of 4-byte numbers expected, got numbers of 8"):
         _core.sum_rows(out, rows.astype(np.float64))
-    with pytest.raises(ValueError, match="an array of 4-byte numbers expected, got int64"):
+    with pytest.raises(ValueError, match="an array of float32 or float64 expected, got float16"):
+        _core.sum_rows(out.astype(np.float16), rows.astype(np.float16))
+    with pytest.raises(ValueError, match="to unpack"):
+        _core.product(np.empty((4, 3), np.float32), rows[0], rows[0])
+    with pytest.raises(ValueError, match="an array of 4-byte numbers expected, got numbers of 8"):
         _core.scatter_add(np.zeros((5, 3), np.float32), rows, np.zeros(4, np.int64))
     with pytest.raises(ValueError, match="contiguous"):
         _core.sum_rows(out, np.ones((4, 6), np.float32)[:, ::2])

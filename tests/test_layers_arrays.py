@@ -126,8 +126,9 @@ def test_arrays_in_and_out_belong_to_the_caller(engine, lengths):
     assert not any(np.shares_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
 
 
-def test_gradients_of_both_states_may_be_one_array(engine):
-    case = random_case(L=2)
+@pytest.mark.parametrize("lengths", [None, RAGGED])
+def test_gradients_of_both_states_may_be_one_array(engine, lengths):
+    case = random_case(L=2, lengths=lengths)
     d = case.dstate[0]
     assert_equal(run(case._replace(dstate=(d, d))), run(case._replace(dstate=(d, d.copy()))))
 

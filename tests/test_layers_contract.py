@@ -212,7 +212,7 @@ def test_tokens_in_the_padding_may_be_anything(engine):
     ([5.0, 5, 5, 5], TypeError, "lengths must be an integer array, got float64"),
 ])
 def test_wrong_lengths_are_refused(lengths, error, message):
-    for x in (np.zeros((5, 4, 3)), np.zeros((5, 4), int)):
+    for x in (np.zeros((5, 4, 3)), np.zeros((5, 4, 3), np.float32), np.zeros((5, 4), int)):
         with pytest.raises(error, match=message):
             LSTM(3, 8)(x, lengths=lengths)
 

@@ -285,7 +285,19 @@ def test_a_call_takes_arrays_that_need_no_checks_and_no_others(dtype):
     others = [wider, wider[..., :3], x[0], x[None], x[:0], x[:, :0], x.tolist(), x.astype(int), turned, unaligned]
     assert [native.ENGINE.try_call(rnn, other) for other in others] == [None] * len(others)
     assert native.ENGINE.try_call(LSTM(3, 5, skip=True, dtype=dtype), x) is None
-    assert native.ENGINE.try_call(LSTM(1, 1 << 12, dtype=dtype), np.zeros((1 << 12, 2, 1), dtype)) is None  # 2^25 outputs
+    most = np.zeros((1 << 18, 1, 1), dtype)
+    small = LSTM(1, 64, dtype=dtype)
+    assert native.ENGINE.try_call(small, most) is not None
+    assert native.ENGINE.try_call(small, np.concatenate([most, most[:1]])) is None  # more than 2^24 outputs
+
+
+def test_nothing_is_packed_for_calls_of_tokens():
+    rnn = LSTM(100, 5, seed=0)
+    rnn(np.zeros((2, 3), np.int32))
+    kept = {key[:2] for key in rnn.store._derived}
+    assert kept.isdisjoint({("stack", 1), ("layer", 0), ("weight_ih_l0", 5)})
+
+
 
 
 # ---- what is packed ----------------------------------------------------------------------------------------------

@@ -184,6 +184,20 @@ def test_parameters_are_as_many_as_the_cells_say():
 # ---- streams, chunks, tokens, lengths ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("stack", [
+    {}, {"lengths": RAGGED}, {"H": (5, 7), "L": 2}, {"L": 2, "bidirectional": True},
+    {"L": 3, "bidirectional": True, "merge": "sum"},
+], ids=["one layer", "ragged", "widths", "bidirectional", "bidirectional sum"])
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "plain", "peephole"])
+def test_a_call_without_a_state_starts_from_zeros(engine, cell, stack):
+    """To the bit, though it may take another way to the kernels."""
+    case = make(CELLS[cell], **stack)
+    rnn, x = case.rnn, case.x
+    zeros = rnn.public_state(rnn.zero_states(4))
+    (y, state), (want_y, want) = rnn(x, lengths=case.lengths), rnn(x, zeros, case.lengths)
+    assert_equal({"y": y, **named(rnn, "", "", state)}, {"y": want_y, **named(rnn, "", "", want)})
+
+
 @every_cell
 @pytest.mark.parametrize("stack", [{"L": 2}, {"L": 2, "skip": True}, {"H": (5, 7), "L": 2}], ids=["stacked", "skip", "widths"])
 def test_streamed_equals_whole(engine, cell, stack):

@@ -56,6 +56,7 @@ cdef extern from "fastlstm.h" nogil:
         int64_t rows, H
 
     ctypedef struct fl_kernels_f32:
+        int64_t strip_columns
         int64_t (*strip_count)(int64_t, int64_t) noexcept nogil
         int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*scratch_size)(int64_t, int64_t) noexcept nogil
@@ -65,6 +66,7 @@ cdef extern from "fastlstm.h" nogil:
         void (*activate)(float *, const float *, int, int64_t) noexcept nogil
 
     ctypedef struct fl_kernels_f64:
+        int64_t strip_columns
         int64_t (*strip_count)(int64_t, int64_t) noexcept nogil
         int64_t (*packed_size)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*scratch_size)(int64_t, int64_t) noexcept nogil
@@ -128,23 +130,29 @@ cdef inline void *address(object array) except? NULL:
     PyBuffer_Release(&view)  # the caller keeps the array
     return view.buf
 
-# The same of numbers of so many bytes each, in a buffer as the flags ask. (Typed memoryviews take 0.1 us more.)
-cdef inline void *checked(object array, Py_ssize_t width, int flags) except? NULL:
+# The bytes of a float or double.
+cdef inline int64_t width_of(object array) except -1:
+    cdef int64_t width = array.itemsize
+    if width != sizeof(float) and width != sizeof(double):
+        raise ValueError(f"an array of float32 or float64 expected, got {array.dtype}")
+    return width
+
+# The address of numbers of so many bytes each, in a buffer as the flags ask. (Typed memoryviews take 0.1 us more.)
+cdef inline void *buffer(object array, Py_ssize_t width, int flags) except? NULL:
     cdef Py_buffer view
     if array is None:
         return NULL
     PyObject_GetBuffer(array, &view, flags)
     PyBuffer_Release(&view)
     if view.itemsize != width:
-        raise ValueError(f"an array of {width}-byte numbers expected, got {array.dtype}")
+        raise ValueError(f"an array of {width}-byte numbers expected, got numbers of {view.itemsize}")
     return view.buf
 
-cdef inline void *numbers(object array, Py_ssize_t width) except? NULL:
-    return checked(array, width, PyBUF_C_CONTIGUOUS)
+cdef inline void *readable(object array, Py_ssize_t width) except? NULL:
+    return buffer(array, width, PyBUF_C_CONTIGUOUS)
 
-# To be written.
-cdef inline void *results(object array, Py_ssize_t width) except? NULL:
-    return checked(array, width, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+cdef inline void *writable(object array, Py_ssize_t width) except? NULL:
+    return buffer(array, width, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
 
 # Only _core links the C library: the functions of fastlstm.h are declared in _core.pyx, and what others need is here.
 cdef fl_row *row  # the chosen row of the kernel table

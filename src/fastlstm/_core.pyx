@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The owner of csrc/: the kernel table's row in use, the pool of threads, BLAS as C pointers, and thin Python twins.
 
-Callers validate shapes and dtypes. Here only numbers of another size, or strides where there must be none, are an error.
+Callers validate shapes and dtypes. Errors here are only a wrong number of dimensions, numbers of another size, strides where there
+must be none, and results that are read-only.
 """
 
 import os
@@ -276,6 +277,11 @@ cpdef int64_t packed_size(int64_t K, int64_t N, int64_t group, int64_t itemsize)
     return row.f64.packed_size(K, N, group) if itemsize == 8 else row.f32.packed_size(K, N, group)
 
 
+cpdef int64_t strip_columns(int64_t itemsize) noexcept:
+    """Columns of a strip of any packed matrix but the weights of gates; the last may have fewer."""
+    return row.f64.strip_columns if itemsize == 8 else row.f32.strip_columns
+
+
 def scratch_size(int64_t K, int64_t N, int64_t itemsize) -> int:
     """Numbers, of so many bytes each, that `product_transposed` needs as scratch for each thread."""
     return row.f64.scratch_size(K, N) if itemsize == 8 else row.f32.scratch_size(K, N)
@@ -288,7 +294,7 @@ cdef enum:
 
 def strips_at_once(int64_t M, int64_t K, int64_t N, int64_t threads, int64_t itemsize) -> tuple[int, int]:
     """How many strips of B (K, N) `product_plain` packs at a time, for M rows, and how many numbers these are."""
-    cdef int64_t strip = max(1, packed_size(K, 1, 0, itemsize)), whole = packed_size(K, N, 0, itemsize)
+    cdef int64_t strip = max(1, K * strip_columns(itemsize)), whole = packed_size(K, N, 0, itemsize)
     cdef int64_t parts = max(1, MOST_READ * N // max(1, M))
     cdef int64_t strips = max(threads, PACKED_BYTES // (strip * itemsize), (whole + strip * parts - 1) // (strip * parts))
     return strips, min(strips * strip, whole)
@@ -296,9 +302,9 @@ def strips_at_once(int64_t M, int64_t K, int64_t N, int64_t threads, int64_t ite
 
 def pack(object packed, object B, int64_t group, int64_t threads) -> None:
     """Fill `packed` with B (K, N), of any strides, in the order products read it."""
-    cdef int64_t width = B.itemsize, K, N, k_stride, n_stride
-    cdef void *to = results(packed, width)
-    cdef void *b = checked(B, width, PyBUF_STRIDES)
+    cdef int64_t width = width_of(B), K, N, k_stride, n_stride
+    cdef void *to = writable(packed, width)
+    cdef void *b = buffer(B, width, PyBUF_STRIDES)
     K, N = B.shape
     k_stride, n_stride = B.strides
     with nogil:
@@ -311,18 +317,19 @@ def pack(object packed, object B, int64_t group, int64_t threads) -> None:
 cdef fl_product product_of(object C, object A, object bias) except *:
     """C (M, N) = A (M, K) times a matrix that is to be said, plus the bias."""
     cdef fl_product product
+    cdef int64_t width = width_of(C)
     memset(&product, 0, sizeof(product))
     product.M, product.N = C.shape
-    product.K = A.shape[1]
-    product.C, product.A, product.bias = results(C, C.itemsize), numbers(A, C.itemsize), numbers(bias, C.itemsize)
+    _, product.K = A.shape
+    product.C, product.A, product.bias = writable(C, width), readable(A, width), readable(bias, width)
     return product
 
 
 def product(object C, object A, object packed, object bias=None, int64_t group=0, bint add=False, int64_t threads=1) -> None:
     """C = A B, plus C itself with `add`, or else plus the bias; B (K, N) is packed."""
     cdef fl_product product = product_of(C, A, bias)
-    cdef int64_t width = C.itemsize
-    product.packed, product.group, product.add = numbers(packed, width), group, add
+    cdef int64_t width = width_of(C)
+    product.packed, product.group, product.add = readable(packed, width), group, add
     if product.M == 0:
         return
     with nogil:
@@ -337,12 +344,12 @@ def product(object C, object A, object packed, object bias=None, int64_t group=0
 def product_plain(object C, object A, object B, object scratch, int64_t strips, object bias=None, int64_t threads=1) -> None:
     """C = A B, plus the bias; B (K, N), of any strides, is packed on the way, `strips` of its strips at a time.
 
-    scratch (strips * packed_size(K, 1, 0),)
+    scratch (strips * K * strip_columns,), or (packed_size(K, N, 0),) where that is less
     """
     cdef fl_product product = product_of(C, A, bias)
-    cdef int64_t width = C.itemsize, k_stride, n_stride
-    cdef void *b = checked(B, width, PyBUF_STRIDES)
-    cdef void *space = results(scratch, width)
+    cdef int64_t width = width_of(C), k_stride, n_stride
+    cdef void *b = buffer(B, width, PyBUF_STRIDES)
+    cdef void *space = writable(scratch, width)
     k_stride, n_stride = B.strides
     if product.M == 0:
         return
@@ -357,11 +364,11 @@ def product_plain(object C, object A, object B, object scratch, int64_t strips, 
 
 def product_transposed(object C, object A, object B, object scratch, bint add=False, int64_t threads=1) -> None:
     """C = A' B, plus C itself with `add`; scratch (threads * scratch_size(K, N),)."""
-    cdef int64_t width = C.itemsize, K = len(A), M, N
-    cdef void *c = results(C, width)
-    cdef void *a = numbers(A, width)
-    cdef void *b = numbers(B, width)
-    cdef void *space = results(scratch, width)
+    cdef int64_t width = width_of(C), K = len(A), M, N
+    cdef void *c = writable(C, width)
+    cdef void *a = readable(A, width)
+    cdef void *b = readable(B, width)
+    cdef void *space = writable(scratch, width)
     M, N = C.shape
     if M == 0 or N == 0:
         return
@@ -378,10 +385,10 @@ def product_transposed(object C, object A, object B, object scratch, bint add=Fa
 
 def softmax_cross_entropy(object losses, object logits, object targets, double scale, int64_t threads=1) -> None:
     """losses = -log softmax(logits)[target]; logits become the gradient of scale * sum(losses)."""
-    cdef int64_t width = logits.itemsize, rows, V
-    cdef double *loss = <double *>results(losses, sizeof(double))
-    cdef void *z = results(logits, width)
-    cdef int32_t *target = <int32_t *>numbers(targets, sizeof(int32_t))
+    cdef int64_t width = width_of(logits), rows, V
+    cdef double *loss = <double *>writable(losses, sizeof(double))
+    cdef void *z = writable(logits, width)
+    cdef int32_t *target = <int32_t *>readable(targets, sizeof(int32_t))
     rows, V = logits.shape
     if rows == 0:
         return
@@ -399,13 +406,13 @@ def optimise(str kind, object parameters, object first_moment, object second_mom
              double learning_rate, double gradient_scale, int64_t step, double beta1=0, double beta2=0, double epsilon=0,
              double weight_decay=0, int64_t threads=1) -> None:
     """One step of "sgd", "rmsprop" or "adam" in place; a moment that the optimiser has not is None."""
-    cdef int64_t n = len(parameters), width = parameters.itemsize
+    cdef int64_t n = parameters.size, width = width_of(parameters)
     cdef int number = _OPTIMISERS[kind]
     cdef fl_update options
-    cdef void *p = results(parameters, width)
-    cdef void *first = results(first_moment, width)
-    cdef void *second = results(second_moment, width)
-    cdef void *g = numbers(gradients, width)
+    cdef void *p = writable(parameters, width)
+    cdef void *first = writable(first_moment, width)
+    cdef void *second = writable(second_moment, width)
+    cdef void *g = readable(gradients, width)
     options.learning_rate, options.beta1, options.beta2, options.epsilon = learning_rate, beta1, beta2, epsilon
     options.weight_decay, options.gradient_scale, options.step = weight_decay, gradient_scale, step
     with nogil:
@@ -417,8 +424,8 @@ def optimise(str kind, object parameters, object first_moment, object second_mom
 
 def sum_of_squares(object x, int64_t threads=1) -> float:
     """sum(x * x), NaN and Inf included; the same to the bit for any number of threads."""
-    cdef int64_t n = len(x), width = x.itemsize
-    cdef void *values = numbers(x, width)
+    cdef int64_t n = x.size, width = width_of(x)
+    cdef void *values = readable(x, width)
     cdef double total
     if n == 0:
         return 0.0
@@ -432,20 +439,20 @@ def sum_of_squares(object x, int64_t threads=1) -> float:
 
 def scatter_add(object table, object rows, object tokens, int64_t threads=1) -> None:
     """table[tokens[r]] += rows[r] for every r."""
-    add_rows(table, rows, tokens, False, threads)
+    scatter(table, rows, tokens, False, threads)
 
 
 def sum_rows(object out, object rows, bint add=False, int64_t threads=1) -> None:
     """out = the sum of the rows, plus out itself with `add`."""
-    add_rows(out, rows, None, not add, threads)
+    scatter(out, rows, None, not add, threads)
 
 
-cdef int add_rows(object table, object rows, object tokens, bint clear, int64_t threads) except -1:
+cdef int scatter(object table, object rows, object tokens, bint clear, int64_t threads) except -1:
     """The rows, each added to the token's of the table, or without tokens all to the only one."""
-    cdef int64_t width = table.itemsize, n, columns
-    cdef void *to = results(table, width)
-    cdef void *added = numbers(rows, width)
-    cdef int32_t *places = <int32_t *>numbers(tokens, sizeof(int32_t))
+    cdef int64_t width = width_of(table), n, columns
+    cdef void *to = writable(table, width)
+    cdef void *added = readable(rows, width)
+    cdef int32_t *places = <int32_t *>readable(tokens, sizeof(int32_t))
     n, columns = rows.shape
     with nogil:
         if clear:
@@ -459,19 +466,19 @@ cdef int add_rows(object table, object rows, object tokens, bint clear, int64_t 
 
 def add_bias(object out, object matrix, object bias, object other=None) -> None:
     """Every row of out is that of the matrix, of any strides, plus the bias, or the sum of both."""
-    cdef int64_t width = out.itemsize, rows, columns, row_stride, stride
-    cdef void *to = results(out, width)
-    cdef void *from_ = checked(matrix, width, PyBUF_STRIDES)
-    cdef void *b = numbers(bias, width)
-    cdef void *more = numbers(other, width)
+    cdef int64_t width = width_of(out), rows, columns, row_stride, stride
+    cdef void *to = writable(out, width)
+    cdef void *start = buffer(matrix, width, PyBUF_STRIDES)
+    cdef void *b = readable(bias, width)
+    cdef void *second = readable(other, width)
     rows, columns = out.shape
     row_stride, stride = matrix.strides
     with nogil:
         if width == sizeof(float):
-            add_to_rows(<float *>to, <float *>from_, row_stride // width, stride // width, <float *>b, <float *>more, rows,
+            add_to_rows(<float *>to, <float *>start, row_stride // width, stride // width, <float *>b, <float *>second, rows,
                         columns)
         else:
-            add_to_rows(<double *>to, <double *>from_, row_stride // width, stride // width, <double *>b, <double *>more, rows,
+            add_to_rows(<double *>to, <double *>start, row_stride // width, stride // width, <double *>b, <double *>second, rows,
                         columns)
 
 

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The native engine's layers over all steps, and its stacks step by step, without the GIL.
 
-Rows are packed by step (see `_loops.pyx`), weights as `_core.pack` does. Callers validate shapes, dtypes and contiguity.
+Rows are packed by step (see `_loops.pyx`), weights as `_core.pack` does. Callers validate shapes and dtypes.
 """
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
@@ -12,7 +12,7 @@ from numpy import empty, ndarray, zeros  # looked up once
 
 from fastlstm._core cimport (
     FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_forward_step, fl_layer, fl_stack, int32_t, int64_t, layer_backward,
-    layer_forward, layers_forward, numbers, real, results, row, stack_output, stack_prepare, stack_step, wave_forward,
+    layer_forward, layers_forward, readable, real, row, stack_output, stack_prepare, stack_step, wave_forward, width_of, writable,
 )
 
 
@@ -31,18 +31,19 @@ def forward(Cell cell, object h, object c, object gates, object recurrent, objec
     ahead: steps of a sequence alone may make the input's part of later ones.
     """
     cdef fl_layer layer
-    cdef int64_t width = h.itemsize
+    cdef int64_t width = width_of(h)
     memset(&layer, 0, sizeof(layer))
     take_sizes(&layer, cell, h, batch_sizes, len(x if tokens is None else tokens), divide_units)
     if layer.N == 0:
         return
-    layer.h, layer.c = results(h, width), results(c, width)
-    layer.gates, layer.recurrent = results(gates, width), results(recurrent, width)
-    layer.x, layer.W, layer.bias = numbers(x, width), numbers(W, width), numbers(bias, width)
-    layer.U, layer.recurrent_bias = numbers(U, width), numbers(recurrent_bias, width)
-    layer.tokens = <int32_t *>numbers(tokens, sizeof(int32_t))
-    layer.I = 0 if x is None else x.shape[1]
-    layer.rows, layer.block, layer.scratch = <int64_t *>results(rows, sizeof(int64_t)), rows.shape[1], results(scratch, width)
+    layer.h, layer.c = writable(h, width), writable(c, width)
+    layer.gates, layer.recurrent = writable(gates, width), writable(recurrent, width)
+    layer.x, layer.W, layer.bias = readable(x, width), readable(W, width), readable(bias, width)
+    layer.U, layer.recurrent_bias = readable(U, width), readable(recurrent_bias, width)
+    layer.tokens = <int32_t *>readable(tokens, sizeof(int32_t))
+    _, layer.I = (0, 0) if x is None else x.shape
+    layer.rows, layer.scratch = <int64_t *>writable(rows, sizeof(int64_t)), writable(scratch, width)
+    _, layer.block = rows.shape
     layer.keep, layer.ahead = keep, ahead
     with nogil:
         layer_forward(&layer, threads)
@@ -58,14 +59,14 @@ def backward(Cell cell, object gates, object recurrent, object dh, object dc, ob
     h, c (B + N, H): as `forward` left them.  dy (N, H): gradient of every h from above.  U: packed for this direction.
     """
     cdef fl_layer layer
-    cdef int64_t width = h.itemsize
+    cdef int64_t width = width_of(h)
     memset(&layer, 0, sizeof(layer))
     take_sizes(&layer, cell, h, batch_sizes, len(gates), divide_units)
     if layer.N == 0:
         return
-    layer.gates, layer.recurrent = results(gates, width), results(recurrent, width)
-    layer.dh, layer.dc = results(dh, width), results(dc, width)
-    layer.h, layer.c, layer.dy, layer.U = numbers(h, width), numbers(c, width), numbers(dy, width), numbers(U, width)
+    layer.gates, layer.recurrent = writable(gates, width), writable(recurrent, width)
+    layer.dh, layer.dc = writable(dh, width), writable(dc, width)
+    layer.h, layer.c, layer.dy, layer.U = readable(h, width), readable(c, width), readable(dy, width), readable(U, width)
     with nogil:
         layer_backward(&layer, threads)
 
@@ -74,16 +75,16 @@ cdef int take_sizes(fl_layer *layer, Cell cell, object h, object batch_sizes, in
     """What a layer is and how many rows it has: h (B + N, H), batch_sizes (T,)."""
     cdef int64_t rows, H
     rows, H = h.shape
-    layer.real64, layer.cell, layer.divide_units = h.itemsize == 8, cell.cell, divide_units
+    layer.real64, layer.cell, layer.divide_units = width_of(h) == sizeof(double), cell.cell, divide_units
     layer.T, layer.B, layer.N, layer.H = len(batch_sizes), rows - N, N, H
-    layer.batch_sizes = <int64_t *>numbers(batch_sizes, sizeof(int64_t))
+    layer.batch_sizes = <int64_t *>readable(batch_sizes, sizeof(int64_t))
     return 0
 
 
 cdef enum:
     LINE = 64             # bytes of a cache line
     MOST_IDLE = 1 << 24   # bytes of scratch memory that a stack keeps for the next call
-    MOST_NUMBERS = 1 << 24  # of inputs and outputs that no machine lacks the memory for
+    MOST_OUTPUTS = 1 << 24  # numbers for which any machine has the memory
 
 
 cdef char *line_at(void *memory) noexcept nogil:
@@ -128,7 +129,7 @@ cdef class Stack:
             PyObject_GetBuffer(x, view, PyBUF_C_CONTIGUOUS)
         except ValueError:
             return False
-        if view.ndim == ndim and view.shape[ndim - 1] == self.stack.I and <size_t>view.buf % view.itemsize == 0:
+        if view.ndim == ndim and view.shape[ndim - 1] == self.stack.I:
             return True
         PyBuffer_Release(view)
         return False
@@ -251,7 +252,7 @@ cdef class Whole(Stack):
         cdef bint fits
         if not self.take(x, &view, 3):
             return False
-        fits = 0 < view.shape[0] * view.shape[1] <= MOST_NUMBERS // max(self.stack.I, self.joined)
+        fits = 0 < view.shape[0] * view.shape[1] <= MOST_OUTPUTS // self.joined and <size_t>view.buf % view.itemsize == 0
         PyBuffer_Release(&view)
         return fits
 
@@ -291,8 +292,8 @@ cdef class Whole(Stack):
             alike.c = address(final[1])
         self.lay_out(layers, &memory, &alike, shares, own, arrays)
         # The caller's outputs: those of both directions, or the states of the last layer, which begin with the initial ones.
-        cdef int64_t initial = 0 if D == 2 else B * H, numbers = T * B * self.joined
-        out = empty(initial + numbers + LINE // width, self.dtype)
+        cdef int64_t initial = 0 if D == 2 else B * H, outputs = T * B * self.joined
+        out = empty(initial + outputs + LINE // width, self.dtype)
         cdef char *last = line_at(address(out))
         cdef int64_t first = (last - <char *>address(out)) // <int64_t>width + initial
         cdef char *mirrored = taken(&memory, (D - 1) * T * B * widest * width)
@@ -314,7 +315,7 @@ cdef class Whole(Stack):
                         join(<float *>between, <float *>layers[k].h, <float *>layers[k + 1].h, T, B, H, self.joined)
         if scratch.nbytes <= MOST_IDLE:
             self.idle = scratch
-        return out[first : first + numbers].reshape(T, B, self.joined), tuple(final)
+        return out[first : first + outputs].reshape(T, B, self.joined), tuple(final)
 
 
 cdef class Steps(Stack):

@@ -318,7 +318,7 @@ static void NAME(check_divided)(const fl_row *row, int64_t M, int64_t K, int64_t
                               .end = kernels->strip_count(N, 0)};
         FL(fl_multiply)(kernels, n, &product);
         const int64_t strips = 2 < product.end ? 2 : product.end;
-        REAL *parts = exactly((size_t)(strips * kernels->packed_size(K, 1, 0)) * sizeof *parts);
+        REAL *parts = exactly((size_t)(strips * K * kernels->strip_columns) * sizeof *parts);
         P[side] = NAME(copy)(logits, (size_t)(M * N)), product.C = P[side], product.packed = NULL;
         FL(fl_multiply_plain)(kernels, n, &product, B, N, 1, parts, strips);
         free(parts);

@@ -5,7 +5,7 @@ An engine is a module's ENGINE, an object with
     forward(stack, x, states, lengths, masks, keep, workspace=None, embedding=None) -> y, states, saved
     backward(stack, saved, dy, dstates, gradients, want_dx, d_embedding=None) -> dx, dstates
     quantities(stack, saved) -> what every cell computed, before a backward pass
-    try_call(stack, x) -> y, states, or None: a forward pass of any object x, if that is an array as the engine likes it
+    try_call(stack, x) -> y, states, or None: a forward pass of any object x, if that is an array that needs no checks
     stepper(stack, B), whose step(x, out) and try_step(x, out) advance its `state`
     affine, back_affine, outer: products with a parameter and of gradients (see `compiled.CompiledEngine`)
 
@@ -20,7 +20,7 @@ native and blas are `compiled.CompiledEngine`s, with products of their own. Text
 every engine (`network.LanguageNetwork.writer`).
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fastlstm.engines.reference import ReferenceEngine
 
 # h, or h and c: of each a (B, ·) for every cell, in the order of `Layout.places`: one array, or a list where sizes differ.
-States = tuple[np.ndarray | Sequence[np.ndarray], ...]
+States = tuple[np.ndarray | list[np.ndarray], ...]
 
 NAMES = ("native", "blas", "reference")
 # The faster engine for each instruction set, as measured: without vector instructions of our own, BLAS has better ones.

@@ -191,6 +191,8 @@ class NativeEngine(CompiledEngine):
 
     def try_call(self, stack: Recurrent, x: object) -> tuple[np.ndarray, States] | None:
         """See `CompiledEngine`."""
+        if getattr(x, "shape", ())[2:] != (stack.input_size,):  # nothing is packed for tokens, or for an error
+            return None
         whole = self._whole(stack)
         return self._run(stack, whole, x, None) if whole is not None and whole.reads(x) else None
 
