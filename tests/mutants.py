@@ -149,14 +149,20 @@ def build(root: Path) -> str:
 def try_out(copies: Queue[Copy], fault: Fault) -> tuple[str, float]:
     """What the tests say of a fault in a free copy, and in how many seconds."""
     copy, start = copies.get(), time.monotonic()
-    changed = copy.plant(fault)
-    verdict = copy.test(fault.tests)
-    copy.restore(changed)
-    copies.put(copy)
+    try:
+        changed = copy.plant(fault)
+        verdict = copy.test(fault.tests)
+        copy.restore(changed)
+    finally:  # or the other faults would wait for it
+        copies.put(copy)
     return verdict, time.monotonic() - start
 
 
 def main() -> int:
+    for fault in FAULTS:
+        found = (ROOT / fault.file).read_text().count(fault.old)
+        if found != 1:
+            sys.exit(f"{fault.name}: {fault.old!r} occurs {found} times in {fault.file} instead of once")
     with tempfile.TemporaryDirectory(prefix="fastlstm-mutants-") as folder, ThreadPoolExecutor(COPIES) as pool:
         original = Path(folder).resolve() / "original"
         isa = build(original)

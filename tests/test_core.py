@@ -622,7 +622,7 @@ print("done")
 
 def test_arrays_of_another_number_or_with_strides_or_to_be_read_only_are_refused():
     """Kernels would read past their ends, or write where nobody may."""
-    rows, out = np.ones((4, 3), np.float32), np.empty(3, np.float32)
+    rows, out = np.ones((4, 3), np.float32), np.zeros(3, np.float32)
     with pytest.raises(ValueError, match="an array of 4-byte numbers expected, got numbers of 8"):
         _core.sum_rows(out, rows.astype(np.float64))
     with pytest.raises(ValueError, match="an array of float32 or float64 expected, got float16"):

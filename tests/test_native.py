@@ -265,12 +265,13 @@ def test_steps_take_no_more_threads_than_there_are_strips_of_units(isa, monkeypa
 
 
 def test_a_step_takes_an_unpickled_array_as_it_is(dtype):
-    """Its dtype equals that of the stack, but is another object; what is in another order of bytes needs a copy."""
+    """Its dtype equals that of the stack, but is another object; what is in another order of bytes, or narrower, is not taken."""
     stepper = native.ENGINE.stepper(LSTM(3, 5, dtype=dtype, seed=0), 2)
     x = pickle.loads(pickle.dumps(np.ones((2, 3), dtype)))
     assert x.dtype is not np.dtype(dtype)
     assert stepper.try_step(x, None) is not None
     assert stepper.try_step(x.astype(x.dtype.newbyteorder()), None) is None
+    assert stepper.try_step(np.ones((2, 2), dtype), None) is None
 
 
 def test_a_call_takes_arrays_that_need_no_checks_and_no_others(dtype):
