@@ -265,7 +265,7 @@ def test_steps_take_no_more_threads_than_there_are_strips_of_units(isa, monkeypa
 
 
 def test_a_step_takes_an_unpickled_array_as_it_is(dtype):
-    """Its dtype equals that of the stack, but is another object; what is in another order of bytes, or narrower, is not taken."""
+    """Its dtype equals that of the stack, but is another object; other orders of bytes and rows are not taken."""
     stepper = native.ENGINE.stepper(LSTM(3, 5, dtype=dtype, seed=0), 2)
     x = pickle.loads(pickle.dumps(np.ones((2, 3), dtype)))
     assert x.dtype is not np.dtype(dtype)
