@@ -1,5 +1,7 @@
 """Fixtures shared by the test modules."""
 
+import signal
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
@@ -13,6 +15,16 @@ def one_thread_of_numpy():
     """NumPy's products of small matrices take many times as long where threads that look for work have none."""
     with threadpool_limits(1, "blas"):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Interrupts that tests send arrive, though a shell started pytest in its background, where Ctrl-C is ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=_core.available_isas())
