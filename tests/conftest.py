@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from command_line import SIZES, TEXT
+from command_line import SIZES, TEXT, command
 from fastlstm import _core, cli, engines
 
 
@@ -25,6 +25,22 @@ def ctrl_c():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def start():
+    """Starts commands, which end with the test at the latest."""
+    processes = []
+
+    def started(*arguments, **options):
+        processes.append(command(*arguments, **options))
+        return processes[-1]
+
+    yield started
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture(params=_core.available_isas())

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from command_line import SIZES, TEXT, run, start
+from command_line import SIZES, TEXT, run
 from fastlstm import Model, cli, cli_text
 from fastlstm import corpus as corpus_of_ids
 
@@ -68,7 +68,7 @@ def test_what_the_terminal_cannot_show_is_escaped(corpus, trained):
     assert b"\\u23ce" in result.stdout
 
 
-def test_sample_into_a_closed_pipe_is_quiet(trained):
+def test_sample_into_a_closed_pipe_is_quiet(trained, start):
     process = start("sample", trained, "--length", 200000, stdout=subprocess.PIPE)
     process.stdout.read(10)
     process.stdout.close()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from command_line import SIZES, TEXT, run, start
+from command_line import SIZES, TEXT, run
 from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli, fitting, log
 
 
@@ -162,7 +162,7 @@ def test_train_resume_continues_to_the_same_weights(corpus, trained, tmp_path, c
     assert ours.options == theirs.options
 
 
-def test_interrupted_training_saves_and_says_how_to_go_on(corpus):
+def test_interrupted_training_saves_and_says_how_to_go_on(corpus, start):
     path = corpus.parent / "m.safetensors"
     process = start("train", corpus, "--out", path, "--epochs", 100000, *SIZES)
     while not path.exists():
@@ -177,7 +177,7 @@ def test_interrupted_training_saves_and_says_how_to_go_on(corpus):
     assert log.read(path.with_suffix(".jsonl")) == history
 
 
-def test_how_to_go_on_keeps_the_log_and_the_files(corpus):
+def test_how_to_go_on_keeps_the_log_and_the_files(corpus, start):
     path, log_file = corpus.parent / "m.safetensors", corpus.parent / "a log"
     process = start("train", corpus.parent, "--glob", "*.txt", "--out", path, "--log", log_file, "--epochs", 100000, *SIZES)
     while not path.exists():
@@ -275,7 +275,7 @@ def test_resuming_changes_only_what_is_given_of_the_schedule(corpus):
     assert Model.load(path).history[-1]["learning_rate"] == 2e-3 * 0.25
 
 
-def test_closed_standard_error_does_not_end_training(corpus):
+def test_closed_standard_error_does_not_end_training(corpus, start):
     path = corpus.parent / "m.safetensors"
     process = start("train", corpus, "--out", path, "--epochs", 3, *SIZES)
     process.stderr.close()
