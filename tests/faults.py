@@ -72,7 +72,7 @@ FAULTS = [
     Fault("a step reads rows of another width", NATIVE_LOOPS,
           "view.ndim == ndim and view.shape[ndim - 1] == self.stack.I", "view.ndim == ndim",
           (f"{NATIVE}::test_a_step_takes_an_unpickled_array_as_it_is",)),
-    Fault("the caller's gradients of states written over", RECURRENT, "else _copies(self", "else (self",
+    Fault("the caller's gradients of states written over", RECURRENT, "else copies(self", "else (self",
           ("tests/test_layers_arrays.py::test_gradients_of_both_states_may_be_one_array",)),
     Fault("dx zero at t = 0", COMPILED, 'arrays.gates, stack.store, place.name("weight_ih"), workspace)\n',
           'arrays.gates, stack.store, place.name("weight_ih"), workspace)\n'

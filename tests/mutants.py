@@ -82,12 +82,17 @@ def run(folder: Path, environment: dict[str, str] | None, *command: str) -> subp
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def replace(path: Path, old: str, new: str) -> None:
-    """Replace the one occurrence of `old`."""
+def text_with(path: Path, old: str) -> str:
+    """The text of a file in which `old` must occur once."""
     text = path.read_text()
     if text.count(old) != 1:
         sys.exit(f"{path}: {old!r} occurs {text.count(old)} times instead of once")
-    path.write_text(text.replace(old, new))
+    return text
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Replace the one occurrence of `old`."""
+    path.write_text(text_with(path, old).replace(old, new))
 
 
 # ---- building: one file of C at a time, which is all that most faults need --------------------------------------
@@ -160,9 +165,7 @@ def try_out(copies: Queue[Copy], fault: Fault) -> tuple[str, float]:
 
 def main() -> int:
     for fault in FAULTS:
-        found = (ROOT / fault.file).read_text().count(fault.old)
-        if found != 1:
-            sys.exit(f"{fault.name}: {fault.old!r} occurs {found} times in {fault.file} instead of once")
+        text_with(ROOT / fault.file, fault.old)
     with tempfile.TemporaryDirectory(prefix="fastlstm-mutants-") as folder, ThreadPoolExecutor(COPIES) as pool:
         original = Path(folder).resolve() / "original"
         isa = build(original)

@@ -299,8 +299,6 @@ def test_nothing_is_packed_for_calls_of_tokens():
     assert kept.isdisjoint({("stack", 1), ("layer", 0), ("weight_ih_l0", 5)})
 
 
-
-
 # ---- what is packed ----------------------------------------------------------------------------------------------
 
 

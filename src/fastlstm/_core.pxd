@@ -121,15 +121,6 @@ cdef extern from "fastlstm.h" nogil:
         fl_forward_step *steps
         fl_barrier *barrier
 
-# Where the numbers of a C-contiguous array are; NULL for None.
-cdef inline void *address(object array) except? NULL:
-    cdef Py_buffer view
-    if array is None:
-        return NULL
-    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
-    PyBuffer_Release(&view)  # the caller keeps the array
-    return view.buf
-
 # The bytes of a float or double.
 cdef inline int64_t width_of(object array) except -1:
     cdef int64_t width = array.itemsize
@@ -137,16 +128,20 @@ cdef inline int64_t width_of(object array) except -1:
         raise ValueError(f"an array of float32 or float64 expected, got {array.dtype}")
     return width
 
-# The address of numbers of so many bytes each, in a buffer as the flags ask. (Typed memoryviews take 0.1 us more.)
+# Where an array's numbers are, of so many bytes each (0: any), in a buffer as the flags ask; NULL for None. (Typed memoryviews
+# take 0.1 us more.)
 cdef inline void *buffer(object array, Py_ssize_t width, int flags) except? NULL:
     cdef Py_buffer view
     if array is None:
         return NULL
     PyObject_GetBuffer(array, &view, flags)
-    PyBuffer_Release(&view)
-    if view.itemsize != width:
+    PyBuffer_Release(&view)  # the caller keeps the array
+    if width and view.itemsize != width:
         raise ValueError(f"an array of {width}-byte numbers expected, got numbers of {view.itemsize}")
     return view.buf
+
+cdef inline void *address(object array) except? NULL:
+    return buffer(array, 0, PyBUF_C_CONTIGUOUS)
 
 cdef inline void *readable(object array, Py_ssize_t width) except? NULL:
     return buffer(array, width, PyBUF_C_CONTIGUOUS)

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The owner of csrc/: the kernel table's row in use, the pool of threads, BLAS as C pointers, and thin Python twins.
 
-Callers validate shapes and dtypes. Errors here are only a wrong number of dimensions, numbers of another size, strides where there
-must be none, and results that are read-only.
+Callers validate shapes and dtypes. Errors here are only a wrong number of dimensions, numbers of another size, strides
+where there must be none, and results that are read-only.
 """
 
 import os

@@ -12,7 +12,8 @@ from numpy import empty, ndarray, zeros  # looked up once
 
 from fastlstm._core cimport (
     FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_forward_step, fl_layer, fl_stack, int32_t, int64_t, layer_backward,
-    layer_forward, layers_forward, readable, real, row, stack_output, stack_prepare, stack_step, wave_forward, width_of, writable,
+    layer_forward, layers_forward, readable, real, row, stack_output, stack_prepare, stack_step, wave_forward, width_of,
+    writable,
 )
 
 
@@ -33,7 +34,7 @@ def forward(Cell cell, object h, object c, object gates, object recurrent, objec
     cdef fl_layer layer
     cdef int64_t width = width_of(h)
     memset(&layer, 0, sizeof(layer))
-    take_sizes(&layer, cell, h, batch_sizes, len(x if tokens is None else tokens), divide_units)
+    take_sizes(&layer, cell, width, h, batch_sizes, len(x if tokens is None else tokens), divide_units)
     if layer.N == 0:
         return
     layer.h, layer.c = writable(h, width), writable(c, width)
@@ -61,7 +62,7 @@ def backward(Cell cell, object gates, object recurrent, object dh, object dc, ob
     cdef fl_layer layer
     cdef int64_t width = width_of(h)
     memset(&layer, 0, sizeof(layer))
-    take_sizes(&layer, cell, h, batch_sizes, len(gates), divide_units)
+    take_sizes(&layer, cell, width, h, batch_sizes, len(gates), divide_units)
     if layer.N == 0:
         return
     layer.gates, layer.recurrent = writable(gates, width), writable(recurrent, width)
@@ -71,11 +72,12 @@ def backward(Cell cell, object gates, object recurrent, object dh, object dc, ob
         layer_backward(&layer, threads)
 
 
-cdef int take_sizes(fl_layer *layer, Cell cell, object h, object batch_sizes, int64_t N, bint divide_units) except -1:
-    """What a layer is and how many rows it has: h (B + N, H), batch_sizes (T,)."""
+cdef int take_sizes(fl_layer *layer, Cell cell, int64_t width, object h, object batch_sizes, int64_t N,
+                    bint divide_units) except -1:
+    """What a layer is, its numbers of `width` bytes, and how many rows it has: h (B + N, H), batch_sizes (T,)."""
     cdef int64_t rows, H
     rows, H = h.shape
-    layer.real64, layer.cell, layer.divide_units = width_of(h) == sizeof(double), cell.cell, divide_units
+    layer.real64, layer.cell, layer.divide_units = width == sizeof(double), cell.cell, divide_units
     layer.T, layer.B, layer.N, layer.H = len(batch_sizes), rows - N, N, H
     layer.batch_sizes = <int64_t *>readable(batch_sizes, sizeof(int64_t))
     return 0
@@ -122,7 +124,7 @@ cdef class Stack:
         self.stack.U, self.stack.recurrent_bias = <const void **>&places[2, 0], <const void **>&places[3, 0]
 
     cdef int take(self, object x, Py_buffer *view, int ndim) except -1:
-        """Whether x (..., I) is an array of so many dimensions that the stack can read as it is; `view` is to be released then."""
+        """Whether x (..., I) is an array of so many dimensions that the stack can read as it is; then release `view`."""
         if type(x) is not ndarray or x.dtype != self.dtype or self.stack.W[0] is NULL:
             return False
         try:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, init
 from fastlstm.cells import MERGES, Cell, Layout, Masks
-from fastlstm.engines import Shelf, States, current_name, engine_called, results
+from fastlstm.engines import Shelf, States, copies, current_name, engine_called, results
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.stream import Stream
@@ -225,7 +225,7 @@ class Recurrent:
             raise ValueError("tape must come from this stack's own forward")
         T, B = tape.x_shape[:2]
         dy = _check.array("dy", dy, (T, B, self.layout.output_size), self.dtype)
-        dstates = self.zero_states(B) if dstate is None else _copies(self.checked_state("d", "", dstate, B))
+        dstates = self.zero_states(B) if dstate is None else copies(self.checked_state("d", "", dstate, B))
         gradients = {name: results.empty(array.shape, array.dtype) for name, array in self.store}
         want_dx = len(tape.x_shape) == 3
         dx, dstates = tape.engine.backward(self, tape.take(), dy, dstates, gradients, want_dx)
@@ -327,8 +327,6 @@ class Recurrent:
 
     def dropout_masks(self, T: int, B: int, seed: int | tuple[int, int] | None) -> Masks | None:
         """Masks of 0, with probability `dropout` or `recurrent_dropout`, and else 1 / (1 - probability)."""
-        if self.dropout == self.recurrent_dropout == 0:
-            return None
         layout, outputs, recurrent = self.layout, [], []
         between = [] if self.dropout == 0 else [(T, B, layout.layer_size(k)) for k in range(self.num_layers - 1)]
         inside = [] if self.recurrent_dropout == 0 else [(B, place.cell.output_size) for place in self.places]
@@ -412,11 +410,6 @@ class Recurrent:
         sizes = f"{self.input_size}, {self._options['hidden_size']}"
         given = [f"{name}={value!r}" for name, value in self._options.items() if value != defaults[name]]
         return f"{type(self).__name__}({', '.join([sizes, *given[2:]])})"
-
-
-def _copies(states: States) -> States:
-    """Arrays of their own, be they one and the same before."""
-    return tuple([part.copy() if isinstance(part, np.ndarray) else [array.copy() for array in part] for part in states])
 
 
 def _one_or_all(widths: tuple[int, ...]) -> int | tuple[int, ...]:

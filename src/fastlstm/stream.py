@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from copy import copy, deepcopy
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlstm import _check
-from fastlstm.engines import engine_called
+from fastlstm.engines import copies, engine_called
 
 if TYPE_CHECKING:
     from fastlstm.recurrent import Recurrent, State
@@ -56,7 +56,7 @@ class Stream:
     @state.setter
     def state(self, state: State | None) -> None:
         states = self._rnn.checked_state("", "0", state, self._B)
-        self._stepper.state = deepcopy(states)
+        self._stepper.state = copies(states)
 
     def reset(self) -> None:
         """Back to the zero state."""

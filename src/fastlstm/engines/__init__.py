@@ -48,6 +48,11 @@ _chosen: str | None = None
 _override: ContextVar[str | None] = ContextVar("fastlstm_engine", default=None)
 
 
+def copies(states: States) -> States:
+    """States in arrays of their own, each, be they one and the same before."""
+    return tuple([part.copy() if isinstance(part, np.ndarray) else [array.copy() for array in part] for part in states])
+
+
 class Workspace:
     """Arrays by name that are used again in every call, so that the operating system need not find memory each time.
 
