@@ -50,6 +50,7 @@ setup(
         extension("_core", sorted(glob.glob("csrc/*.c"))),
         extension("_loops"),
         extension("_native"),
+        extension("_passes"),
         extension("_sample"),
     ],
     cmdclass={"build_ext": BuildExtensions},

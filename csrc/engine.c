@@ -1,6 +1,8 @@
 /* What several threads compute together: layers over all steps, stacks step by step, and single kernels. */
 #include "fastlstm.h"
 
+#include <string.h>
+
 /* What one thread does of a layer: all units of some sequences, or some strips of units of all sequences. */
 typedef struct {
     int64_t first, last; /* sequences */
@@ -76,6 +78,11 @@ void fl_layer_forward(fl_layer *layer, int64_t threads)
 void fl_layer_backward(fl_layer *layer, int64_t threads)
 {
     run_layer(layer, layer->real64 ? backward_task_f64 : backward_task_f32, threads);
+}
+
+void fl_layer_gradients(const fl_layer *layer, const fl_gradients *gradients, int64_t threads)
+{
+    (layer->real64 ? layer_gradients_f64 : layer_gradients_f32)(layer, gradients, threads);
 }
 
 static void layers_task(void *context, int64_t index, int64_t count)

@@ -109,7 +109,7 @@ typedef struct {
     const void *next, *U;       /* (rows, GH)  in: gradients of the next step's pre-activations, FL_GRU: of its u, or NULL;
                                    U packed from (GH, H) with group 0 */
     int64_t rows, H, begin, end;
-    int descending;
+    int descending;             /* as forward; one row's sums begin with the last rows of U too, as long as a strip is whole */
 } fl_backward_step;
 
 #define REAL float
@@ -196,7 +196,7 @@ typedef struct {
                                      block n; out, the gradients of u */
     void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, but for LSTMs */
     void *c;                      /* LSTMs: likewise, backward: in; without `keep` (B, H): in, the initial; out, the final states */
-    /* forward only: */
+    /* forward only, but for x and fl_layer_gradients: */
     const void *x, *W, *bias;     /* (N, I), packed from (I, GH) with group H, (GH,) */
     const void *recurrent_bias;   /* (3H,) FL_GRU, or NULL */
     const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, GH) then has a row for every token */
@@ -212,6 +212,18 @@ typedef struct {
 
 void fl_layer_forward(fl_layer *layer, int64_t threads);
 void fl_layer_backward(fl_layer *layer, int64_t threads);
+
+/* Where the gradients of a layer's parameters go, and that of its input. */
+typedef struct {
+    void *W, *U;                  /* (GH, I), (GH, H)  out */
+    void *bias, *recurrent_bias;  /* (GH,)    out, of what is added to either product; or both NULL */
+    void *x;                      /* (N, I)   out, or NULL */
+    const void *packed;           /* W, packed from (GH, I), group 0: for x */
+    void *scratch;                /* (threads, scratch_size(N, I or H, whichever is larger)) */
+} fl_gradients;
+
+/* They follow fl_layer_backward, in a layer that has read vectors in sequences without padding, whose x and h are still there. */
+void fl_layer_gradients(const fl_layer *layer, const fl_gradients *gradients, int64_t threads);
 
 /* Layers side by side, each on a thread, with arrays and scratch of its own: such as do not read each other's outputs, */
 void fl_layers_forward(fl_layer *layers, int64_t count);

@@ -153,7 +153,11 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
         int64_t k1 = AT_MOST(k0 + group, strips), unit = FIRST_STRIP(k0, k1, s) * PANEL;
         for (int64_t k = k0; k < k1 && next; k++) { /* strips of one panel */
             const NAME(panel) at = NAME(panel_at)(STRIP_IN_TURN(k, s), &layout);
-            NAME(deep_panel_product)(&rows, s->cell.kind == FL_GRU, U + at.number * wide * PANEL, wide, &at);
+            const int add = s->cell.kind == FL_GRU;
+            if (count == 1 && s->descending && H - at.number * PANEL >= PANEL)
+                NAME(turned_row_tile)(*rows.c, add ? *rows.c : NULL, &(NAME(term)){*rows.a, U, wide}, &at);
+            else
+                NAME(deep_panel_product)(&rows, add, U + at.number * wide * PANEL, wide, &at);
         }
         if (s->gates)
             NAME(backward_units)(s, first, count, unit, AT_MOST((k1 - k0) * PANEL, H - unit));

@@ -21,17 +21,23 @@ enum { NAME(CHAINS) = 8, NAME(MOST_VECS) = 3 * VECS };
 #undef LANES_OF
 #define LANES_OF(v) (lanes ? lanes[v] : LANES)
 
-/* Adds a term to one row's sums: `phases` sets of them that take turns. */
-FL_INLINE void NAME(add_term)(vec sums[][NAME(MOST_VECS)], const NAME(term) q, int64_t number, const int vecs, const int phases)
+/* Adds a term to one row's sums: `phases` sets of them that take turns. turned: the last k come first, but for those left over. */
+FL_INLINE void NAME(add_term)(vec sums[][NAME(MOST_VECS)], const NAME(term) q, int64_t number, const int vecs, const int phases,
+                              const int turned)
 {
-    const int64_t width = (vecs < VECS ? vecs : VECS) * LANES;
-    const REAL *a = q.a, *panel = q.packed + number * q.K * PANEL;
+    const int64_t width = (vecs < VECS ? vecs : VECS) * LANES, step = turned ? -phases : phases;
+    const int64_t whole = q.K - q.K % phases, first = turned ? whole - phases : 0;
+    const REAL *a = q.a + first, *panel = q.packed + number * q.K * PANEL + first * width;
     int64_t k = q.K;
 #define VECTOR(phase, v) vload(panel + (v / VECS * q.K + phase) * width + v % VECS * LANES)
-    for (; k >= phases; k -= phases, panel += phases * width, a += phases)
+    for (; k >= phases; k -= phases, panel += step * width, a += step)
         EACH(phase, phases)
             EACH(v, vecs)
                 sums[phase][v] = vfma(vset(a[phase]), VECTOR(phase, v), sums[phase][v]);
+    if (turned) { /* from before the first k to those left over */
+        a += whole + phases;
+        panel += (whole + phases) * width;
+    }
     for (; k; k--, panel += width, a++)
         EACH(v, vecs)
             sums[0][v] = vfma(vset(*a), VECTOR(0, v), sums[0][v]);
@@ -39,18 +45,18 @@ FL_INLINE void NAME(add_term)(vec sums[][NAME(MOST_VECS)], const NAME(term) q, i
 }
 
 /* For one row, c = from + sum_k a[k] packed[k] of one term or two, at the columns of some panels, of which the first has this
- * number; from NULL: 0. first, lanes: of every vector, as a panel's; lanes NULL: LANES. */
+ * number; from NULL: 0. first, lanes: of every vector, as a panel's; lanes NULL: LANES. turned: as in add_term. */
 FL_INLINE void NAME(row_body)(REAL *c, const REAL *from, const NAME(term) *one, const NAME(term) *two, int64_t number,
-                              const int64_t *first, const int64_t *lanes, const int vecs)
+                              const int64_t *first, const int64_t *lanes, const int vecs, const int turned)
 {
     const int phases = (NAME(CHAINS) + vecs - 1) / vecs;
     vec sums[NAME(CHAINS)][NAME(MOST_VECS)];
     EACH(phase, phases)
         EACH(v, vecs)
             sums[phase][v] = from && !phase ? NAME(load_part)(from + first[v], LANES_OF(v), 0) : vset(0);
-    NAME(add_term)(sums, *one, number, vecs, phases);
+    NAME(add_term)(sums, *one, number, vecs, phases, turned);
     if (two)
-        NAME(add_term)(sums, *two, number, vecs, phases);
+        NAME(add_term)(sums, *two, number, vecs, phases, turned);
     EACH(v, vecs) {
         vec sum = sums[0][v];
         EACH(phase, phases - 1)
@@ -65,14 +71,20 @@ static void NAME(row_tile)(REAL *c, const REAL *from, const NAME(term) *one, con
 {
     switch (at->lanes[at->vecs - 1] == LANES ? at->vecs + VECS : at->vecs) {
 #define CASE(v)                                                                                                     \
-    case v: NAME(row_body)(c, from, one, two, number, at->first, at->lanes, v); return;                             \
-    case v + VECS: NAME(row_body)(c, from, one, two, number, at->first, NULL, v); return;
+    case v: NAME(row_body)(c, from, one, two, number, at->first, at->lanes, v, 0); return;                          \
+    case v + VECS: NAME(row_body)(c, from, one, two, number, at->first, NULL, v, 0); return;
         CASE(1) CASE(2)
 #if VECS > 2
         CASE(3) CASE(4)
 #endif
 #undef CASE
     }
+}
+
+/* The same of one term at a panel of whole vectors, turned. */
+static void NAME(turned_row_tile)(REAL *c, const REAL *from, const NAME(term) *q, const NAME(panel) *at)
+{
+    NAME(row_body)(c, from, q, NULL, at->number, at->first, NULL, VECS, 1);
 }
 
 /* The same at the panels [begin, end), one by one. */
@@ -98,7 +110,7 @@ FL_INLINE void NAME(row_strip)(REAL *c, const REAL *from, const NAME(term) *one,
     }
     EACH(v, vecs)
         first[v] = v % G * H + unit + v / G * LANES;
-    NAME(row_body)(c, from, one, two, strip * STRIP_PANELS(G), first, NULL, vecs);
+    NAME(row_body)(c, from, one, two, strip * STRIP_PANELS(G), first, NULL, vecs, 0);
 }
 
 /* For the rows r of one tile, c[r] = from[r] + sum_k a[r][k a_stride] panel[k], at the columns of one panel; from

@@ -13,7 +13,7 @@ REFERENCE_GRU, REFERENCE_STACK = "src/fastlstm/reference/gru.py", "src/fastlstm/
 LSTM, GRU, RNN, STEP = "csrc/lstm.inc.h", "csrc/gru.inc.h", "csrc/rnn.inc.h", "csrc/step.inc.h"
 CELL, LAYER, BESIDE = "csrc/cell.inc.h", "csrc/layer.inc.h", "csrc/beside.inc.h"
 PANELS, TILE, PRODUCT = "csrc/panels.inc.h", "csrc/tile.inc.h", "csrc/product.inc.h"
-NATIVE_LOOPS, ENGINE_C = "src/fastlstm/_native.pyx", "csrc/engine.c"
+NATIVE_LOOPS, ENGINE_C, PASSES = "src/fastlstm/_native.pyx", "csrc/engine.c", "src/fastlstm/_passes.pyx"
 DIVIDED, MATH, SOFTMAX = "csrc/divided.inc.h", "csrc/math.inc.h", "csrc/softmax.inc.h"
 RECURRENT = "src/fastlstm/recurrent.py"
 VEC, TOKENS_C, RESULTS = "csrc/vec.h", "csrc/tokens.inc.h", "src/fastlstm/engines/results.py"
@@ -21,7 +21,7 @@ VEC, TOKENS_C, RESULTS = "csrc/vec.h", "csrc/tokens.inc.h", "src/fastlstm/engine
 DIFFERENCES = f"{LAYERS}::test_gradients_equal_central_differences"
 REFERENCE = f"{LAYERS}::test_float64_equals_reference"
 ONE_BY_ONE = f"{LAYERS}::test_ragged_equals_one_by_one"
-CHUNKED = "tests/test_recurrent.py::test_chunked_equals_whole[native-ISA-float64-LSTM]"
+CHUNKED = "tests/test_recurrent.py::test_chunked_equals_whole[blas-ISA-float64-LSTM]"
 TOKENS = f"{LAYERS}::test_tokens_equal_one_hot_vectors"
 MULTIPLY = f"{CORE}::test_product_equals_numpy"
 SCATTER = f"{CORE}::test_scatter_add_equals_numpy"
@@ -40,6 +40,7 @@ OF_REFERENCE = "tests/test_reference_gradients.py::test_gradients_equal_central_
 # Of these the instruction set, the dtype, how many threads divide what, and H.
 STACKS, STREAMS = f"{NATIVE}::test_stacks_equal_the_reference", f"{NATIVE}::test_streams_equal_the_reference"
 ONE_THREAD, BY_SEQUENCES = f"{STACKS}[ISA-float32-1-17]", f"{STACKS}[ISA-float32-2 sequences-17]"
+PASS, PASS_GRU, PASS_RNN = (f"{NATIVE}::test_passes_equal_the_reference[ISA-float32-1-{cell}]" for cell in (0, 1, 2))
 BY_UNITS, STREAM = f"{STACKS}[ISA-float32-2 units-171]", f"{STREAMS}[ISA-float32-1-17]"
 WAITING = tuple(f"{STACKS}[ISA-float32-{threads}-{H}]" for threads in ("2 units", "3 units") for H in (64, 171))
 
@@ -56,7 +57,7 @@ class Fault(NamedTuple):
 
 FAULTS = [
     # both compiled engines
-    Fault("memory of results that are in use", RESULTS, "np.asarray(_Lease(memory)).view", "(_Lease(memory), memory)[1].view",
+    Fault("memory of results that are in use", RESULTS, "np.asarray(lease).view", "lease._piece.memory.view",
           ("tests/test_results.py",)),
     Fault("Python runs at the end of a result", RESULTS, "_Piece(self, _idle.append)",
           "_Piece(self, lambda piece: _idle.append(piece))", ("tests/test_results.py",)),
@@ -104,7 +105,7 @@ FAULTS = [
           (f"{EQUAL}[native-skip, ragged, recurrent dropout-LSTM]",)),
     Fault("bias_hh gradient missing", GRADIENTS, "[...] = d_bias_ih", "[...] = 0", (DIFFERENCES,)),
     Fault("reset gate lost in the gradient of U's bias", GRADIENTS, "sum_rows(d_bias_hh, d_recurrent)",
-          "d_bias_hh[...] = d_bias_ih", (f"{EQUAL}[native-one layer-GRU]",)),
+          "d_bias_hh[...] = d_bias_ih", (f"{EQUAL}[blas-one layer-GRU]",)),
     Fault("reset gate lost in dU", GRADIENTS, "d_recurrent = arrays.recurrent", "d_recurrent = arrays.gates.copy()",
           (f"{EQUAL}[blas-one layer-GRU]",)),
     Fault("dU of a reset before the product without it", GRADIENTS, "2 * H :]), arrays.recurrent, workspace",
@@ -241,8 +242,8 @@ FAULTS = [
           (f"{STREAMS}[ISA-float32-1-171]",)),
     Fault("U's part begins without its bias", STEP, "states.starts = !apart || s->recurrent_bias;", "states.starts = !apart;",
           (f"{EQUAL}[native-one layer-GRU]",)),
-    Fault("U's part of the gradient overwrites what went past it", STEP, "(&rows, s->cell.kind == FL_GRU,", "(&rows, 0,",
-          (f"{EQUAL}[native-one layer-GRU]",)),
+    Fault("U's part of the gradient overwrites what went past it", STEP, "const int add = s->cell.kind == FL_GRU;",
+          "const int add = 0;", (f"{EQUAL}[native-one layer-GRU]",)),
     Fault("upper layers without U's bias", ENGINE_C, "s->recurrent_bias[k]", "s->recurrent_bias[0]",
           (f"{STREAMED}[native-stacked-GRU]",)),
     Fault("derivative of tanh wrong", MATH, "case FL_TANH: return one - y * y;", "case FL_TANH: return one - y;",
@@ -284,6 +285,25 @@ FAULTS = [
           "l->x + (t + rows - 1) * l->I", (ONE_SEQUENCE,)),
     Fault("steps too early for the input's part that is made beside them", LAYER, "FL_BESIDE + listed % FL_BESIDE : listed",
           "FL_BESIDE : listed", (ONE_SEQUENCE,)),
+    Fault("a turned row's last term left out", TILE, "a += whole + phases;", "a += whole + phases, k = 0;", (PASS_RNN,)),
+    Fault("a turned row's gradient is not added to", STEP, "add ? *rows.c : NULL", "NULL", (PASS_GRU,)),
+    # passes there and back
+    Fault("h_t for h_{t-1} in a pass's dU", LAYER, "g->U, sums, l->h,", "g->U, sums, (REAL *)l->h + l->B * l->H,", (PASS,)),
+    Fault("gradients of U's part in a pass's dW", LAYER, "g->W, gates, l->x", "g->W, sums, l->x", (PASS_GRU,)),
+    Fault("reset gate lost in a pass's gradient of U's bias", LAYER, "g->recurrent_bias, sums, l->N",
+          "g->recurrent_bias, gates, l->N", (PASS_GRU,)),
+    Fault("a pass's second bias has no gradient", LAYER, "memcpy(g->recurrent_bias, g->bias,", "memset(g->recurrent_bias, 0,",
+          (PASS,)),
+    Fault("a pass adds to what was where its gradients go", LAYER, "memset(sum, 0, (size_t)width * sizeof(REAL));", "",
+          (PASS,)),
+    Fault("layers of a pass begin with the first one's state", PASSES, "given[part] + k * self.state, self.state)",
+          "given[part], self.state)", (PASS_GRU,)),
+    Fault("a pass's final states are those before the last step", PASSES, "own + top.T * self.state",
+          "own + (top.T - 1) * self.state", (PASS,)),
+    Fault("gradients of a pass's states are the first layer's", PASSES, "dh + k * self.state,", "dh,", (PASS_GRU,)),
+    Fault("lower layers of a pass have the output's gradient", PASSES, "d_output = between", "pass", (PASS_GRU,)),
+    Fault("a pass's outputs begin with the initial state", PASSES, "<char *>top.h + self.state, top.T", "<char *>top.h, top.T",
+          (PASS,)),
     Fault("last strips of a group left out", STEP, "k = k0; k < k1; k++)", "k = k0; k + (group > 1) < k1; k++)",
           (ONE_THREAD,)),
     Fault("the second thread's last columns missing", DIVIDED, "q.end = q.begin + end;",

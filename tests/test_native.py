@@ -12,6 +12,7 @@ import pytest
 
 import fastlstm
 from fastlstm import GRU, LSTM, RNN, _core
+from fastlstm._passes import Pass
 from fastlstm.aligned import aligned_empty
 from fastlstm.engines import Workspace, native
 from fastlstm.threads import held_threads
@@ -116,6 +117,55 @@ def test_streams_equal_the_reference(isa, dtype, threads, H):
         y = np.array([stream.step(x) for x in case.x])
         for name, got in {"y": y, **named(case.rnn, "", "", stream.state)}.items():
             assert_outputs_close(got, want[name], dtype)
+
+
+@cache
+def pass_case(cell, H, B, dtype, T=5):
+    """A stack without lengths and dropout, and what the reference makes of it; its other sizes change in turn with these."""
+    turn, (stack, options) = HIDDEN.index(H) + BATCHES.index(B) + cell, CELLS[cell]
+    case = random_case(
+        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 3, stack=stack, dtype=dtype, bias=turn % 4 < 3, seed=turn, **options
+    )
+    return case, run_reference(case)
+
+
+@pytest.mark.parametrize("cell", [0, 1, 2, 4, 6])
+def test_passes_equal_the_reference(isa, dtype, threads, cell):
+    """There and back in two calls, of two passes at a time."""
+    for H, B in [(1, 3), (17, 1), (17, 23), (65, 1), (171, 1), (171, 3)]:
+        case, want = pass_case(cell, H, B, dtype.name)
+        rnn, bound = case.rnn, 1e-12 if dtype == np.float64 else gradient_bound(5, B, H)
+        _, _, other = rnn.forward(-case.x)
+        got = run(case)
+        rnn.backward(other, case.dy)
+        assert_close(got, want, bound)
+        for name in ("y", *named(rnn, "", "", case.state)):
+            assert_outputs_close(got[name], want[name], dtype)
+        zeros = rnn.zero_states(B)
+        dx, d_states, gradients = rnn.backward(rnn.forward(case.x)[2], case.dy)
+        nothing = case._replace(state=rnn.public_state(zeros), dstate=rnn.public_state(zeros))
+        assert_close({"dx": dx, **named(rnn, "d", "0", d_states), **gradients}, {
+            name: array for name, array in run_reference(nothing).items() if name.startswith("d") or name in gradients
+        }, bound)
+
+
+def test_stacks_of_like_cells_over_vectors_have_passes(monkeypatch):
+    def has_pass(stack, x_shape=(4, 2, 3), lengths=None, **options):
+        x = np.zeros(x_shape, int)
+        return isinstance(stack(3, 5, 2, seed=0, **options).forward(x, lengths=lengths)[2].take(), Pass)
+
+    for options in ({}, {"coupled": True}, {"bias": False}):
+        assert has_pass(LSTM, **options)
+    assert has_pass(GRU)
+    assert has_pass(RNN)
+    for options in (
+        {"bidirectional": True}, {"skip": True}, {"peephole": "diagonal"}, {"proj_size": 2}, {"dropout": 0.5},
+        {"recurrent_dropout": 0.5}, {"lengths": [4, 2]}, {"x_shape": (4, 2)},
+    ):
+        assert not has_pass(LSTM, **options)
+    assert not has_pass(GRU, reset_after=False)
+    monkeypatch.setattr("fastlstm.engines.results.MOST_BYTES", 1)  # of which a pass would need more
+    assert not has_pass(LSTM)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

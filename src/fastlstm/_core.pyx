@@ -24,6 +24,7 @@ cdef extern from "fastlstm.h" nogil:
         FL_SGD, FL_RMSPROP, FL_ADAM
     void fl_layer_forward(fl_layer *layer, int64_t threads)
     void fl_layer_backward(fl_layer *layer, int64_t threads)
+    void fl_layer_gradients(const fl_layer *layer, const fl_gradients *gradients, int64_t threads)
     void fl_layers_forward(fl_layer *layers, int64_t count)
     void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads)
     void fl_stack_prepare(fl_stack *stack)
@@ -137,6 +138,11 @@ cdef void layer_forward(fl_layer *layer, int64_t threads) noexcept nogil:
 cdef void layer_backward(fl_layer *layer, int64_t threads) noexcept nogil:
     layer.row = row
     fl_layer_backward(layer, threads)
+
+
+cdef void layer_gradients(fl_layer *layer, const fl_gradients *gradients, int64_t threads) noexcept nogil:
+    layer.row = row
+    fl_layer_gradients(layer, gradients, threads)
 
 
 cdef void layers_forward(fl_layer *layers, int64_t count) noexcept nogil:

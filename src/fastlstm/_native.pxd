@@ -1,6 +1,8 @@
 # Stacks of layers: with all steps at once, or step by step, also for the sampling loop.
 from fastlstm._core cimport fl_layer, fl_stack, int64_t
 
+cdef char *taken(char **memory, size_t size) noexcept nogil
+
 cdef class Stack:
     cdef fl_stack stack
     cdef readonly int64_t wide  # GH

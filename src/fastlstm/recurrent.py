@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, init
 from fastlstm.cells import MERGES, Cell, Layout, Masks
-from fastlstm.engines import Shelf, States, copies, current_name, engine_called, results
+from fastlstm.engines import Shelf, States, Workspace, copies, current_name, engine_called, results
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.stream import Stream
@@ -201,7 +201,7 @@ class Recurrent:
         engine = self.engine
         masks = self.dropout_masks(*x.shape[:2], dropout_seed)
         y, states, saved = engine.forward(self, x, states, lengths, masks, keep=True)
-        return results.copy(y), self.public_state(states), Tape(self, engine, saved, x.shape)
+        return y, self.public_state(states), Tape(self, engine, saved, x.shape)
 
     def backward(
         self, tape: Tape, dy: ArrayLike, dstate: State | None = None
@@ -253,7 +253,7 @@ class Recurrent:
         kept = T * B * sum(len(place.cell.quantities) * place.cell.hidden_size for place in self.places)
         _check.memory("the trace", kept, self.dtype)
         engine = self.engine
-        _, _, saved = engine.forward(self, x, states, lengths, None, keep=True)
+        _, _, saved = engine.forward(self, x, states, lengths, None, keep=True, workspace=Workspace())
         return [TraceLayer(k, quantities) for k, quantities in enumerate(engine.quantities(self, saved))]
 
     @property
@@ -385,7 +385,7 @@ class Recurrent:
 
     def _check_input(
         self, x: ArrayLike, state: State | None, lengths: ArrayLike | None
-    ) -> tuple[np.ndarray, States, np.ndarray | None]:
+    ) -> tuple[np.ndarray, States | None, np.ndarray | None]:
         x = _check.any_array("x", x)
         if x.ndim > 1:
             self._check_size("T * B", x.shape[0] * x.shape[1])
@@ -397,7 +397,7 @@ class Recurrent:
             x = _check.array("x", x, ("T", "B", self.input_size), self.dtype)
             if lengths is not None:
                 lengths = _check.lengths(lengths, *x.shape[:2])
-        return x, self.checked_state("", "0", state, x.shape[1]), lengths
+        return x, None if state is None else self.checked_state("", "0", state, x.shape[1]), lengths
 
     def _check_size(self, name: str, rows: int) -> None:
         """Refuse more rows than BLAS can address or outputs that memory cannot hold, before anything is made of them."""

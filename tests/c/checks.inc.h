@@ -142,7 +142,8 @@ static void NAME(check_lstm)(const NAME(fl_kernels) *kernels, int64_t rows, int6
     }
     if (with_u) { /* dh alone, to the same bits */
         REAL *alone = NAME(random)(narrow);
-        fl_backward_step last = {.dh = alone, .next = next, .U = U_back_packed, .rows = rows, .H = H, .end = strips};
+        fl_backward_step last = {.dh = alone, .next = next, .U = U_back_packed, .rows = rows, .H = H, .end = strips,
+                                 .descending = descending};
         kernels->cell_backward(&last);
         check("lstm_backward, dh alone", memcmp(alone, d_h, narrow * sizeof *alone), 0, 0);
         free(alone);

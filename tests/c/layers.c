@@ -22,8 +22,10 @@ static const layer_case layer_cases[] = {
     {3, 3, 5, 171, {3, 2, 2}, FL_LSTM, 1, 0, FL_TANH, FL_SIGMOID},
     {1, 2, 1, 9, {2}, FL_LSTM, 0, 0, FL_TANH, FL_SIGMOID},
     {5, 7, 5, 70, {7, 6, 4, 4, 1}, FL_GRU, 0, 0, FL_TANH, FL_SIGMOID},
+    {4, 1, 5, 70, {1, 1, 1, 1}, FL_GRU, 0, 0, FL_TANH, FL_SIGMOID},
     {4, 3, 0, 171, {3, 3, 2, 1}, FL_GRU, 0, 0, FL_SOFTSIGN, FL_HARD_SIGMOID},
     {5, 5, 3, 33, {5, 5, 3, 3, 1}, FL_RNN, 0, 0, FL_TANH, FL_TANH},
+    {5, 1, 7, 65, {1, 1, 1, 1, 1}, FL_RNN, 0, 0, FL_TANH, FL_TANH},
     {3, 1, 0, 150, {1, 1, 1}, FL_RNN, 0, 0, FL_RELU, FL_TANH},
 };
 

@@ -71,6 +71,46 @@ static void NAME(check_equal)(const char *what, const REAL *got, const double *w
         check(what, got[k], want[k], bound);
 }
 
+/* want (wide, n) = truth' rows, for the N gradients of pre-activations in double (N, wide) and rows (N, n); n = 0: their sums (wide,) */
+static void NAME(check_outer)(const char *what, const REAL *got, const double *truth, const REAL *rows, int64_t N, int64_t wide,
+                              int64_t n)
+{
+    for (int64_t m = 0; m < wide; m++)
+        for (int64_t k = 0; k < (n ? n : 1); k++) {
+            double sum = 0;
+            for (int64_t r = 0; r < N; r++)
+                sum += truth[r * wide + m] * (n ? (double)rows[r * n + k] : 1);
+            check(what, got[m * (n ? n : 1) + k], sum, 8 * BOUND);
+        }
+}
+
+/* What fl_layer_gradients makes of a layer without padding after its steps backward, against the sums of the truth. */
+static void NAME(check_gradients)(const fl_row *row, const fl_layer *layer, const layer_truth *truth, int64_t threads)
+{
+    const NAME(fl_kernels) *kernels = NAME(kernels_of)(row);
+    const int64_t H = layer->H, I = layer->I, N = layer->N, wide = fl_blocks(&layer->cell) * H, widest = I > H ? I : H;
+    REAL *W = NAME(random_matrix)(wide, I), *packed = NAME(packed)(kernels, W, wide, I, 0);
+    REAL *dW = NAME(random)((size_t)(wide * I)), *dU = NAME(random)((size_t)(wide * H)), *dx = NAME(random)((size_t)(N * I));
+    REAL *bias = NAME(random)((size_t)wide), *u_bias = NAME(random)((size_t)wide);
+    REAL *scratch = exactly((size_t)(threads * kernels->scratch_size(N, widest)) * sizeof *scratch);
+    const fl_gradients gradients = {.W = dW, .U = dU, .bias = bias, .recurrent_bias = u_bias, .x = dx, .packed = packed,
+                                    .scratch = scratch};
+    const double *sums = layer->recurrent ? truth->recurrent : truth->gates;
+    fl_layer_gradients(layer, &gradients, threads);
+    NAME(check_outer)("fl_layer_gradients, W", dW, truth->gates, layer->x, N, wide, I);
+    NAME(check_outer)("fl_layer_gradients, U", dU, sums, layer->h, N, wide, H);
+    NAME(check_outer)("fl_layer_gradients, bias", bias, truth->gates, NULL, N, wide, 0);
+    NAME(check_outer)("fl_layer_gradients, recurrent_bias", u_bias, sums, NULL, N, wide, 0);
+    for (int64_t r = 0; r < N; r++)
+        for (int64_t i = 0; i < I; i++) {
+            double sum = 0;
+            for (int64_t n = 0; n < wide; n++)
+                sum += truth->gates[r * wide + n] * W[n * I + i];
+            check("fl_layer_gradients, x", dx[r * I + i], sum, 8 * BOUND);
+        }
+    free(W), free(packed), free(dW), free(dU), free(dx), free(bias), free(u_bias), free(scratch);
+}
+
 static void NAME(check_backward)(const fl_row *row, fl_layer *layer, const layer_case *l, const fl_cell *wide_cell,
                                  int64_t threads)
 {
@@ -94,6 +134,8 @@ static void NAME(check_backward)(const fl_row *row, fl_layer *layer, const layer
     NAME(check_equal)("fl_layer_backward, recurrent", recurrent, truth.recurrent, N * 3 * H, 4 * BOUND);
     NAME(check_equal)("fl_layer_backward, dh", dh, want_dh, B * H, 4 * BOUND);
     NAME(check_equal)("fl_layer_backward, dc", dc, want_dc, B * H, 4 * BOUND);
+    if (layer->x && N == l->T * B)
+        NAME(check_gradients)(row, layer, &truth, threads);
     layer->recurrent = recurrent, layer->c = c;
     free(U), free(dy), free(packed), free(dh), free(dc), free(want_dh), free(want_dc);
     free(truth.gates), free(truth.recurrent), free(truth.h), free(truth.c);

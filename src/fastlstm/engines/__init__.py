@@ -11,8 +11,8 @@ An engine is a module's ENGINE, an object with
 
 whose arguments have been checked by `fastlstm.recurrent`: `stack` is the `Recurrent`, x (T, B, I) or token ids (T, B), which
 stand for one-hot vectors or for the rows of `embedding` (V, I); `masks` are those of dropout. `gradients` is a dict of arrays
-that `backward` fills; to `d_embedding` it adds; dstates may be written over; None are zeros, and None is returned for those of
-the initial states.
+that `backward` fills; to `d_embedding` it adds; dstates may be written over. None for states or dstates is zeros, and where
+dstates is None, None is returned for those of the initial states.
 With a `workspace`, y, dx and what is saved may live in its arrays, until it is used again; without one, what is returned is
 the caller's, and the states always are.
 

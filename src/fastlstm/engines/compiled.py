@@ -97,14 +97,16 @@ class CompiledEngine(ABC):
         return None
 
     def forward(
-        self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
-        workspace: Workspace | None = None, embedding: np.ndarray | None = None,
+        self, stack: Recurrent, x: np.ndarray, states: States | None, lengths: np.ndarray | None, masks: Masks | None,
+        keep: bool, workspace: Workspace | None = None, embedding: np.ndarray | None = None,
     ) -> tuple[np.ndarray, States, Saved | None]:
         """See `fastlstm.engines`."""
         own_workspace = workspace is None
         if own_workspace:
             workspace = stack.shelf.take()
         (T, B), layout = x.shape[:2], stack.layout
+        if states is None:
+            states = stack.zero_states(B)
         packing = full_packing(T, B) if lengths is None else Packing(T, B, lengths)
         ids = packing.pack(x) if x.ndim == 2 else None
         x_rows = packing.pack(x) if ids is None else None
@@ -138,7 +140,9 @@ class CompiledEngine(ABC):
         final = self._final(stack, found, packing, keep)
         saved = Saved(packing, found, layer_masks, workspace, own_workspace, embedding, ids) if keep else None
         y = np.concatenate(outputs, axis=1) if layout.skip else outputs[-1]
-        if own_workspace and not keep:
+        if own_workspace and keep:
+            y = results.copy(y)
+        elif own_workspace:
             stack.shelf.give_back(workspace)
         return packing.unpack(y), final, saved
 

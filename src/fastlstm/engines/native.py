@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastlstm import _core, _native
+from fastlstm._passes import Pass
 from fastlstm.aligned import aligned_empty
 from fastlstm.cells import Cell, Masks, Place
-from fastlstm.engines import States, Workspace, loops, tokens
+from fastlstm.engines import States, Workspace, loops, results, tokens
 from fastlstm.engines.compiled import CellArrays, CompiledEngine, Saved
 from fastlstm.engines.packing import Packing
 from fastlstm.engines.stepper import ForwardStepper
@@ -178,16 +179,47 @@ class NativeEngine(CompiledEngine):
         return None
 
     def forward(
-        self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
-        workspace: Workspace | None = None, embedding: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, States, Saved | None]:
-        """See `fastlstm.engines`. Vectors through a stack of like cells, of which nothing is kept, take a single call."""
+        self, stack: Recurrent, x: np.ndarray, states: States | None, lengths: np.ndarray | None, masks: Masks | None,
+        keep: bool, workspace: Workspace | None = None, embedding: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, States, Saved | Pass | None]:
+        """See `fastlstm.engines`. Vectors through a stack of like cells take a single call, there and back."""
         whole = None
-        if not keep and lengths is None and workspace is None and x.ndim == 3:
+        if lengths is None and workspace is None and masks is None and x.ndim == 3:
             whole = self._whole(stack)
-        if whole is None:
-            return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
-        return *self._run(stack, whole, x, states), None
+        if whole is not None and not keep:
+            return *self._run(stack, whole, x, states), None
+        if whole is not None and self._has_pass(stack, x):
+            (T, B, I), H = x.shape, stack.hidden_size
+            threads, divide_units = division(B, H, 2 * T * B * whole.wide * (I + H))
+            saved = Pass(whole, x, max(BLOCK, B), threads, divide_units, _core.isa() in AHEAD)
+            return *saved.forward(states), saved
+        return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
+
+    @staticmethod
+    def _has_pass(stack: Recurrent, x: np.ndarray) -> bool:
+        """Whether a `Pass` takes a stack of like cells over x and back: if it needs no more memory than serves again."""
+        cell, (T, B, _) = stack.places[0].cell, x.shape
+        numbers = (len(cell.gates) + 5) * T * B * stack.hidden_size * stack.num_layers
+        return not stack.bidirectional and not cell.peephole and numbers * stack.dtype.itemsize <= results.MOST_BYTES
+
+    def backward(
+        self, stack: Recurrent, saved: Saved | Pass, dy: np.ndarray, dstates: States | None, gradients: dict[str, np.ndarray],
+        want_dx: bool, d_embedding: np.ndarray | None = None,
+    ) -> tuple[np.ndarray | None, States | None]:
+        """See `CompiledEngine`."""
+        if not isinstance(saved, Pass):
+            return super().backward(stack, saved, dy, dstates, gradients, want_dx, d_embedding)
+
+        def make(_: object) -> tuple[list[np.ndarray], ...]:
+            return tuple([
+                [packed(stack.store, place.name(name), backward=True) for place in stack.places]
+                for name in ("weight_ih", "weight_hh")
+            ])
+
+        W, U = stack.store.derived(("stack backward", stack.num_layers, _core.isa()), make)
+        weight = gradients["weight_ih_l0"]
+        threads = threads_for(2 * dy.shape[0] * dy.shape[1] * max(weight.size, len(weight) * stack.hidden_size))
+        return saved.backward(dy, dstates, list(gradients.values()), W, U, threads), dstates
 
     def try_call(self, stack: Recurrent, x: object) -> tuple[np.ndarray, States] | None:
         """See `CompiledEngine`."""

@@ -47,14 +47,14 @@ class ReferenceEngine:
         """See `CompiledEngine`; here is no faster way."""
 
     def forward(
-        self, stack: Recurrent, x: np.ndarray, states: States, lengths: np.ndarray | None, masks: Masks | None, keep: bool,
-        workspace: Workspace | None = None, embedding: np.ndarray | None = None,
+        self, stack: Recurrent, x: np.ndarray, states: States | None, lengths: np.ndarray | None, masks: Masks | None,
+        keep: bool, workspace: Workspace | None = None, embedding: np.ndarray | None = None,
     ) -> tuple[np.ndarray, States, tuple[reference.StackTape, np.ndarray]]:
         """See `fastlstm.engines`."""
         tokens = x
         if x.ndim == 2:
             x = (np.eye(stack.input_size) if embedding is None else embedding)[x]
-        states = tuple(_double(*part) for part in states)
+        states = tuple(_double(*part) for part in (stack.zero_states(x.shape[1]) if states is None else states))
         y, states, tape = reference.stack_forward(
             stack.layout, self._parameters(stack), x.astype(np.float64), states, lengths, masks, stack.held
         )

@@ -5,6 +5,7 @@ An allocator would give it back to the operating system, which clears every page
 
 from collections import deque
 from math import prod
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -24,7 +25,7 @@ class _Piece(ref):
     raised in, and what is raised there is lost.
     """
 
-    __slots__ = ("memory",)
+    __slots__ = ("interface", "memory")
 
 
 class _Lease:
@@ -32,9 +33,10 @@ class _Lease:
 
     __slots__ = ("__array_interface__", "__weakref__", "_piece")
 
-    def __init__(self, memory: np.ndarray) -> None:
+    def __init__(self, memory: np.ndarray, interface: dict[str, Any]) -> None:
         self._piece = _Piece(self, _idle.append)
-        self._piece.memory, self.__array_interface__ = memory, memory.__array_interface__
+        self._piece.memory, self._piece.interface = memory, interface
+        self.__array_interface__ = interface
 
 
 _idle: deque[_Piece] = deque()  # the newest last
@@ -46,8 +48,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if not LEAST_BYTES <= size * dtype.itemsize <= MOST_BYTES:
         return np.empty(shape, dtype)
     unit = 1 << ((size * dtype.itemsize).bit_length() - 4)  # pieces of few different sizes, up to an eighth too large
-    memory = _taken(-(-size * dtype.itemsize // unit) * unit)
-    return np.asarray(_Lease(memory)).view(dtype)[:size].reshape(shape)
+    lease = _Lease(*_taken(-(-size * dtype.itemsize // unit) * unit))
+    return np.asarray(lease).view(dtype)[:size].reshape(shape)
 
 
 def copy(array: np.ndarray) -> np.ndarray:
@@ -59,16 +61,17 @@ def copy(array: np.ndarray) -> np.ndarray:
     return made
 
 
-def _taken(size: int) -> np.ndarray:
-    """A piece of so many bytes, idle or new."""
+def _taken(size: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """A piece of so many bytes, idle or new, and its array interface, which NumPy takes a microsecond to write."""
     try:
         while sum(len(piece.memory) for piece in _idle.copy()) > MOST_WAITING:
             _idle.popleft()
         for _ in range(len(_idle)):
             piece = _idle.pop()
             if len(piece.memory) == size:
-                return piece.memory
+                return piece.memory, piece.interface
             _idle.appendleft(piece)
     except IndexError:  # another thread has taken the last
         pass
-    return aligned_empty(size, np.dtype(np.uint8))
+    memory = aligned_empty(size, np.dtype(np.uint8))
+    return memory, memory.__array_interface__
