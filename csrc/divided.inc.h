@@ -5,7 +5,7 @@ typedef struct {
     const TYPED(fl_kernels) *kernels;
     REAL *out;
     const REAL *a, *b;
-    REAL *scratch;
+    REAL *sums, *scratch;
     const int32_t *tokens;
     double *doubles, scale;
     int64_t m, k, n, k_stride, n_stride, group;
@@ -95,13 +95,14 @@ TASK(multiply_transposed)
     const TYPED(job) *j = context;
     PART(j->m, 1);
     REAL *scratch = j->scratch + index * j->kernels->scratch_size(j->k, j->n);
-    j->kernels->product_transposed(j->out, j->a, j->b, scratch, begin, end, j->m, j->k, j->n, j->flag);
+    j->kernels->product_transposed(j->out, j->sums, j->a, j->b, scratch, begin, end, j->m, j->k, j->n, j->flag);
 }
 
-void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, const REAL *A, const REAL *B,
-                                   REAL *scratch, int64_t M, int64_t K, int64_t N, int add)
+void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, REAL *sums, const REAL *A,
+                                   const REAL *B, REAL *scratch, int64_t M, int64_t K, int64_t N, int add)
 {
-    TYPED(job) job = {.kernels = kernels, .out = C, .a = A, .b = B, .scratch = scratch, .m = M, .k = K, .n = N, .flag = add};
+    TYPED(job) job = {.kernels = kernels, .out = C, .sums = sums, .a = A, .b = B, .scratch = scratch, .m = M, .k = K, .n = N,
+                      .flag = add};
     fl_run(TYPED(multiply_transposed_task), &job, threads);
 }
 

@@ -11,8 +11,8 @@ void TYPED(fl_multiply)(const TYPED(fl_kernels) *kernels, int64_t threads, const
  * scratch   (strips, K strip_columns), its address a multiple of 64 bytes */
 void TYPED(fl_multiply_plain)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product, const REAL *B,
                               int64_t k_stride, int64_t n_stride, REAL *scratch, int64_t strips);
-void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, const REAL *A, const REAL *B,
-                                   REAL *scratch, int64_t M, int64_t K, int64_t N, int add);
+void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, REAL *sums, const REAL *A,
+                                   const REAL *B, REAL *scratch, int64_t M, int64_t K, int64_t N, int add);
 void TYPED(fl_cross_entropy)(const TYPED(fl_kernels) *kernels, int64_t threads, double *losses, REAL *logits,
                              const int32_t *targets, double scale, int64_t rows, int64_t V);
 void TYPED(fl_scatter)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *table, const REAL *rows,

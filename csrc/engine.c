@@ -1,8 +1,6 @@
 /* What several threads compute together: layers over all steps, stacks step by step, and single kernels. */
 #include "fastlstm.h"
 
-#include <string.h>
-
 /* What one thread does of a layer: all units of some sequences, or some strips of units of all sequences. */
 typedef struct {
     int64_t first, last; /* sequences */

@@ -194,9 +194,10 @@ typedef struct {
                                      gates; out, the gradients of the pre-activations */
     void *recurrent;              /* FL_GRU, (N, 3H), without `keep` (B, 3H) of scratch: forward: out, u; backward: in, u's
                                      block n; out, the gradients of u */
-    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, but for LSTMs */
+    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, but for LSTMs;
+                                     fl_layer_gradients: in */
     void *c;                      /* LSTMs: likewise, backward: in; without `keep` (B, H): in, the initial; out, the final states */
-    /* forward only, but for x and fl_layer_gradients: */
+    /* forward only, but that fl_layer_gradients reads x: */
     const void *x, *W, *bias;     /* (N, I), packed from (I, GH) with group H, (GH,) */
     const void *recurrent_bias;   /* (3H,) FL_GRU, or NULL */
     const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, GH) then has a row for every token */

@@ -147,26 +147,13 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
     }
 }
 
-static void TYPED(sum_rows)(const TYPED(fl_kernels) *kernels, REAL *sum, const REAL *rows, int64_t n, int64_t width)
-{
-    memset(sum, 0, (size_t)width * sizeof(REAL));
-    TYPED(fl_scatter)(kernels, 1, sum, rows, NULL, n, width);
-}
-
 static void TYPED(layer_gradients)(const fl_layer *l, const fl_gradients *g, int64_t threads)
 {
     const TYPED(fl_kernels) *kernels = TYPED(kernels)(l->row);
     const int64_t wide = fl_blocks(&l->cell) * l->H;
     const REAL *gates = l->gates, *sums = l->recurrent ? l->recurrent : gates;
-    TYPED(fl_multiply_transposed)(kernels, threads, g->U, sums, l->h, g->scratch, wide, l->N, l->H, 0);
-    TYPED(fl_multiply_transposed)(kernels, threads, g->W, gates, l->x, g->scratch, wide, l->N, l->I, 0);
-    if (g->bias) {
-        TYPED(sum_rows)(kernels, g->bias, gates, l->N, wide);
-        if (sums == gates)
-            memcpy(g->recurrent_bias, g->bias, (size_t)wide * sizeof(REAL));
-        else
-            TYPED(sum_rows)(kernels, g->recurrent_bias, sums, l->N, wide);
-    }
+    TYPED(fl_multiply_transposed)(kernels, threads, g->U, g->recurrent_bias, sums, l->h, g->scratch, wide, l->N, l->H, 0);
+    TYPED(fl_multiply_transposed)(kernels, threads, g->W, g->bias, gates, l->x, g->scratch, wide, l->N, l->I, 0);
     if (g->x) {
         const fl_product product = {.C = g->x, .A = gates, .packed = g->packed, .M = l->N, .K = wide, .N = l->I,
                                     .end = kernels->strip_count(l->I, 0)};

@@ -129,17 +129,25 @@ static void NAME(product)(const fl_product *q)
     NAME(product_of_panels)(q, NAME(panels_before)(q->begin, &layout), NAME(panels_before)(q->end, &layout), &layout);
 }
 
-/* Copies columns [m0, m0 + count) of A (K, M), which are rows of A', each k's to a row of COLUMNS. */
-static void NAME(copy_columns)(NAME(rows) *rows, REAL *copy, const REAL *A, int64_t M, int64_t K, int64_t m0)
+/* Copies `count` columns of A (K, ·), each k's to a row of COLUMNS, and on the way adds them up in `sums`, unless that is NULL. */
+FL_INLINE void NAME(copy_columns)(REAL *copy, REAL *sums, const REAL *A, int64_t M, int64_t K, const int64_t count)
 {
-    for (int64_t r = 0; r < rows->count; r++)
-        rows->a[r] = copy + r;
-    A += m0;
-    for (int64_t k = 0; k < K; k++, A += M, copy += NAME(COLUMNS)) {
-#define BODY(j, lanes) vstore(copy + j, NAME(load_part)(A + j, lanes, 0))
-        FOR_EACH_VEC(rows->count, BODY);
-#undef BODY
-    }
+    vec sum[NAME(COLUMNS) / LANES];
+#define EACH_VEC EACH(v, NAME(COLUMNS) / LANES) if (v * LANES < count)
+#define COUNT AT_MOST(count - v * LANES, LANES)
+    EACH(v, NAME(COLUMNS) / LANES)
+        sum[v] = sums && v * LANES < count ? NAME(load_part)(sums + v * LANES, COUNT, 0) : vset(0);
+    for (int64_t k = 0; k < K; k++, A += M, copy += NAME(COLUMNS))
+        EACH_VEC {
+            const vec x = NAME(load_part)(A + v * LANES, COUNT, 0);
+            vstore(copy + v * LANES, x);
+            sum[v] = sum[v] + x;
+        }
+    if (sums)
+        EACH_VEC
+            NAME(store_part)(sums + v * LANES, sum[v], COUNT);
+#undef COUNT
+#undef EACH_VEC
 }
 
 /* Of product_transposed's scratch, what its packed B takes. */
@@ -153,8 +161,8 @@ static int64_t NAME(scratch_size)(int64_t K, int64_t N)
     return NAME(packed_block)(K, N) + AT_MOST(K, NAME(K_BLOCK)) * NAME(COLUMNS);
 }
 
-static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end,
-                                     int64_t M, int64_t K, int64_t N, int add)
+static void NAME(product_transposed)(REAL *C, REAL *sums, const REAL *A, const REAL *B, REAL *scratch, int64_t begin,
+                                     int64_t end, int64_t M, int64_t K, int64_t N, int add)
 {
     REAL *columns = scratch + NAME(packed_block)(K, N);
     NAME(rows) rows;
@@ -169,9 +177,17 @@ static void NAME(product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL
                 NAME(begin)(&rows, AT_MOST(end - m0, NAME(COLUMNS)), 0, 0, 0);
                 rows.columns = M;
                 rows.far = M * N >= NAME(FAR);
-                NAME(copy_columns)(&rows, columns, A + k0 * M, M, depth, m0);
-                for (int64_t r = 0; r < rows.count; r++)
+                REAL *sum = sums && !n0 ? sums + m0 : NULL;
+                if (sum && !k0 && !add)
+                    memset(sum, 0, (size_t)rows.count * sizeof(REAL));
+                if (rows.count == NAME(COLUMNS))
+                    NAME(copy_columns)(columns, sum, A + k0 * M + m0, M, depth, NAME(COLUMNS));
+                else
+                    NAME(copy_columns)(columns, sum, A + k0 * M + m0, M, depth, rows.count);
+                for (int64_t r = 0; r < rows.count; r++) {
+                    rows.a[r] = columns + r;
                     rows.c[r] = C + (m0 + r) * N + n0;
+                }
                 if (m1 < end)
                     NAME(fetch)(&rows, A + k0 * M + m1, AT_MOST(end - m1, NAME(COLUMNS)));
                 for (int64_t p = 0; p < layout.panels; p++) {

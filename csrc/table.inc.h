@@ -7,7 +7,7 @@ typedef struct {
      * strip_columns  of every strip but the last where group is 0
      * pack    fills the strips of part `part` of `parts`; B[k, n] is at B[k k_stride + n n_stride]
      * product_transposed  rows [begin, end) of C (M, N) = A' B, plus C itself where `add`, for A (K, M) and B (K, N), both
-     *         plain; scratch (scratch_size(K, N),)
+     *         plain, and unless it is NULL likewise sums (M,) = A' 1; scratch (scratch_size(K, N),)
      * A number of C is always summed in the same order, but in another where its row is multiplied alone. */
     int64_t strip_columns;
     int64_t (*strip_count)(int64_t N, int64_t group);
@@ -16,8 +16,8 @@ typedef struct {
     void (*pack)(REAL *packed, const REAL *B, int64_t K, int64_t N, int64_t k_stride, int64_t n_stride, int64_t group,
                  int64_t part, int64_t parts);
     void (*product)(const fl_product *product);
-    void (*product_transposed)(REAL *C, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end, int64_t M,
-                               int64_t K, int64_t N, int add);
+    void (*product_transposed)(REAL *C, REAL *sums, const REAL *A, const REAL *B, REAL *scratch, int64_t begin, int64_t end,
+                               int64_t M, int64_t K, int64_t N, int add);
 
     void (*cell_forward)(const fl_forward_step *step);
     void (*cell_backward)(const fl_backward_step *step);

@@ -21,7 +21,7 @@ enum { NAME(CHAINS) = 8, NAME(MOST_VECS) = 3 * VECS };
 #undef LANES_OF
 #define LANES_OF(v) (lanes ? lanes[v] : LANES)
 
-/* Adds a term to one row's sums: `phases` sets of them that take turns. turned: the last k come first, but for those left over. */
+/* Adds a term to one row's sums: `phases` sets of them that take turns. turned: the last first, but for what is left over. */
 FL_INLINE void NAME(add_term)(vec sums[][NAME(MOST_VECS)], const NAME(term) q, int64_t number, const int vecs, const int phases,
                               const int turned)
 {

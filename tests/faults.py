@@ -16,7 +16,7 @@ PANELS, TILE, PRODUCT = "csrc/panels.inc.h", "csrc/tile.inc.h", "csrc/product.in
 NATIVE_LOOPS, ENGINE_C, PASSES = "src/fastlstm/_native.pyx", "csrc/engine.c", "src/fastlstm/_passes.pyx"
 DIVIDED, MATH, SOFTMAX = "csrc/divided.inc.h", "csrc/math.inc.h", "csrc/softmax.inc.h"
 RECURRENT = "src/fastlstm/recurrent.py"
-VEC, TOKENS_C, RESULTS = "csrc/vec.h", "csrc/tokens.inc.h", "src/fastlstm/engines/results.py"
+VEC, TOKENS_C, RESULTS = "csrc/vec.h", "csrc/tokens.inc.h", "src/fastlstm/results.py"
 
 DIFFERENCES = f"{LAYERS}::test_gradients_equal_central_differences"
 REFERENCE = f"{LAYERS}::test_float64_equals_reference"
@@ -103,9 +103,10 @@ FAULTS = [
     Fault("h_t for h_{t-1} in dU", GRADIENTS, "packing.previous(arrays.h) if", "arrays.h[packing.B :] if", (DIFFERENCES,)),
     Fault("h_{t-1} without its mask in dU", GRADIENTS, "if arrays.fed is None else arrays.fed", "",
           (f"{EQUAL}[native-skip, ragged, recurrent dropout-LSTM]",)),
-    Fault("bias_hh gradient missing", GRADIENTS, "[...] = d_bias_ih", "[...] = 0", (DIFFERENCES,)),
-    Fault("reset gate lost in the gradient of U's bias", GRADIENTS, "sum_rows(d_bias_hh, d_recurrent)",
-          "d_bias_hh[...] = d_bias_ih", (f"{EQUAL}[blas-one layer-GRU]",)),
+    Fault("bias_ih gradient missing", GRADIENTS, "d_bias_ih[...] = d_bias_hh", "d_bias_ih[...] = 0",
+          (f"{EQUAL}[blas-one layer-LSTM]",)),
+    Fault("reset gate lost in the gradient of U's bias", GRADIENTS, "elif cell.bias:\n        sum_rows(d_bias_ih, d_gates)",
+          "elif cell.bias:\n        d_bias_ih[...] = d_bias_hh", (f"{EQUAL}[blas-one layer-GRU]",)),
     Fault("reset gate lost in dU", GRADIENTS, "d_recurrent = arrays.recurrent", "d_recurrent = arrays.gates.copy()",
           (f"{EQUAL}[blas-one layer-GRU]",)),
     Fault("dU of a reset before the product without it", GRADIENTS, "2 * H :]), arrays.recurrent, workspace",
@@ -141,9 +142,13 @@ FAULTS = [
     # the output layer
     Fault("only the last block of the output layer's gradient", NET, "workspace, add=start > 0", "workspace, add=False",
           (f"{NETWORK}::test_blocks_of_logits_change_nothing_but_rounding",)),
-    Fault("only the last block of the output bias's gradient", NET, "logits, add=start > 0", "logits, add=False",
+    Fault("only the last block of the output bias's gradient", PRODUCT, "if (sum && !k0 && !add)", "if (sum && !k0)",
           (f"{NETWORK}::test_blocks_of_logits_change_nothing_but_rounding",)),
-    Fault("output bias gradient missing", NET, "sum_rows(d_bias, logits, add=start > 0)", "pass",
+    Fault("sums of rows of the last block of depths alone", PRODUCT, "if (sum && !k0 && !add)", "if (sum && !add)",
+          (f"{CORE}::test_transposed_product_of_wide_matrices_equals_numpy",)),
+    Fault("rows summed for every block of columns", PRODUCT, "sums && !n0 ? sums + m0", "sums ? sums + m0",
+          (f"{CORE}::test_transposed_product_of_wide_matrices_equals_numpy",)),
+    Fault("output bias gradient missing", NET, ", sums=d_bias)", ")",
           (NETWORK_DIFFERENCES,)),
     Fault("embedding gradient not cleared", NET, "d_embedding.fill(0)", "d_embedding.fill(1)", (NETWORK_DIFFERENCES,)),
     Fault("tied vectors' part of the output layer lost", NET, "        if self._apart:", "        if self.embedding:",
@@ -269,8 +274,8 @@ FAULTS = [
           "at->vecs * LANES, 0, AT_MOST", (MULTIPLY,)),
     Fault("blocks of K overwrite each other", PRODUCT, "add || k0, scratch", "add, scratch",
           (MULTIPLY_TRANSPOSED,)),
-    Fault("the last columns of A not copied", PRODUCT, "FOR_EACH_VEC(rows->count, BODY);",
-          "FOR_EACH_VEC(rows->count - 1, BODY);", (MULTIPLY_TRANSPOSED,)),
+    Fault("the last columns of A not copied", PRODUCT, "M, depth, rows.count);",
+          "M, depth, rows.count - 1);", (MULTIPLY_TRANSPOSED,)),
     Fault("tiles beside a row in the wrong half of a panel", BESIDE, "PANEL + half * LANES", "PANEL", (ONE_SEQUENCE,)),
     Fault("a row's last panels left out beside a tile", BESIDE, "count = AT_MOST(end - begin - done, NAME(ROW_PANELS));",
           "count = AT_MOST(end - begin - done, NAME(ROW_PANELS) - 1);\n        done += count == 3;", (ONE_SEQUENCE,)),
@@ -288,14 +293,10 @@ FAULTS = [
     Fault("a turned row's last term left out", TILE, "a += whole + phases;", "a += whole + phases, k = 0;", (PASS_RNN,)),
     Fault("a turned row's gradient is not added to", STEP, "add ? *rows.c : NULL", "NULL", (PASS_GRU,)),
     # passes there and back
-    Fault("h_t for h_{t-1} in a pass's dU", LAYER, "g->U, sums, l->h,", "g->U, sums, (REAL *)l->h + l->B * l->H,", (PASS,)),
-    Fault("gradients of U's part in a pass's dW", LAYER, "g->W, gates, l->x", "g->W, sums, l->x", (PASS_GRU,)),
-    Fault("reset gate lost in a pass's gradient of U's bias", LAYER, "g->recurrent_bias, sums, l->N",
-          "g->recurrent_bias, gates, l->N", (PASS_GRU,)),
-    Fault("a pass's second bias has no gradient", LAYER, "memcpy(g->recurrent_bias, g->bias,", "memset(g->recurrent_bias, 0,",
+    Fault("h_t for h_{t-1} in a pass's dU", LAYER, "sums, l->h, g->scratch", "sums, (REAL *)l->h + l->B * l->H, g->scratch",
           (PASS,)),
-    Fault("a pass adds to what was where its gradients go", LAYER, "memset(sum, 0, (size_t)width * sizeof(REAL));", "",
-          (PASS,)),
+    Fault("gradients of U's part in a pass's dW", LAYER, "gates, l->x, g->scratch", "sums, l->x, g->scratch", (PASS_GRU,)),
+    Fault("a pass's second bias has no gradient", LAYER, "g->U, g->recurrent_bias,", "g->U, NULL,", (PASS,)),
     Fault("layers of a pass begin with the first one's state", PASSES, "given[part] + k * self.state, self.state)",
           "given[part], self.state)", (PASS_GRU,)),
     Fault("a pass's final states are those before the last step", PASSES, "own + top.T * self.state",

@@ -224,9 +224,12 @@ def test_transposed_product_equals_numpy(isa, dtype, threads):
         A, B, start = random_arrays(dtype, (K, M), (K, N), (M, N), seed=K)
         add = turn % 2 == 1
         C, guard = guarded(start if add else np.full((M, N), np.nan, dtype))
-        _core.product_transposed(C, A, B, scratch, add, threads)
+        sums, sums_guard = guarded(start[:, :1] if add else np.full((M, 1), np.nan, dtype))
+        _core.product_transposed(C, A, B, scratch, add, threads, sums)
         assert_product(C, A.T, B, start if add else np.zeros(N))
+        assert_product(sums, A.T, np.ones((K, 1), dtype), start[:, :1] if add else np.zeros(1))
         assert (guard == 12345).all()
+        assert (sums_guard == 12345).all()
         assert (scratch_guard == 12345).all()
 
 
@@ -237,21 +240,28 @@ def test_transposed_product_of_wide_matrices_equals_numpy(isa, dtype):
         (scratch, _), (one_scratch, scratch_guard) = aligned(2 * size, dtype), aligned(size, dtype)
         A, B = random_arrays(dtype, (K, M), (K, N))
         C, guard = guarded(np.full((M, N), np.nan, dtype))
-        _core.product_transposed(C, A, B, scratch, False, 2)
+        sums, sums_guard = guarded(np.full((M, 1), np.nan, dtype))
+        _core.product_transposed(C, A, B, scratch, False, 2, sums)
         assert_product(C, A.T, B, np.zeros(N))
-        _core.product_transposed(C, A, B, one_scratch, False, 1)
-        assert_product(C, A.T, B, np.zeros(N))
+        assert_product(sums, A.T, np.ones((K, 1), dtype), np.zeros(1))
+        assert (sums_guard == 12345).all()
+        before, sums_before = C.copy(), sums.copy()
+        _core.product_transposed(C, A, B, one_scratch, True, 1, sums)
+        assert_product(C, A.T, B, before)
+        assert_product(sums, A.T, np.ones((K, 1), dtype), sums_before)
         assert (guard == 12345).all()
         assert (scratch_guard == 12345).all()
 
 
 def test_products_over_nothing_are_zero(isa, dtype):
     scratch, _ = aligned(_core.scratch_size(2000, 2000, np.dtype(dtype).itemsize), dtype)
-    nothing, C = np.zeros((0, 3), dtype), np.ones((3, 3), dtype)
-    _core.product_transposed(C, nothing, nothing, scratch, True)
+    nothing, C, sums = np.zeros((0, 3), dtype), np.ones((3, 3), dtype), np.ones(3, dtype)
+    _core.product_transposed(C, nothing, nothing, scratch, True, sums=sums)
     assert (C == 1).all()
-    _core.product_transposed(C, nothing, nothing, scratch)
+    assert (sums == 1).all()
+    _core.product_transposed(C, nothing, nothing, scratch, sums=sums)
     assert not C.any()
+    assert not sums.any()
     _core.product(nothing, nothing, packed(C))
     _core.product_transposed(nothing, np.ones((2, 0), dtype), np.ones((2, 3), dtype), scratch)
 

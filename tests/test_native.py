@@ -4,6 +4,7 @@ import pickle
 import threading
 import tracemalloc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import product
 
@@ -120,7 +121,7 @@ def test_streams_equal_the_reference(isa, dtype, threads, H):
 
 
 @cache
-def pass_case(cell, H, B, dtype, T=5):
+def pass_case(cell, H, B, dtype, T):
     """A stack without lengths and dropout, and what the reference makes of it; its other sizes change in turn with these."""
     turn, (stack, options) = HIDDEN.index(H) + BATCHES.index(B) + cell, CELLS[cell]
     case = random_case(
@@ -132,9 +133,9 @@ def pass_case(cell, H, B, dtype, T=5):
 @pytest.mark.parametrize("cell", [0, 1, 2, 4, 6])
 def test_passes_equal_the_reference(isa, dtype, threads, cell):
     """There and back in two calls, of two passes at a time."""
-    for H, B in [(1, 3), (17, 1), (17, 23), (65, 1), (171, 1), (171, 3)]:
-        case, want = pass_case(cell, H, B, dtype.name)
-        rnn, bound = case.rnn, 1e-12 if dtype == np.float64 else gradient_bound(5, B, H)
+    for H, B, T in [(1, 3, 5), (17, 1, 1), (17, 23, 30), (65, 1, 5), (171, 1, 5), (171, 3, 5)]:
+        case, want = pass_case(cell, H, B, dtype.name, T)
+        rnn, bound = case.rnn, 1e-12 if dtype == np.float64 else gradient_bound(T, B, H)
         _, _, other = rnn.forward(-case.x)
         got = run(case)
         rnn.backward(other, case.dy)
@@ -147,6 +148,45 @@ def test_passes_equal_the_reference(isa, dtype, threads, cell):
         assert_close({"dx": dx, **named(rnn, "d", "0", d_states), **gradients}, {
             name: array for name, array in run_reference(nothing).items() if name.startswith("d") or name in gradients
         }, bound)
+
+
+def test_passes_need_nothing_of_the_callers(dtype):
+    """Who may write over all that a pass was given and gave, choose other kernels and have no gradients of states."""
+    for stack in (LSTM, GRU, RNN):
+        case = random_case(9, 3, 5, 34, 2, stack=stack, dtype=dtype)
+        rnn, x, state = case.rnn, case.x.copy(), [part.copy() for part in case.rnn.checked_state("", "", case.state, 3)]
+        want = run(case)
+        y, final, tape = rnn.forward(x, rnn.public_state(tuple(state)))
+        for array in (x, y, *state, *rnn.checked_state("", "", final, 3)):
+            array.fill(np.nan)
+        before = _core.isa()
+        try:
+            _core.use_isa("scalar")
+            dx, d_state, gradients = rnn.backward(tape, case.dy, case.dstate)
+        finally:
+            _core.use_isa(before)
+        bound = 1e-12 if dtype == np.float64 else 5e-6
+        got = {"dx": dx, **named(rnn, "d", "0", d_state), **gradients}
+        assert_close(got, {name: want[name] for name in got}, bound)
+        _, _, saved = native.ENGINE.forward(rnn, case.x, None, None, None, keep=True)
+        found = {name: np.empty_like(array) for name, array in sorted(gradients.items())}
+        assert native.ENGINE.backward(rnn, saved, case.dy, None, found, want_dx=False) == (None, None)
+        plain = rnn.backward(rnn.forward(case.x)[2], case.dy)[2]
+        assert_equal(found, dict(sorted(plain.items())))
+
+
+def test_passes_of_several_callers_at_the_same_time(dtype):
+    case = random_case(9, 3, 5, 34, 3, dtype=dtype)
+    states = {name: tuple(part[:2] for part in getattr(case, name)) for name in ("state", "dstate")}
+    lowest = case._replace(rnn=case.rnn.lowest(2), **states)
+    want, of_lowest = run(case), run(lowest)
+    assert_close(of_lowest, run_reference(lowest), 1e-12 if dtype == np.float64 else 5e-6)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(run, [case, lowest] * 40))
+    for got in found[::2]:
+        assert_equal(got, want)
+    for got in found[1::2]:
+        assert_equal(got, of_lowest)
 
 
 def test_stacks_of_like_cells_over_vectors_have_passes(monkeypatch):
@@ -164,7 +204,7 @@ def test_stacks_of_like_cells_over_vectors_have_passes(monkeypatch):
     ):
         assert not has_pass(LSTM, **options)
     assert not has_pass(GRU, reset_after=False)
-    monkeypatch.setattr("fastlstm.engines.results.MOST_BYTES", 1)  # of which a pass would need more
+    monkeypatch.setattr("fastlstm.results.MOST_BYTES", 1)  # of which a pass would need more
     assert not has_pass(LSTM)
 
 

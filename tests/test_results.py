@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm.engines import results
+from fastlstm import results
 
 SHAPE = 300, 200  # large enough to be kept
 

@@ -26,7 +26,8 @@ def product_plain(
     threads: int = 1,
 ) -> None: ...
 def product_transposed(
-    C: np.ndarray, A: np.ndarray, B: np.ndarray, scratch: np.ndarray, add: bool = False, threads: int = 1
+    C: np.ndarray, A: np.ndarray, B: np.ndarray, scratch: np.ndarray, add: bool = False, threads: int = 1,
+    sums: np.ndarray | None = None,
 ) -> None: ...
 def softmax_cross_entropy(
     losses: np.ndarray, logits: np.ndarray, targets: np.ndarray, scale: float, threads: int = 1

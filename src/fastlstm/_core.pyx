@@ -36,8 +36,8 @@ cdef extern from "fastlstm.h" nogil:
     void fl_multiply_f32(const fl_kernels_f32 *, int64_t threads, const fl_product *product)
     void fl_multiply_plain_f32(const fl_kernels_f32 *, int64_t threads, const fl_product *product, const float *B,
                                int64_t k_stride, int64_t n_stride, float *scratch, int64_t strips)
-    void fl_multiply_transposed_f32(const fl_kernels_f32 *, int64_t threads, float *C, const float *A, const float *B,
-                                    float *scratch, int64_t M, int64_t K, int64_t N, int add)
+    void fl_multiply_transposed_f32(const fl_kernels_f32 *, int64_t threads, float *C, float *sums, const float *A,
+                                    const float *B, float *scratch, int64_t M, int64_t K, int64_t N, int add)
     void fl_cross_entropy_f32(const fl_kernels_f32 *, int64_t threads, double *losses, float *logits,
                               const int32_t *targets, double scale, int64_t rows, int64_t V)
     void fl_scatter_f32(const fl_kernels_f32 *, int64_t threads, float *table, const float *rows, const int32_t *tokens,
@@ -50,8 +50,8 @@ cdef extern from "fastlstm.h" nogil:
     void fl_multiply_f64(const fl_kernels_f64 *, int64_t threads, const fl_product *product)
     void fl_multiply_plain_f64(const fl_kernels_f64 *, int64_t threads, const fl_product *product, const double *B,
                                int64_t k_stride, int64_t n_stride, double *scratch, int64_t strips)
-    void fl_multiply_transposed_f64(const fl_kernels_f64 *, int64_t threads, double *C, const double *A, const double *B,
-                                    double *scratch, int64_t M, int64_t K, int64_t N, int add)
+    void fl_multiply_transposed_f64(const fl_kernels_f64 *, int64_t threads, double *C, double *sums, const double *A,
+                                    const double *B, double *scratch, int64_t M, int64_t K, int64_t N, int add)
     void fl_cross_entropy_f64(const fl_kernels_f64 *, int64_t threads, double *losses, double *logits,
                               const int32_t *targets, double scale, int64_t rows, int64_t V)
     void fl_scatter_f64(const fl_kernels_f64 *, int64_t threads, double *table, const double *rows, const int32_t *tokens,
@@ -368,25 +368,30 @@ def product_plain(object C, object A, object B, object scratch, int64_t strips, 
                                   <double *>space, strips)
 
 
-def product_transposed(object C, object A, object B, object scratch, bint add=False, int64_t threads=1) -> None:
-    """C = A' B, plus C itself with `add`; scratch (threads * scratch_size(K, N),)."""
+def product_transposed(object C, object A, object B, object scratch, bint add=False, int64_t threads=1, object sums=None) -> None:
+    """C = A' B, plus C itself with `add`, and unless it is None likewise sums = A' 1; scratch (threads * scratch_size(K, N),)."""
     cdef int64_t width = width_of(C), K = len(A), M, N
     cdef void *c = writable(C, width)
     cdef void *a = readable(A, width)
     cdef void *b = readable(B, width)
     cdef void *space = writable(scratch, width)
+    cdef void *s = writable(sums, width)
     M, N = C.shape
     if M == 0 or N == 0:
         return
     if K == 0:
         if not add:
             memset(c, 0, M * N * width)
+            if s is not NULL:
+                memset(s, 0, M * width)
         return
     with nogil:
         if width == sizeof(float):
-            fl_multiply_transposed_f32(row.f32, threads, <float *>c, <float *>a, <float *>b, <float *>space, M, K, N, add)
+            fl_multiply_transposed_f32(row.f32, threads, <float *>c, <float *>s, <float *>a, <float *>b, <float *>space, M, K,
+                                       N, add)
         else:
-            fl_multiply_transposed_f64(row.f64, threads, <double *>c, <double *>a, <double *>b, <double *>space, M, K, N, add)
+            fl_multiply_transposed_f64(row.f64, threads, <double *>c, <double *>s, <double *>a, <double *>b, <double *>space, M,
+                                       K, N, add)
 
 
 def softmax_cross_entropy(object losses, object logits, object targets, double scale, int64_t threads=1) -> None:

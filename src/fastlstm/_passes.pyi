@@ -5,9 +5,11 @@ import numpy as np
 from fastlstm._native import Stack
 
 class Pass:
-    def __init__(self, stack: Stack, x: np.ndarray, block: int, threads: int, divide_units: bool, ahead: bool) -> None: ...
+    def __init__(
+        self, stack: Stack, x: np.ndarray, block: int, shares: list[tuple[int, bool]], ahead: bool
+    ) -> None: ...
     def forward(self, states: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, tuple[np.ndarray, ...]]: ...
     def backward(
-        self, dy: np.ndarray, dstates: tuple[np.ndarray, ...], gradients: list[np.ndarray], W: list[np.ndarray],
-        U: list[np.ndarray], threads: int,
+        self, dy: np.ndarray, dstates: tuple[np.ndarray, ...], gradients: list[list[np.ndarray]], W: list[np.ndarray],
+        U: list[np.ndarray], share: tuple[int, bool], threads: int,
     ) -> np.ndarray: ...

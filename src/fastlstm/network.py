@@ -12,7 +12,6 @@ from fastlstm import _check, _core, _sample, init
 from fastlstm._native import Steps
 from fastlstm.cells import Cell, Layout
 from fastlstm.engines import States, Workspace, current_engine, tokens
-from fastlstm.engines.gradients import sum_rows
 from fastlstm.engines.native import ENGINE as NATIVE
 from fastlstm.engines.native import packed
 from fastlstm.layers import GRU, LSTM, RNN
@@ -235,8 +234,7 @@ class LanguageNetwork:
             threads = threads_for(EXPONENTIAL_WORK * logits.size)
             _core.softmax_cross_entropy(losses[block], logits, targets[block], scale, threads)
             if gradients is not None:
-                engine.outer(d_weight, logits, rows[block], workspace, add=start > 0)
-                sum_rows(d_bias, logits, add=start > 0)
+                engine.outer(d_weight, logits, rows[block], workspace, add=start > 0, sums=d_bias)
                 engine.back_affine(d_rows[block], logits, self.parameters, self.output, packs_anew)
         return losses, d_rows
 

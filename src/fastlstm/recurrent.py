@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastlstm import _check, init
+from fastlstm import _check, init, results
 from fastlstm.cells import MERGES, Cell, Layout, Masks
-from fastlstm.engines import Shelf, States, Workspace, copies, current_name, engine_called, results
+from fastlstm.engines import Shelf, States, Workspace, copies, current_name, engine_called
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.stream import Stream
@@ -252,8 +252,8 @@ class Recurrent:
         T, B = x.shape[:2]
         kept = T * B * sum(len(place.cell.quantities) * place.cell.hidden_size for place in self.places)
         _check.memory("the trace", kept, self.dtype)
-        engine = self.engine
-        _, _, saved = engine.forward(self, x, states, lengths, None, keep=True, workspace=Workspace())
+        engine, workspace = self.engine, Workspace()  # of this call alone: arrays of the trace may be its own
+        _, _, saved = engine.forward(self, x, states, lengths, None, keep=True, workspace=workspace)
         return [TraceLayer(k, quantities) for k, quantities in enumerate(engine.quantities(self, saved))]
 
     @property

@@ -56,10 +56,16 @@ static void NAME(check_product_transposed)(const NAME(fl_kernels) *kernels, int6
                                            int64_t parts)
 {
     REAL *A = NAME(random)((size_t)(K * M)), *B = NAME(random)((size_t)(K * N)), *C = NAME(random)((size_t)(M * N));
+    REAL *sums = NAME(random)((size_t)M), *sums_before = NAME(copy)(sums, (size_t)M);
     REAL *before = NAME(copy)(C, (size_t)(M * N)), *scratch = exactly((size_t)kernels->scratch_size(K, N) * sizeof *scratch);
     for (int64_t part = 0; part < parts; part++)
-        kernels->product_transposed(C, A, B, scratch, M * part / parts, M * (part + 1) / parts, M, K, N, add);
+        kernels->product_transposed(C, N % 4 == 3 ? NULL : sums, A, B, scratch, M * part / parts, M * (part + 1) / parts, M, K, N,
+                                    add);
     for (int64_t m = 0; m < M; m++) {
+        double sum = add || N % 4 == 3 ? sums_before[m] : 0;
+        for (int64_t k = 0; k < K && N % 4 != 3; k++)
+            sum += A[k * M + m];
+        check("product_transposed, sums", sums[m], sum, BOUND * (double)(K + 4) / 4);
         for (int64_t n = 0; n < N; n++) {
             double want = add ? before[m * N + n] : 0;
             for (int64_t k = 0; k < K; k++)
@@ -67,7 +73,7 @@ static void NAME(check_product_transposed)(const NAME(fl_kernels) *kernels, int6
             check("product_transposed", C[m * N + n], want, BOUND * (double)(K + 4) / 4);
         }
     }
-    free(A), free(B), free(C), free(before), free(scratch);
+    free(A), free(B), free(C), free(sums), free(sums_before), free(before), free(scratch);
 }
 
 /* What a forward step starts from. */

@@ -71,7 +71,7 @@ static void NAME(check_equal)(const char *what, const REAL *got, const double *w
         check(what, got[k], want[k], bound);
 }
 
-/* want (wide, n) = truth' rows, for the N gradients of pre-activations in double (N, wide) and rows (N, n); n = 0: their sums (wide,) */
+/* got (wide, n) against truth' rows, for truth (N, wide) and rows (N, n); n = 0: against the sums (wide,) of truth's rows. */
 static void NAME(check_outer)(const char *what, const REAL *got, const double *truth, const REAL *rows, int64_t N, int64_t wide,
                               int64_t n)
 {
@@ -364,7 +364,7 @@ static void NAME(check_divided)(const fl_row *row, int64_t M, int64_t K, int64_t
         P[side] = NAME(copy)(logits, (size_t)(M * N)), product.C = P[side], product.packed = NULL;
         FL(fl_multiply_plain)(kernels, n, &product, B, N, 1, parts, strips);
         free(parts);
-        FL(fl_multiply_transposed)(kernels, n, D[side], A_down, B, scratch, M, K, N, 1);
+        FL(fl_multiply_transposed)(kernels, n, D[side], NULL, A_down, B, scratch, M, K, N, 1);
         FL(fl_cross_entropy)(kernels, n, losses[side], softmax[side], tokens, 0.5, M, N);
         if (M >= 3)
             FL(fl_scatter)(kernels, n, table[side], logits, tokens, M, N);

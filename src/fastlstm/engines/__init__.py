@@ -4,7 +4,7 @@ An engine is a module's ENGINE, an object with
 
     forward(stack, x, states, lengths, masks, keep, workspace=None, embedding=None) -> y, states, saved
     backward(stack, saved, dy, dstates, gradients, want_dx, d_embedding=None) -> dx, dstates
-    quantities(stack, saved) -> what every cell computed, before a backward pass
+    quantities(stack, saved) -> what every cell computed in a forward pass with a workspace, before one backwards
     try_call(stack, x) -> y, states, or None: a forward pass of any object x, if that is an array that needs no checks
     stepper(stack, B), whose step(x, out) and try_step(x, out) advance its `state`
     affine, back_affine, outer: products with a parameter and of gradients (see `compiled.CompiledEngine`)

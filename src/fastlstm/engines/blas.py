@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm import _core
 from fastlstm.cells import Place
-from fastlstm.engines import Workspace, loops
+from fastlstm.engines import Workspace, gradients, loops
 from fastlstm.engines.compiled import CellArrays, CompiledEngine
 from fastlstm.engines.one_blas_thread import one_blas_thread
 from fastlstm.engines.packing import Packing
@@ -39,10 +39,15 @@ class BlasEngine(CompiledEngine):
         with one_blas_thread:
             _core.matmul(out, rows, parameters.arrays[name])
 
-    def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
+    def outer(
+        self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False,
+        sums: np.ndarray | None = None,
+    ) -> None:
         """See `CompiledEngine`."""
         with one_blas_thread:
             _core.matmul(out, a, b, transpose_a=True, beta=1 if add else 0)
+        if sums is not None:
+            gradients.sum_rows(sums, a, add=add)
 
     def _cell_forward(
         self, stack: Recurrent, place: Place, arrays: CellArrays, packing: Packing, keep: bool, workspace: Workspace

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastlstm import results
 from fastlstm.cells import Masks, Place
-from fastlstm.engines import States, Workspace, gradients, results, tokens
+from fastlstm.engines import States, Workspace, gradients, tokens
 from fastlstm.engines.gradients import add_rows
 from fastlstm.engines.packing import Packing, full_packing
 from fastlstm.engines.tokens import Tokens
@@ -69,8 +70,11 @@ class CompiledEngine(ABC):
         """Compute out (N, K) = rows (N, M) weight, for the parameter `name`, a weight (M, K); see `affine`."""
 
     @abstractmethod
-    def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
-        """Compute out (M, K) = a' b, for a (N, M) and b (N, K); plus out itself with `add`."""
+    def outer(
+        self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False,
+        sums: np.ndarray | None = None,
+    ) -> None:
+        """Compute out (M, K) = a' b, for a (N, M) and b (N, K), and sums (M,) of a's rows; plus either itself with `add`."""
 
     @abstractmethod
     def _cell_forward(
@@ -140,7 +144,7 @@ class CompiledEngine(ABC):
         final = self._final(stack, found, packing, keep)
         saved = Saved(packing, found, layer_masks, workspace, own_workspace, embedding, ids) if keep else None
         y = np.concatenate(outputs, axis=1) if layout.skip else outputs[-1]
-        if own_workspace and keep:
+        if own_workspace and keep and packing.full and not layout.skip:
             y = results.copy(y)
         elif own_workspace:
             stack.shelf.give_back(workspace)

@@ -29,20 +29,20 @@ def of_cell(
     previous = packing.previous(arrays.h) if arrays.fed is None else arrays.fed
     d_gates = d_recurrent = arrays.gates
     d_weight = gradients[place.name("weight_hh")]
+    d_bias_ih, d_bias_hh = (gradients[place.name(name)] if cell.bias else None for name in ("bias_ih", "bias_hh"))
     if cell.kind == "gru" and not cell.reset_after:
         engine.outer(d_weight[: 2 * H], np.ascontiguousarray(d_gates[:, : 2 * H]), previous, workspace)
         engine.outer(d_weight[2 * H :], np.ascontiguousarray(d_gates[:, 2 * H :]), arrays.recurrent, workspace)
+        if cell.bias:
+            sum_rows(d_bias_hh, d_gates)
     else:
         if cell.kind == "gru":
             d_recurrent = arrays.recurrent
-        engine.outer(d_weight, d_recurrent, previous, workspace)
-    if cell.bias:
-        d_bias_ih, d_bias_hh = gradients[place.name("bias_ih")], gradients[place.name("bias_hh")]
+        engine.outer(d_weight, d_recurrent, previous, workspace, sums=d_bias_hh)
+    if cell.bias and d_recurrent is d_gates:
+        d_bias_ih[...] = d_bias_hh
+    elif cell.bias:
         sum_rows(d_bias_ih, d_gates)
-        if d_recurrent is d_gates:
-            d_bias_hh[...] = d_bias_ih
-        else:
-            sum_rows(d_bias_hh, d_recurrent)
     if cell.proj_size:
         engine.outer(gradients[place.name("weight_hr")], d_projected, arrays.inner, workspace)
     if cell.peephole:

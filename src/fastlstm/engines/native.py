@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastlstm import _core, _native
+from fastlstm import _core, _native, results
 from fastlstm._passes import Pass
 from fastlstm.aligned import aligned_empty
 from fastlstm.cells import Cell, Masks, Place
-from fastlstm.engines import States, Workspace, loops, results, tokens
+from fastlstm.engines import States, Workspace, loops, tokens
 from fastlstm.engines.compiled import CellArrays, CompiledEngine, Saved
 from fastlstm.engines.packing import Packing
 from fastlstm.engines.stepper import ForwardStepper
@@ -120,11 +120,14 @@ class NativeEngine(CompiledEngine):
         weight = packed(parameters, name, backward=True)
         _core.product(out, rows, weight, threads=threads_for(2 * out.size * rows.shape[1]))
 
-    def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
+    def outer(
+        self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False,
+        sums: np.ndarray | None = None,
+    ) -> None:
         """See `CompiledEngine`."""
         threads = threads_for(2 * out.size * len(a))
         size = threads * _core.scratch_size(len(a), b.shape[1], out.itemsize)
-        _core.product_transposed(out, a, b, workspace.scratch(size, out.dtype), add, threads)
+        _core.product_transposed(out, a, b, workspace.scratch(size, out.dtype), add, threads, sums)
 
     @staticmethod
     def _weights(stack: Recurrent, place: Place, table: np.ndarray | None) -> _Weights:
@@ -184,23 +187,22 @@ class NativeEngine(CompiledEngine):
     ) -> tuple[np.ndarray, States, Saved | Pass | None]:
         """See `fastlstm.engines`. Vectors through a stack of like cells take a single call, there and back."""
         whole = None
-        if lengths is None and workspace is None and masks is None and x.ndim == 3:
+        if lengths is None and workspace is None and masks is None and x.ndim == 3 and not (keep and self._has_no_pass(stack)):
             whole = self._whole(stack)
         if whole is not None and not keep:
             return *self._run(stack, whole, x, states), None
-        if whole is not None and self._has_pass(stack, x):
-            (T, B, I), H = x.shape, stack.hidden_size
-            threads, divide_units = division(B, H, 2 * T * B * whole.wide * (I + H))
-            saved = Pass(whole, x, max(BLOCK, B), threads, divide_units, _core.isa() in AHEAD)
-            return *saved.forward(states), saved
-        return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
+        (T, B), H, L = x.shape[:2], stack.hidden_size, stack.num_layers
+        # At most gates, h, c or what a GRU adds to the gates, and the gradient that goes from layer to layer.
+        if whole is None or T * B * L * (whole.wide + 5 * H) * stack.dtype.itemsize > results.MOST_BYTES:
+            return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
+        shares = [division(B, H, 2 * T * B * whole.wide * (I + H)) for I in (stack.input_size, *[H] * (L - 1))]
+        saved = Pass(whole, x, max(BLOCK, B), shares, _core.isa() in AHEAD)
+        return *saved.forward(states), saved
 
     @staticmethod
-    def _has_pass(stack: Recurrent, x: np.ndarray) -> bool:
-        """Whether a `Pass` takes a stack of like cells over x and back: if it needs no more memory than serves again."""
-        cell, (T, B, _) = stack.places[0].cell, x.shape
-        numbers = (len(cell.gates) + 5) * T * B * stack.hidden_size * stack.num_layers
-        return not stack.bidirectional and not cell.peephole and numbers * stack.dtype.itemsize <= results.MOST_BYTES
+    def _has_no_pass(stack: Recurrent) -> bool:
+        """Whether stacks of this kind cannot go there and back as a `Pass`, like cells or not."""
+        return stack.bidirectional or stack.places[0].cell.peephole is not None
 
     def backward(
         self, stack: Recurrent, saved: Saved | Pass, dy: np.ndarray, dstates: States | None, gradients: dict[str, np.ndarray],
@@ -210,16 +212,19 @@ class NativeEngine(CompiledEngine):
         if not isinstance(saved, Pass):
             return super().backward(stack, saved, dy, dstates, gradients, want_dx, d_embedding)
 
-        def make(_: object) -> tuple[list[np.ndarray], ...]:
-            return tuple([
-                [packed(stack.store, place.name(name), backward=True) for place in stack.places]
-                for name in ("weight_ih", "weight_hh")
-            ])
+        def make(_: object) -> tuple[list[list[str]], list[np.ndarray], list[np.ndarray]]:
+            kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if stack.bias else 2]
+            names = [[place.name(kind) for kind in kinds] for place in stack.places]
+            return names, *([packed(stack.store, layer[k], backward=True) for layer in names] for k in (0, 1))
 
-        W, U = stack.store.derived(("stack backward", stack.num_layers, _core.isa()), make)
-        weight = gradients["weight_ih_l0"]
-        threads = threads_for(2 * dy.shape[0] * dy.shape[1] * max(weight.size, len(weight) * stack.hidden_size))
-        return saved.backward(dy, dstates, list(gradients.values()), W, U, threads), dstates
+        names, W, U = stack.store.derived(("stack backward", stack.num_layers, _core.isa()), make)
+        ordered = [[gradients[name] for name in layer] for layer in names]
+        (T, B, H), wide = dy.shape, len(ordered[0][0])
+        share = division(B, H, 2 * T * B * wide * H)
+        threads = threads_for(2 * T * B * wide * max(stack.input_size, H))
+        states = stack.zero_states(B) if dstates is None else dstates
+        dx = saved.backward(dy, states, ordered, W, U, share, threads)
+        return dx if want_dx else None, dstates
 
     def try_call(self, stack: Recurrent, x: object) -> tuple[np.ndarray, States] | None:
         """See `CompiledEngine`."""

@@ -38,10 +38,15 @@ class ReferenceEngine:
         rows, weight = _double(rows, parameters.arrays[name])
         out[...] = rows @ weight
 
-    def outer(self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False) -> None:
-        """Compute out = a' b, plus out itself with `add`."""
+    def outer(
+        self, out: np.ndarray, a: np.ndarray, b: np.ndarray, workspace: Workspace, *, add: bool = False,
+        sums: np.ndarray | None = None,
+    ) -> None:
+        """Compute out = a' b and sums, those of a's rows; plus either itself with `add`."""
         a, b = _double(a, b)
         out[...] = a.T @ b + (out if add else 0)
+        if sums is not None:
+            sums[...] = a.sum(axis=0) + (sums if add else 0)
 
     def try_call(self, stack: Recurrent, x: object) -> None:
         """See `CompiledEngine`; here is no faster way."""

@@ -1,4 +1,4 @@
-"""Memory for large results of calls, which serves again once the caller has let go of them.
+"""Memory for large results of calls and for passes to come back on, which serves again once nobody has hold of it.
 
 An allocator would give it back to the operating system, which clears every page for the next call.
 """
