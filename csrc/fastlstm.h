@@ -218,8 +218,8 @@ void fl_layer_backward(fl_layer *layer, int64_t threads);
 typedef struct {
     void *W, *U;                  /* (GH, I), (GH, H)  out */
     void *bias, *recurrent_bias;  /* (GH,)    out, of what is added to either product; or both NULL */
-    void *x;                      /* (N, I)   out, or NULL */
-    const void *packed;           /* W, packed from (GH, I), group 0: for x */
+    void *x;                      /* (N, I)   out */
+    const void *packed;           /* W, packed from (GH, I), group 0 */
     void *scratch;                /* (threads, scratch_size(N, I or H, whichever is larger)) */
 } fl_gradients;
 

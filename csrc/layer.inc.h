@@ -154,9 +154,7 @@ static void TYPED(layer_gradients)(const fl_layer *l, const fl_gradients *g, int
     const REAL *gates = l->gates, *sums = l->recurrent ? l->recurrent : gates;
     TYPED(fl_multiply_transposed)(kernels, threads, g->U, g->recurrent_bias, sums, l->h, g->scratch, wide, l->N, l->H, 0);
     TYPED(fl_multiply_transposed)(kernels, threads, g->W, g->bias, gates, l->x, g->scratch, wide, l->N, l->I, 0);
-    if (g->x) {
-        const fl_product product = {.C = g->x, .A = gates, .packed = g->packed, .M = l->N, .K = wide, .N = l->I,
-                                    .end = kernels->strip_count(l->I, 0)};
-        TYPED(fl_multiply)(kernels, threads, &product);
-    }
+    const fl_product product = {.C = g->x, .A = gates, .packed = g->packed, .M = l->N, .K = wide, .N = l->I,
+                                .end = kernels->strip_count(l->I, 0)};
+    TYPED(fl_multiply)(kernels, threads, &product);
 }

@@ -231,6 +231,23 @@ def test_chunked_equals_whole(compiled, isa, dtype, cell):
     assert_close(chunked, whole, 1e-12 if dtype == np.float64 else 5e-6)
 
 
+@every_stack
+@pytest.mark.parametrize("cell", ["LSTM", "GRU, reset before"])
+def test_tapes_at_the_same_time_share_nothing(engine, stack, cell):
+    """Nor do they with the outputs, which are the caller's."""
+    case = make(CELLS[cell], **stack)
+    rnn, seed = case.rnn, 3
+    want = run(case, dropout_seed=seed)
+    y, state, tape = rnn.forward(case.x, case.state, case.lengths, dropout_seed=seed)
+    _, _, other = rnn.forward(-case.x, case.state, case.lengths, dropout_seed=seed)
+    assert_equal({"y": y, **named(rnn, "", "", state)}, {name: want[name] for name in ("y", *named(rnn, "", "", state))})
+    y.fill(np.nan)
+    dx, d_state, gradients = rnn.backward(tape, case.dy, case.dstate)
+    rnn.backward(other, case.dy, case.dstate)
+    got = {"dx": dx, **named(rnn, "d", "0", d_state), **gradients}
+    assert_equal(got, {name: want[name] for name in got})
+
+
 @every_cell
 @pytest.mark.parametrize("stack", [
     {"L": 2}, {"L": 2, "bidirectional": True, "lengths": RAGGED}, {"L": 2, "skip": True, "bidirectional": True},

@@ -144,10 +144,10 @@ class CompiledEngine(ABC):
         final = self._final(stack, found, packing, keep)
         saved = Saved(packing, found, layer_masks, workspace, own_workspace, embedding, ids) if keep else None
         y = np.concatenate(outputs, axis=1) if layout.skip else outputs[-1]
-        if own_workspace and keep and packing.full and not layout.skip:
-            y = results.copy(y)
-        elif own_workspace:
+        if own_workspace and not keep:
             stack.shelf.give_back(workspace)
+        elif own_workspace and packing.full and not layout.skip:
+            y = results.copy(y)
         return packing.unpack(y), final, saved
 
     @staticmethod
