@@ -180,7 +180,7 @@ static void NAME(product_transposed)(REAL *C, REAL *sums, const REAL *A, const R
                 REAL *sum = sums && !n0 ? sums + m0 : NULL;
                 if (sum && !k0 && !add)
                     memset(sum, 0, (size_t)rows.count * sizeof(REAL));
-                if (rows.count == NAME(COLUMNS))
+                if (rows.count == NAME(COLUMNS)) /* a constant, so that the sums are in registers */
                     NAME(copy_columns)(columns, sum, A + k0 * M + m0, M, depth, NAME(COLUMNS));
                 else
                     NAME(copy_columns)(columns, sum, A + k0 * M + m0, M, depth, rows.count);

@@ -1,6 +1,9 @@
 # Stacks of layers: with all steps at once, or step by step, also for the sampling loop.
 from fastlstm._core cimport fl_layer, fl_stack, int64_t
 
+cdef enum:
+    LINE = 64  # bytes of a cache line
+
 cdef char *taken(char **memory, size_t size) noexcept nogil
 
 cdef class Stack:

@@ -84,8 +84,7 @@ cdef int take_sizes(fl_layer *layer, Cell cell, int64_t width, object h, object 
 
 
 cdef enum:
-    LINE = 64             # bytes of a cache line
-    MOST_IDLE = 1 << 24   # bytes of scratch memory that a stack keeps for the next call
+    MOST_IDLE = 1 << 24  # bytes of scratch memory that a stack keeps for the next call
     MOST_OUTPUTS = 1 << 24  # numbers for which any machine has the memory
 
 

@@ -9,12 +9,10 @@ from fastlstm._core cimport (
     FL_GRU, FL_LSTM, address, fl_gradients, fl_layer, int64_t, layer_backward, layer_forward, layer_gradients, readable, row,
     writable,
 )
-from fastlstm._native cimport Stack, taken
+from fastlstm._native cimport LINE, Stack, taken
 
 from fastlstm import results
 
-cdef enum:
-    LINE = 64  # bytes of a cache line
 BYTES = dtype(uint8)
 
 
