@@ -1,36 +1,55 @@
 /* The products of one row with a packed matrix, and beside them a part of another product.
  *
  * One row takes one multiply-add for every vector of the matrix, and waits for the cache meanwhile: time enough for as many
- * more whose operands are near. So FL_BESIDE steps make the input's part of as many steps to come, in tiles of
- * FL_BESIDE rows and half a panel's vectors, each beside the row's products with ROW_PANELS panels. */
-enum { NAME(HALF) = (VECS + 1) / 2, NAME(HALVES) = VECS / NAME(HALF), NAME(ROW_PANELS) = 4 };
+ * more whose operands are near. So FL_BESIDE steps make the input's part of as many steps to come, or backwards the gradient of the
+ * input of as many before, in tiles of FL_BESIDE rows and half a panel's vectors, each beside the row's products with ROW_PANELS
+ * panels. Forward the tile's rows are copied, column by column; backwards, where they are long, they are read in place, and a tile
+ * that would outlast the panels is cut. */
+enum {
+    NAME(HALF) = (VECS + 1) / 2,
+    NAME(HALVES) = VECS / NAME(HALF),
+    NAME(ROW_PANELS) = 4,
+    NAME(ROW_STEPS) = 4, /* of the row, that a k of the tile goes with */
+};
 
-/* C[r] = bias + sum_k columns[k, r] W[k] for FL_BESIDE rows C_stride apart, at half a panel's columns. */
+/* C[r] = bias, or nothing where that is NULL, or C[r] itself where `add`, + sum_k A[r, k] W[k], for FL_BESIDE rows at half a
+ * panel's columns. */
 typedef struct {
     REAL *C;
-    const REAL *bias, *columns, *W; /* (K, FL_BESIDE), (K, PANEL) */
-    int64_t K, C_stride;
+    const REAL *bias, *A, *W; /* A in place or copied columns (K, FL_BESIDE), W (K, PANEL) */
+    int64_t K, C_stride, A_stride;
+    int add;
     const int64_t *first; /* column of each vector */
 } NAME(beside);
 
 /* The row's products, of the term h with some panels that have no gaps, and beside them all of `q`, where there is such a tile. The
- * row's sums are those of one order either way, since it depends on the threads which panels have one. */
+ * row's sums are those of one order either way, since it depends on the threads which panels have one. copied: A's columns, and no
+ * tile is cut. turned: the row's last number first. */
 FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *from, const NAME(term) *h,
-                                 const NAME(panel) *panels, int64_t count, const int tiled)
+                                 const NAME(panel) *panels, int64_t count, const int tiled, const int copied, const int turned)
 {
-    enum { PAIRS = FL_BESIDE / 2, ROW_STEPS = 4 }; /* a k of the tile goes with ROW_STEPS of the row */
-    const REAL *columns = tiled ? q->columns : NULL, *W = tiled ? q->W : NULL;
+    enum { PAIRS = FL_BESIDE / 2 };
+    const REAL *A = tiled ? q->A : NULL, *W = tiled ? q->W : NULL;
+    const int64_t stride = copied || !tiled ? 1 : q->A_stride;
     vec sums[PAIRS][2][NAME(HALF)];
-    EACH(p, PAIRS)
-        EACH(r, 2)
-            EACH(v, NAME(HALF))
-                sums[p][r][v] = tiled ? vload(q->bias + q->first[v]) : vset(0);
+    EACH(v, NAME(HALF)) {
+        const vec start = tiled && q->bias ? vload(q->bias + q->first[v]) : vset(0);
+        EACH(p, PAIRS)
+            EACH(r, 2)
+                sums[p][r][v] = start;
+    }
+    if (tiled && !copied && q->add)
+        EACH(p, PAIRS)
+            EACH(r, 2)
+                EACH(v, NAME(HALF))
+                    sums[p][r][v] = vload(q->C + (2 * p + r) * q->C_stride + q->first[v]);
 #define ROW_STEP                                                         \
     do {                                                                 \
-        vec factor = vset(*a++);                                         \
+        vec factor = vset(*a);                                           \
         EACH(v, VECS)                                                    \
             own[v] = vfma(factor, vload(panel + v * LANES), own[v]);     \
-        panel += PANEL;                                                  \
+        a += turned ? -1 : 1;                                            \
+        panel += turned ? -PANEL : PANEL;                                \
     } while (0)
 #define TILE_STEP(meanwhile)                                             \
     do {                                                                 \
@@ -41,25 +60,25 @@ FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *fro
         }                                                                \
         EACH(p, PAIRS) {                                                 \
             EACH(r, 2) {                                                 \
-                vec factor = vset(columns[2 * p + r]);                   \
+                vec factor = vset(A[(2 * p + r) * stride]);              \
                 EACH(v, NAME(HALF))                                      \
                     sums[p][r][v] = vfma(factor, b[v], sums[p][r][v]);   \
             }                                                            \
             meanwhile;                                                   \
         }                                                                \
-        columns += FL_BESIDE;                                            \
+        A += copied ? FL_BESIDE : 1;                                     \
         W += PANEL;                                                      \
     } while (0)
     int64_t left = tiled ? q->K : 0;
     for (int64_t n = 0; n < count; n++) {
-        const int64_t *first = panels[n].first, together = AT_MOST(left, h->K / ROW_STEPS);
-        const REAL *panel = h->packed + panels[n].number * h->K * PANEL, *a = h->a;
+        const int64_t *first = panels[n].first, together = AT_MOST(left, h->K / NAME(ROW_STEPS)), from_k = turned ? h->K - 1 : 0;
+        const REAL *panel = h->packed + (panels[n].number * h->K + from_k) * PANEL, *a = h->a + from_k;
         vec own[VECS];
         EACH(v, VECS)
             own[v] = from ? vload(from + first[v]) : vset(0);
         for (int64_t j = 0; j < together; j++)
-            TILE_STEP(if (p < ROW_STEPS) ROW_STEP);
-        for (int64_t k = together * ROW_STEPS; k < h->K; k++)
+            TILE_STEP(if (p < NAME(ROW_STEPS)) ROW_STEP);
+        for (int64_t k = together * NAME(ROW_STEPS); k < h->K; k++)
             ROW_STEP;
         EACH(v, VECS)
             vstore(c + first[v], own[v]);
@@ -77,33 +96,62 @@ FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *fro
                 vstore(q->C + (2 * p + r) * q->C_stride + q->first[v], sums[p][r][v]);
 }
 
-/* The row's products with the strips of step s, and beside them part s->part of s->beside. Panels with gaps have no tiles: their
- * columns are made by themselves, as a piece of the first part. */
-static void NAME(row_beside)(const fl_forward_step *s, REAL *c, const REAL *from, const NAME(term) *h)
+/* The panels of some strips: those without gaps are the ones before `whole`. */
+typedef struct {
+    int64_t begin, whole, end;
+} NAME(run);
+
+FL_INLINE NAME(run) NAME(run_of)(int64_t begin, int64_t end, const NAME(layout) *layout)
 {
-    const fl_product *q = s->beside;
+    NAME(run) run = {.begin = NAME(panels_before)(begin, layout), .end = NAME(panels_before)(end, layout)};
+    run.whole = AT_MOST(layout->columns / LANES * layout->gates / VECS, run.end);
+    run.whole = run.whole < run.begin ? run.begin : run.whole;
+    return run;
+}
+
+/* The products of a row with the strips [begin, end) of h, and beside them b->part of another product. Panels with gaps have no
+ * tiles: their columns are made by themselves, as a piece of the first part. */
+FL_INLINE void NAME(row_beside)(const fl_beside *b, REAL *c, const REAL *from, const NAME(term) *h, int64_t begin, int64_t end,
+                                const NAME(layout) *layout, int descending, const int copied, const int turned)
+{
+    const fl_product *q = b->product;
     const REAL *W = q->packed;
-    const NAME(layout) layout = NAME(layout_of)(q->N, q->group);
-    const int64_t begin = NAME(panels_before)(s->begin, &layout), last = NAME(panels_before)(s->end, &layout);
-    const int64_t whole = layout.columns / LANES * layout.gates / VECS, end = whole < begin ? begin : AT_MOST(whole, last);
-    const int64_t tiles = (end - begin) * NAME(HALVES);
-    int64_t tile = tiles * s->part / FL_BESIDE, last_tile = tiles * (s->part + 1) / FL_BESIDE;
-    for (int64_t done = 0, count; begin + done < end || tile < last_tile; done += count) {
+    const NAME(layout) of_tiles = q->group ? *layout : NAME(layout_of)(q->N, 0); /* weights of gates are packed alike */
+    const NAME(run) row = NAME(run_of)(begin, end, layout), tiled = NAME(run_of)(q->begin, q->end, &of_tiles);
+    const int64_t room = AT_MOST(row.whole - row.begin, NAME(ROW_PANELS)) * h->K / NAME(ROW_STEPS);
+    const int64_t depth = !copied && room ? AT_MOST(room, q->K) : q->K, cuts = copied ? 1 : (q->K + depth - 1) / depth;
+    const int64_t pieces = (tiled.whole - tiled.begin) * NAME(HALVES) * cuts;
+    int64_t piece = pieces * b->part / FL_BESIDE, last = pieces * (b->part + 1) / FL_BESIDE;
+    for (int64_t done = 0, count; row.begin + done < row.whole || piece < last; done += count) {
         NAME(panel) panels[NAME(ROW_PANELS)];
-        count = AT_MOST(end - begin - done, NAME(ROW_PANELS));
+        count = AT_MOST(row.whole - row.begin - done, NAME(ROW_PANELS));
         for (int64_t k = 0; k < count; k++)
-            panels[k] = NAME(panel_at)(s->descending ? end - 1 - done - k : begin + done + k, &layout);
-        if (tile == last_tile) {
-            NAME(tile_beside)(NULL, c, from, h, panels, count, 0);
+            panels[k] = NAME(panel_at)(descending ? row.whole - 1 - done - k : row.begin + done + k, layout);
+        if (piece == last) {
+            NAME(tile_beside)(NULL, c, from, h, panels, count, 0, copied, turned);
             continue;
         }
-        NAME(panel) at = NAME(panel_at)(begin + tile / NAME(HALVES), &layout);
-        int64_t half = tile++ % NAME(HALVES) * NAME(HALF);
-        NAME(beside) beside = {.C = q->C, .bias = q->bias, .columns = s->columns, .K = q->K, .C_stride = q->N,
-                               .W = W + at.number * q->K * PANEL + half * LANES, .first = at.first + half};
-        NAME(tile_beside)(&beside, c, from, h, panels, count, 1);
+        const int64_t tile = piece / cuts, k0 = piece % cuts * depth, half = tile % NAME(HALVES) * NAME(HALF);
+        const NAME(panel) at = NAME(panel_at)(tiled.begin + tile / NAME(HALVES), &of_tiles);
+        NAME(beside) beside = {.C = q->C, .bias = q->bias, .A = copied ? b->columns : (const REAL *)q->A + k0,
+                               .K = AT_MOST(q->K - k0, depth), .C_stride = q->N, .A_stride = q->K, .add = k0 > 0,
+                               .W = W + (at.number * q->K + k0) * PANEL + half * LANES, .first = at.first + half};
+        NAME(tile_beside)(&beside, c, from, h, panels, count, 1, copied, turned);
+        piece++;
     }
-    NAME(row_panels)(c, from, h, NULL, end, last, &layout);
-    if (s->part == 0 && end < last)
-        NAME(product_of_panels)(q, end, last, &layout);
+    NAME(row_panels)(c, from, h, NULL, row.whole, row.end, layout);
+    if (b->part == 0 && tiled.whole < tiled.end)
+        NAME(product_of_panels)(q, tiled.whole, tiled.end, &of_tiles);
 }
+
+/* Functions of their own: in one, the three would have fewer registers each. */
+#define ROW_BESIDE(name, copied, turned)                                                                              \
+    static void NAME(name)(const fl_beside *b, REAL *c, const REAL *from, const NAME(term) *h, int64_t begin,         \
+                           int64_t end, const NAME(layout) *layout, int descending)                                   \
+    {                                                                                                                 \
+        NAME(row_beside)(b, c, from, h, begin, end, layout, descending, copied, turned);                              \
+    }
+ROW_BESIDE(forward_row_beside, 1, 0)
+ROW_BESIDE(backward_row_beside, 0, 0)
+ROW_BESIDE(turned_row_beside, 0, 1)
+#undef ROW_BESIDE

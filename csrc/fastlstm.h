@@ -66,6 +66,13 @@ static inline int64_t fl_blocks(const fl_cell *cell)
 
 enum { FL_BESIDE = 12 }; /* rows of a product that steps of one row make beside their own */
 
+/* That product, with all its rows in place, and the part of it that a step makes. */
+typedef struct {
+    const fl_product *product;  /* of FL_BESIDE rows, set by it and not added to; or NULL: nothing */
+    const void *columns;        /* forward: its A transposed (K, FL_BESIDE) */
+    int64_t part;               /* of FL_BESIDE, in the strips of the product; part 0 first */
+} fl_beside;
+
 /* One step forward, for all rows and the units of the strips [begin, end) (see `pack`; all: `strip_count`).
  *     a = from + x W' + h_prev U', then what the cell does; FL_GRU: a = from + x W', u = recurrent_bias + h_prev U'
  * Without W and U it is that alone, for all units: `gates` hold a; from, tokens, begin, end are not read. */
@@ -83,9 +90,7 @@ typedef struct {
     const void *recurrent_bias; /* (3H,)       FL_GRU, or NULL */
     int64_t rows, I, H, begin, end;
     int descending;             /* the last strip first: the weights that the step before left in the cache */
-    const fl_product *beside;   /* NULL, or of one row without W: a product of FL_BESIDE rows plus a bias, packed in U's strips */
-    const void *columns;        /* its A transposed (K, FL_BESIDE) */
-    int64_t part;               /* which of its FL_BESIDE parts the step makes, in its own strips; part 0 first */
+    fl_beside beside;           /* of one row without W; packed as U is */
 } fl_forward_step;
 
 /* One step backward, for all rows and the units of the strips [begin, end) of U as packed here.
@@ -110,6 +115,7 @@ typedef struct {
                                    U packed from (GH, H) with group 0 */
     int64_t rows, H, begin, end;
     int descending;             /* as forward; one row's sums begin with the last rows of U too, as long as a strip is whole */
+    fl_beside beside;           /* of one row that has `next`; packed with group 0 */
 } fl_backward_step;
 
 #define REAL float
@@ -197,15 +203,18 @@ typedef struct {
     void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, but for LSTMs;
                                      fl_layer_gradients: in */
     void *c;                      /* LSTMs: likewise, backward: in; without `keep` (B, H): in, the initial; out, the final states */
-    /* forward only, but that fl_layer_gradients reads x: */
+    /* forward only, but that fl_layer_gradients reads x, and dx needs a W: */
     const void *x, *W, *bias;     /* (N, I), packed from (I, GH) with group H, (GH,) */
     const void *recurrent_bias;   /* (3H,) FL_GRU, or NULL */
     const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, GH) then has a row for every token */
-    int ahead;                    /* a sequence alone: where it is worth it, steps make the input's part of later ones meanwhile */
+    int ahead;                    /* a sequence alone: where it is worth it, steps make the input's part of later ones meanwhile;
+                                     backward, dx of later ones */
     int64_t block;                /* rows of x multiplied at a time by one thread, at least B */
     int64_t *rows;                /* scratch (threads, block) */
     void *scratch;                /* (threads, block, GH) where gates are not kept */
     /* backward only: */
+    void *dx;                     /* (N, I)  where fl_layer_gradients follows, out: the gradient of x, once that is done; else NULL.
+                                     W then: packed from (GH, I), group 0 */
     void *dh, *dc;                /* (B, H)  in: gradients of the final states; out: of the initial ones; dc: LSTMs */
     const void *dy;               /* (N, H)  in: gradient of each h from above */
     fl_barrier *barrier;          /* set by the functions */
@@ -214,16 +223,14 @@ typedef struct {
 void fl_layer_forward(fl_layer *layer, int64_t threads);
 void fl_layer_backward(fl_layer *layer, int64_t threads);
 
-/* Where the gradients of a layer's parameters go, and that of its input. */
+/* Where the gradients of a layer's parameters go. */
 typedef struct {
     void *W, *U;                  /* (GH, I), (GH, H)  out */
     void *bias, *recurrent_bias;  /* (GH,)    out, of what is added to either product; or both NULL */
-    void *x;                      /* (N, I)   out */
-    const void *packed;           /* W, packed from (GH, I), group 0 */
     void *scratch;                /* (threads, scratch_size(N, I or H, whichever is larger)) */
 } fl_gradients;
 
-/* They follow fl_layer_backward, in a layer that has read vectors in sequences without padding, whose x and h are still there. */
+/* They and dx follow fl_layer_backward, in a layer that has read vectors in sequences without padding, whose x and h are still there. */
 void fl_layer_gradients(const fl_layer *layer, const fl_gradients *gradients, int64_t threads);
 
 /* Layers side by side, each on a thread, with arrays and scratch of its own: such as do not read each other's outputs, */

@@ -34,14 +34,20 @@ static int64_t TYPED(list_rows)(const fl_layer *l, const fl_share *s, int64_t *r
 
 enum { TYPED(MOST_COLUMNS) = 512 }; /* inputs of FL_BESIDE rows that a thread has on its stack */
 
-/* Whether it is worth working ahead: in layers of one sequence whose U comes from beyond the L1 cache, if W is of like size and
- * both stay in the L3 cache. */
+/* Whether a product of the input is worth making beside the steps: in layers of one sequence whose U comes from beyond the L1
+ * cache, if W is of like size and both have at most so many bytes. */
+static int TYPED(pays_beside)(const fl_layer *l, int64_t most_bytes)
+{
+    enum { LEAST_BYTES = 48 << 10 };
+    int64_t row = fl_blocks(&l->cell) * l->H * (int64_t)sizeof(REAL);
+    return l->ahead && l->B == 1 && l->I >= l->H / 2 && l->I <= 2 * l->H && row * l->H >= LEAST_BYTES &&
+           row * (l->I + l->H) <= most_bytes;
+}
+
+/* Forward, as long as both stay in the L3 cache. */
 static int TYPED(works_ahead)(const fl_layer *l)
 {
-    enum { LEAST_BYTES = 48 << 10, MOST_BYTES = 8 << 20 };
-    int64_t row = fl_blocks(&l->cell) * l->H * (int64_t)sizeof(REAL);
-    return l->ahead && l->B == 1 && !l->tokens && l->I >= l->H / 2 && l->I <= 2 * l->H &&
-           l->I <= TYPED(MOST_COLUMNS) && row * l->H >= LEAST_BYTES && row * (l->I + l->H) <= MOST_BYTES;
+    return !l->tokens && l->I <= TYPED(MOST_COLUMNS) && TYPED(pays_beside)(l, 8 << 20);
 }
 
 /* From the (listed % FL_BESIDE)-th step of a block of `listed` on, every FL_BESIDE steps make the input's part of as many after
@@ -50,15 +56,15 @@ static void TYPED(work_ahead)(const fl_layer *l, fl_forward_step *step, fl_produ
                               int64_t used, int64_t listed)
 {
     int64_t first = listed % FL_BESIDE, part = (used - first) % FL_BESIDE, rows = FL_BESIDE - part;
-    step->beside = used >= first && used + rows < listed ? later : NULL;
-    if (!step->beside)
+    step->beside.product = used >= first && used + rows < listed ? later : NULL;
+    if (!step->beside.product)
         return;
     const REAL *x = (const REAL *)l->x + (t + rows) * l->I;
     later->A = x;
     later->C = (REAL *)step->gates + rows * later->N;
     later->M = FL_BESIDE;
-    step->columns = columns;
-    step->part = part;
+    step->beside.columns = columns;
+    step->beside.part = part;
     if (part == 0)
         for (int64_t k = 0; k < l->I; k++)
             for (int64_t r = 0; r < FL_BESIDE; r++)
@@ -112,6 +118,33 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
     }
 }
 
+/* The product that makes the gradient of x. */
+static fl_product TYPED(input_gradient)(const fl_layer *l)
+{
+    return (fl_product){.C = l->dx, .A = l->gates, .packed = l->W, .M = l->N, .K = fl_blocks(&l->cell) * l->H, .N = l->I,
+                        .end = TYPED(kernels)(l->row)->strip_count(l->I, 0)};
+}
+
+/* Of how many steps, the last ones, those before make that gradient. */
+static int64_t TYPED(steps_made_beside)(const fl_layer *l)
+{
+    const int pays = l->dx && !l->divide_units && l->T > FL_BESIDE && TYPED(pays_beside)(l, 6 << 20);
+    return pays ? (l->T - FL_BESIDE + 1) / FL_BESIDE * FL_BESIDE : 0;
+}
+
+/* Once FL_BESIDE steps are done, as many before them make their gradient of x: sets what step t makes, `made` as above. */
+static void TYPED(work_beside)(const fl_layer *l, fl_backward_step *step, fl_product *later, int64_t t, int64_t made)
+{
+    int64_t since = l->T - FL_BESIDE - 1 - t, first = l->T - (since / FL_BESIDE + 1) * FL_BESIDE;
+    step->beside.product = since >= 0 && first >= l->T - made ? later : NULL;
+    if (!step->beside.product)
+        return;
+    later->A = (REAL *)l->gates + first * later->K;
+    later->C = (REAL *)l->dx + first * later->N;
+    later->M = FL_BESIDE;
+    step->beside.part = since % FL_BESIDE;
+}
+
 static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
 {
     const fl_layer *l = context;
@@ -121,11 +154,14 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
     REAL *gates = l->gates, *recurrent = l->recurrent, *dh = l->dh, *dc = l->dc, *c = l->c ? l->c : l->h;
     const REAL *dy = l->dy, *sums = recurrent ? recurrent : gates; /* the gradients of what U's product is added to */
     fl_backward_step step = {.cell = l->cell, .U = l->U, .H = H, .begin = s.begin, .end = s.end};
+    const int64_t made = TYPED(steps_made_beside)(l);
+    fl_product later = TYPED(input_gradient)(l);
     for (int64_t t = l->T - 1; t >= -1; t--) { /* at -1 only dh is left to do */
         int64_t rows = t < 0 ? next : running(l, t, &s), after = start;
         start -= t < 0 ? 0 : l->batch_sizes[t];
         int64_t before = t > 0 ? l->B + start - l->batch_sizes[t - 1] : 0;
         step.descending = t & 1;
+        TYPED(work_beside)(l, &step, &later, t, made);
         /* The sequences that go on after this step, then those that end with it. */
         for (int ends = 0; ends < 2; ends++) {
             int64_t first = s.first + (ends ? next : 0);
@@ -154,7 +190,7 @@ static void TYPED(layer_gradients)(const fl_layer *l, const fl_gradients *g, int
     const REAL *gates = l->gates, *sums = l->recurrent ? l->recurrent : gates;
     TYPED(fl_multiply_transposed)(kernels, threads, g->U, g->recurrent_bias, sums, l->h, g->scratch, wide, l->N, l->H, 0);
     TYPED(fl_multiply_transposed)(kernels, threads, g->W, g->bias, gates, l->x, g->scratch, wide, l->N, l->I, 0);
-    const fl_product product = {.C = g->x, .A = gates, .packed = g->packed, .M = l->N, .K = wide, .N = l->I,
-                                .end = kernels->strip_count(l->I, 0)};
+    fl_product product = TYPED(input_gradient)(l);
+    product.M -= TYPED(steps_made_beside)(l);
     TYPED(fl_multiply)(kernels, threads, &product);
 }

@@ -51,8 +51,8 @@ FL_INLINE void NAME(step_of_row_with)(const fl_forward_step *s, int64_t r, const
     const REAL *W = s->W, *U = s->U;
     const NAME(term) x = {s->x ? (const REAL *)s->x + r * s->I : NULL, W, s->I};
     const NAME(term) h = {s->h_prev ? (const REAL *)s->h_prev + r * H : NULL, U, H};
-    if (s->beside)
-        NAME(row_beside)(s, sums, bias, &h);
+    if (s->beside.product)
+        NAME(forward_row_beside)(&s->beside, sums, bias, &h, s->begin, s->end, &layout, s->descending);
     else
         for (int64_t k = 0; k < s->end - s->begin; k++) {
             const int64_t strip = STRIP_IN_TURN(k, s);
@@ -127,6 +127,29 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
     }
 }
 
+/* The step backward of row r by itself. */
+static void NAME(step_back_of_row)(const fl_backward_step *s, int64_t r)
+{
+    const int64_t H = s->H, wide = fl_blocks(&s->cell) * H, unit = s->begin * PANEL;
+    const NAME(layout) layout = NAME(layout_of)(H, 0);
+    REAL *dh = (REAL *)s->dh + r * H;
+    const REAL *from = s->cell.kind == FL_GRU ? dh : NULL;
+    const NAME(term) next = {s->next ? (const REAL *)s->next + r * wide : NULL, s->U, wide};
+    if (next.a && s->beside.product)
+        (s->descending ? NAME(turned_row_beside) : NAME(backward_row_beside))(&s->beside, dh, from, &next, s->begin, s->end,
+                                                                              &layout, s->descending);
+    else if (next.a)
+        for (int64_t k = 0; k < s->end - s->begin; k++) { /* strips of one panel */
+            const NAME(panel) at = NAME(panel_at)(STRIP_IN_TURN(k, s), &layout);
+            if (s->descending && H - at.number * PANEL >= PANEL)
+                NAME(turned_row_tile)(dh, from, &next, &at);
+            else
+                NAME(row_tile)(dh, from, &next, NULL, at.number, &at);
+        }
+    if (s->gates)
+        NAME(backward_units)(s, r, 1, unit, AT_MOST(s->end * PANEL, H) - unit);
+}
+
 static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_t count)
 {
     const int64_t H = s->H, wide = fl_blocks(&s->cell) * H, strips = s->end - s->begin;
@@ -154,10 +177,7 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
         for (int64_t k = k0; k < k1 && next; k++) { /* strips of one panel */
             const NAME(panel) at = NAME(panel_at)(STRIP_IN_TURN(k, s), &layout);
             const int add = s->cell.kind == FL_GRU;
-            if (count == 1 && s->descending && H - at.number * PANEL >= PANEL)
-                NAME(turned_row_tile)(*rows.c, add ? *rows.c : NULL, &(NAME(term)){*rows.a, U, wide}, &at);
-            else
-                NAME(deep_panel_product)(&rows, add, U + at.number * wide * PANEL, wide, &at);
+            NAME(deep_panel_product)(&rows, add, U + at.number * wide * PANEL, wide, &at);
         }
         if (s->gates)
             NAME(backward_units)(s, first, count, unit, AT_MOST((k1 - k0) * PANEL, H - unit));
@@ -183,6 +203,11 @@ static void NAME(cell_backward)(const fl_backward_step *s)
     if (!s->U)
         NAME(backward_units)(s, 0, s->rows, 0, s->H);
     else
-        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK))
-            NAME(backward_rows)(s, first, AT_MOST(s->rows - first, NAME(ROW_BLOCK)));
+        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {
+            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK));
+            if (count > 1)
+                NAME(backward_rows)(s, first, count);
+            else
+                NAME(step_back_of_row)(s, first);
+        }
 }

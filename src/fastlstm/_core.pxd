@@ -99,6 +99,7 @@ cdef extern from "fastlstm.h" nogil:
         const int32_t *tokens
         int64_t *rows
         void *scratch
+        void *dx
         void *dh
         void *dc
         const void *dy
@@ -108,8 +109,6 @@ cdef extern from "fastlstm.h" nogil:
         void *U
         void *bias
         void *recurrent_bias
-        void *x
-        const void *packed
         void *scratch
 
     ctypedef struct fl_stack:

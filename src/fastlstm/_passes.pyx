@@ -117,14 +117,14 @@ cdef class Pass:
         cdef const void *d_output = readable(dy, self.width)
         for k in range(L - 1, -1, -1):
             layer = &self.layers[k]
-            layer.divide_units = share[1]
+            layer.divide_units, layer.ahead = share[1], layer.ahead and threads == 1  # else the threads share dx
             layer.dh, layer.dc, layer.dy = dh + k * self.state, NULL if dc is NULL else dc + k * self.state, d_output
-            layer.U, of.packed = readable(U[k], self.width), readable(W[k], self.width)
+            layer.U, layer.W = readable(U[k], self.width), readable(W[k], self.width)
             d_W, d_U, *d_biases = gradients[k]
             of.W, of.U = writable(d_W, self.width), writable(d_U, self.width)
             if d_biases:
                 of.bias, of.recurrent_bias = writable(d_biases[0], self.width), writable(d_biases[1], self.width)
-            of.x = between if k else <char *>address(dx)
+            layer.dx = between if k else <char *>address(dx)
             with nogil:
                 layer_backward(layer, steps)
                 layer_gradients(layer, &of, threads)

@@ -180,11 +180,12 @@ static void NAME(check_beside)(const NAME(fl_kernels) *kernels, int kind, int64_
             out[2] = NAME(copy)(c_prev, (size_t)H), out[3] = NAME(copy)(c_prev, (size_t)H);
             fl_forward_step step = {.cell = cell, .gates = out[0], .recurrent = out[1], .c = out[2], .h = out[3], .from = start,
                                     .h_prev = h_prev, .c_prev = c_prev, .U = U_packed, .recurrent_bias = part % 2 ? bias : NULL,
-                                    .rows = 1, .H = H, .end = strips / 2, .descending = descending,
-                                    .beside = with ? &beside : NULL, .columns = columns, .part = part};
-            kernels->cell_forward(&step);
-            step.begin = strips / 2, step.end = strips;
-            kernels->cell_forward(&step);
+                                    .rows = 1, .H = H, .descending = descending,
+                                    .beside = {with ? &beside : NULL, columns, part}};
+            for (int k = 0; k < 2; k++) {
+                step.begin = beside.begin = k ? strips / 2 : 0, step.end = beside.end = k ? strips : strips / 2;
+                kernels->cell_forward(&step);
+            }
         }
         for (int k = 0; k < 4; k++) {
             for (int64_t j = 0; j < (k < 2 ? wide : H); j++)
@@ -198,6 +199,36 @@ static void NAME(check_beside)(const NAME(fl_kernels) *kernels, int kind, int64_
                   BOUND * (double)(I + 4) / 4);
     free(U), free(U_packed), free(A), free(W), free(W_packed), free(bias), free(columns), free(C), free(h_prev), free(c_prev);
     free(start);
+}
+
+/* The same backward, down to the gradient of h. */
+static void NAME(check_beside_backward)(const NAME(fl_kernels) *kernels, int kind, int64_t I, int64_t H, int descending)
+{
+    const fl_cell cell = {.kind = kind, .activation = FL_TANH, .recurrent = FL_SIGMOID};
+    const int64_t wide = fl_blocks(&cell) * H, strips = kernels->strip_count(H, 0), tiled = kernels->strip_count(I, 0);
+    REAL *U = NAME(random_matrix)(wide, H), *U_packed = NAME(packed)(kernels, U, wide, H, 0), *next = NAME(random)((size_t)wide);
+    REAL *W = NAME(random_matrix)(wide, I), *W_packed = NAME(packed)(kernels, W, wide, I, 0), *start = NAME(random)((size_t)H);
+    REAL *A = NAME(random)((size_t)(FL_BESIDE * wide)), *C = NAME(random)((size_t)(FL_BESIDE * I));
+    fl_product beside = {.C = C, .A = A, .packed = W_packed, .M = FL_BESIDE, .K = wide, .N = I};
+    for (int64_t part = 0; part < FL_BESIDE; part++) {
+        REAL *dh = NAME(copy)(start, (size_t)H);
+        fl_backward_step step = {.cell = cell, .dh = dh, .next = next, .U = U_packed, .rows = 1, .H = H,
+                                 .descending = descending, .beside = {&beside, NULL, part}};
+        for (int k = 0; k < 2; k++) {
+            step.begin = k ? strips / 2 : 0, step.end = k ? strips : strips / 2;
+            beside.begin = k ? tiled / 2 : 0, beside.end = k ? tiled : tiled / 2;
+            kernels->cell_backward(&step);
+        }
+        for (int64_t j = 0; j < H; j++)
+            check("a step backward beside a product", dh[j], (kind == FL_GRU ? start[j] : 0) + NAME(column)(next, U, wide, H, j),
+                  BOUND * (double)(wide + 4) / 4);
+        free(dh);
+    }
+    for (int64_t r = 0; r < FL_BESIDE; r++)
+        for (int64_t i = 0; i < I; i++)
+            check("a product beside steps backward", C[r * I + i], NAME(column)(A + r * wide, W, wide, I, i),
+                  BOUND * (double)(wide + 4) / 4);
+    free(U), free(U_packed), free(next), free(W), free(W_packed), free(start), free(A), free(C);
 }
 
 static void NAME(check_softmax)(const NAME(fl_kernels) *kernels, int64_t rows, int64_t V, double size)
@@ -401,6 +432,9 @@ static void NAME(check_all)(const NAME(fl_kernels) *kernels)
             NAME(check_beside)(kernels, kind, H, H, H_at & 1);
             NAME(check_beside)(kernels, kind, 1 + H / 3, H, ~H_at & 1);
             NAME(check_beside)(kernels, kind, 2 * H + 5, H, H_at & 1);
+            NAME(check_beside_backward)(kernels, kind, H, H, H_at & 1);
+            NAME(check_beside_backward)(kernels, kind, 1 + H / 3, H, ~H_at & 1);
+            NAME(check_beside_backward)(kernels, kind, 2 * H + 5, H, H_at & 1);
         }
     NAME(check_beside)(kernels, FL_RNN, 300, 530, 1);
     NAME(check_lstm)(kernels, 200, 17, 33, 1, NAME(SHARED), FL_TANH, FL_SIGMOID, 0, 1);

@@ -85,16 +85,16 @@ static void NAME(check_outer)(const char *what, const REAL *got, const double *t
 }
 
 /* What fl_layer_gradients makes of a layer without padding after its steps backward, against the sums of the truth. */
-static void NAME(check_gradients)(const fl_row *row, const fl_layer *layer, const layer_truth *truth, int64_t threads)
+static void NAME(check_gradients)(const fl_row *row, const fl_layer *layer, const layer_truth *truth, const REAL *W,
+                                  int64_t threads)
 {
     const NAME(fl_kernels) *kernels = NAME(kernels_of)(row);
     const int64_t H = layer->H, I = layer->I, N = layer->N, wide = fl_blocks(&layer->cell) * H, widest = I > H ? I : H;
-    REAL *W = NAME(random_matrix)(wide, I), *packed = NAME(packed)(kernels, W, wide, I, 0);
-    REAL *dW = NAME(random)((size_t)(wide * I)), *dU = NAME(random)((size_t)(wide * H)), *dx = NAME(random)((size_t)(N * I));
+    const REAL *dx = layer->dx;
+    REAL *dW = NAME(random)((size_t)(wide * I)), *dU = NAME(random)((size_t)(wide * H));
     REAL *bias = NAME(random)((size_t)wide), *u_bias = NAME(random)((size_t)wide);
     REAL *scratch = exactly((size_t)(threads * kernels->scratch_size(N, widest)) * sizeof *scratch);
-    const fl_gradients gradients = {.W = dW, .U = dU, .bias = bias, .recurrent_bias = u_bias, .x = dx, .packed = packed,
-                                    .scratch = scratch};
+    const fl_gradients gradients = {.W = dW, .U = dU, .bias = bias, .recurrent_bias = u_bias, .scratch = scratch};
     const double *sums = layer->recurrent ? truth->recurrent : truth->gates;
     fl_layer_gradients(layer, &gradients, threads);
     NAME(check_outer)("fl_layer_gradients, W", dW, truth->gates, layer->x, N, wide, I);
@@ -108,16 +108,17 @@ static void NAME(check_gradients)(const fl_row *row, const fl_layer *layer, cons
                 sum += truth->gates[r * wide + n] * W[n * I + i];
             check("fl_layer_gradients, x", dx[r * I + i], sum, 8 * BOUND);
         }
-    free(W), free(packed), free(dW), free(dU), free(dx), free(bias), free(u_bias), free(scratch);
+    free(dW), free(dU), free(bias), free(u_bias), free(scratch);
 }
 
 static void NAME(check_backward)(const fl_row *row, fl_layer *layer, const layer_case *l, const fl_cell *wide_cell,
                                  int64_t threads)
 {
     const NAME(fl_kernels) *kernels = NAME(kernels_of)(row);
-    const int64_t H = l->H, B = l->B, N = layer->N, wide = fl_blocks(wide_cell) * H, state = (B + N) * H;
+    const int64_t H = l->H, B = l->B, I = l->I, N = layer->N, wide = fl_blocks(wide_cell) * H, state = (B + N) * H;
     REAL *U = NAME(random_matrix)(wide, H), *dy = NAME(random)((size_t)(N * H));
-    REAL *packed = NAME(packed)(kernels, U, wide, H, 0);
+    REAL *packed = NAME(packed)(kernels, U, wide, H, 0), *W = NAME(random_matrix)(wide, I);
+    REAL *W_packed = NAME(packed)(kernels, W, wide, I, 0), *dx = NAME(random)((size_t)(N * I));
     REAL *dh = NAME(random)((size_t)(B * H)), *dc = NAME(random)((size_t)(B * H));
     double *want_dh = NAME(widened)(dh, B * H), *want_dc = NAME(widened)(dc, B * H);
     layer_truth truth = {NAME(widened)(layer->gates, N * wide), NAME(widened)(layer->recurrent, N * 3 * H),
@@ -129,15 +130,17 @@ static void NAME(check_backward)(const fl_row *row, fl_layer *layer, const layer
         layer->recurrent = NULL;
     if (l->kind != FL_LSTM)
         layer->c = NULL;
+    const int has_gradients = layer->x && N == l->T * B;
+    layer->W = W_packed, layer->dx = has_gradients ? dx : NULL;
     fl_layer_backward(layer, threads);
     NAME(check_equal)("fl_layer_backward, gates", layer->gates, truth.gates, N * wide, 4 * BOUND);
     NAME(check_equal)("fl_layer_backward, recurrent", recurrent, truth.recurrent, N * 3 * H, 4 * BOUND);
     NAME(check_equal)("fl_layer_backward, dh", dh, want_dh, B * H, 4 * BOUND);
     NAME(check_equal)("fl_layer_backward, dc", dc, want_dc, B * H, 4 * BOUND);
-    if (layer->x && N == l->T * B)
-        NAME(check_gradients)(row, layer, &truth, threads);
+    if (has_gradients)
+        NAME(check_gradients)(row, layer, &truth, W, threads);
     layer->recurrent = recurrent, layer->c = c;
-    free(U), free(dy), free(packed), free(dh), free(dc), free(want_dh), free(want_dc);
+    free(U), free(dy), free(packed), free(W), free(W_packed), free(dx), free(dh), free(dc), free(want_dh), free(want_dc);
     free(truth.gates), free(truth.recurrent), free(truth.h), free(truth.c);
 }
 
@@ -403,11 +406,12 @@ static void NAME(check_all)(const fl_row *row)
             for (int divide_units = 0; divide_units < 2; divide_units++)
                 for (int keep = 0; keep < 2; keep++)
                     NAME(check_layer)(row, l_once, threads, divide_units, keep, l_at % 2 ? 0 : 12);
-    for (int kind = FL_LSTM; kind <= FL_RNN; kind++) { /* long enough for the input's part to be made beside steps */
+    for (int kind = FL_LSTM; kind <= FL_RNN; kind++) { /* long enough for products of the input to be made beside steps */
         layer_case l = {.T = 36 + kind, .B = 1, .I = 120, .H = 171, .kind = kind, .recurrent = FL_SIGMOID};
         for (int64_t t = 0; t < l.T; t++)
             l.batch_sizes[t] = 1;
         NAME(check_layer)(row, &l, 1, 0, 0, 29);
+        NAME(check_layer)(row, &l, 1, 0, 1, 192);
         NAME(check_layer)(row, &l, 2, 1, 1, 192);
     }
     for (int64_t threads = 1; threads <= 3; threads++) {
