@@ -63,13 +63,13 @@ class Beside:
 
 def fit(
     model: Any, train: str, validation: str, epochs: int, threads: int, pytorch_epochs: int = 0,
-    log: Callable[[dict[str, Any]], object] = lambda record: None,
+    log: Callable[[dict[str, Any]], object] = lambda record: None, **changed: Any,
 ) -> dict[str, float]:
-    """Train an untrained model by the recipe; the seconds, the last validation losses and the median speeds."""
+    """Train an untrained model by the recipe, but for what is `changed`; the seconds, the last losses and median speeds."""
     beside = Beside(model, train, validation, threads, pytorch_epochs) if pytorch_epochs else None
     began = time.perf_counter()
     history = model.fit(
-        train, **FIT, epochs=epochs, schedule=schedule(), validation=validation, progress=True,
+        train, **FIT | changed, epochs=epochs, schedule=schedule(), validation=validation, progress=True,
         callbacks=[lambda _, record: log(record), *([beside] if beside else [])],
     )
     told = {"training_seconds": round(time.perf_counter() - began - (beside.seconds if beside else 0), 1)}
