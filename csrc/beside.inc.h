@@ -4,7 +4,7 @@
  * more whose operands are near. So FL_BESIDE steps make the input's part of as many steps to come, or backwards the gradient of the
  * input of as many before, in tiles of FL_BESIDE rows and half a panel's vectors, each beside the row's products with ROW_PANELS
  * panels. Forward the tile's rows are copied, column by column; backwards, where they are long, they are read in place, and a tile
- * that would outlast the panels is cut. */
+ * is cut where its first panels end. */
 enum {
     NAME(HALF) = (VECS + 1) / 2,
     NAME(HALVES) = VECS / NAME(HALF),
@@ -118,6 +118,7 @@ FL_INLINE void NAME(row_beside)(const fl_beside *b, REAL *c, const REAL *from, c
     const REAL *W = q->packed;
     const NAME(layout) of_tiles = q->group ? *layout : NAME(layout_of)(q->N, 0); /* weights of gates are packed alike */
     const NAME(run) row = NAME(run_of)(begin, end, layout), tiled = NAME(run_of)(q->begin, q->end, &of_tiles);
+    /* Of a tile: the numbers of k that go with as many panels, those it is cut to, and the pieces that makes. */
     const int64_t room = AT_MOST(row.whole - row.begin, NAME(ROW_PANELS)) * h->K / NAME(ROW_STEPS);
     const int64_t depth = !copied && room ? AT_MOST(room, q->K) : q->K, cuts = copied ? 1 : (q->K + depth - 1) / depth;
     const int64_t pieces = (tiled.whole - tiled.begin) * NAME(HALVES) * cuts;

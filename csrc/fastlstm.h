@@ -70,7 +70,7 @@ enum { FL_BESIDE = 12 }; /* rows of a product that steps of one row make beside 
 typedef struct {
     const fl_product *product;  /* of FL_BESIDE rows, set by it and not added to; or NULL: nothing */
     const void *columns;        /* forward: its A transposed (K, FL_BESIDE) */
-    int64_t part;               /* of FL_BESIDE, in the strips of the product; part 0 first */
+    int64_t part;               /* of FL_BESIDE, in the strips of the product, one after another */
 } fl_beside;
 
 /* One step forward, for all rows and the units of the strips [begin, end) (see `pack`; all: `strip_count`).
@@ -203,7 +203,7 @@ typedef struct {
     void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, but for LSTMs;
                                      fl_layer_gradients: in */
     void *c;                      /* LSTMs: likewise, backward: in; without `keep` (B, H): in, the initial; out, the final states */
-    /* forward only, but that fl_layer_gradients reads x, and dx needs a W: */
+    /* forward, but for x in fl_layer_gradients, and for `ahead` and another W where there is dx: */
     const void *x, *W, *bias;     /* (N, I), packed from (I, GH) with group H, (GH,) */
     const void *recurrent_bias;   /* (3H,) FL_GRU, or NULL */
     const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, GH) then has a row for every token */
@@ -214,7 +214,7 @@ typedef struct {
     void *scratch;                /* (threads, block, GH) where gates are not kept */
     /* backward only: */
     void *dx;                     /* (N, I)  where fl_layer_gradients follows, out: the gradient of x, once that is done; else NULL.
-                                     W then: packed from (GH, I), group 0 */
+                                     It may be the memory of dy. W then: packed from (GH, I), group 0 */
     void *dh, *dc;                /* (B, H)  in: gradients of the final states; out: of the initial ones; dc: LSTMs */
     const void *dy;               /* (N, H)  in: gradient of each h from above */
     fl_barrier *barrier;          /* set by the functions */

@@ -125,24 +125,23 @@ static fl_product TYPED(input_gradient)(const fl_layer *l)
                         .end = TYPED(kernels)(l->row)->strip_count(l->I, 0)};
 }
 
-/* Of how many steps, the last ones, those before make that gradient. */
+/* How many of the last steps have theirs made beside earlier ones, FL_BESIDE beside the FL_BESIDE before them. */
 static int64_t TYPED(steps_made_beside)(const fl_layer *l)
 {
-    const int pays = l->dx && !l->divide_units && l->T > FL_BESIDE && TYPED(pays_beside)(l, 6 << 20);
+    const int pays = l->dx && !l->divide_units && TYPED(pays_beside)(l, 6 << 20);
     return pays ? (l->T - FL_BESIDE + 1) / FL_BESIDE * FL_BESIDE : 0;
 }
 
-/* Once FL_BESIDE steps are done, as many before them make their gradient of x: sets what step t makes, `made` as above. */
+/* Sets what step t makes, `made` as above: rows from `first` on, all later than its own, so that dx may be the memory of dy. */
 static void TYPED(work_beside)(const fl_layer *l, fl_backward_step *step, fl_product *later, int64_t t, int64_t made)
 {
-    int64_t since = l->T - FL_BESIDE - 1 - t, first = l->T - (since / FL_BESIDE + 1) * FL_BESIDE;
-    step->beside.product = since >= 0 && first >= l->T - made ? later : NULL;
+    int64_t since = l->T - FL_BESIDE - 1 - t, part = since % FL_BESIDE, first = t + 1 + part;
+    step->beside.product = since >= 0 && since < made ? later : NULL;
     if (!step->beside.product)
         return;
     later->A = (REAL *)l->gates + first * later->K;
     later->C = (REAL *)l->dx + first * later->N;
-    later->M = FL_BESIDE;
-    step->beside.part = since % FL_BESIDE;
+    step->beside.part = part;
 }
 
 static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
@@ -156,6 +155,7 @@ static void TYPED(backward_task)(void *context, int64_t index, int64_t count)
     fl_backward_step step = {.cell = l->cell, .U = l->U, .H = H, .begin = s.begin, .end = s.end};
     const int64_t made = TYPED(steps_made_beside)(l);
     fl_product later = TYPED(input_gradient)(l);
+    later.M = FL_BESIDE;
     for (int64_t t = l->T - 1; t >= -1; t--) { /* at -1 only dh is left to do */
         int64_t rows = t < 0 ? next : running(l, t, &s), after = start;
         start -= t < 0 ? 0 : l->batch_sizes[t];

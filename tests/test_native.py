@@ -243,10 +243,10 @@ def token_cases(dtype, V=7):
 
 @pytest.mark.parametrize("stack", [LSTM, GRU, RNN])
 def test_long_calls_of_one_sequence_equal_the_reference(isa, dtype, threads, monkeypatch, stack):
-    """Whose steps make the input's part of later ones."""
+    """Whose steps make the input's part of later ones, and backwards the gradient of their input."""
     monkeypatch.setattr(native, "AHEAD", {isa})
-    for T, I, H in [(100, 70, 130), (36, 200, 100), (61, 150, 171)]:
-        case = random_case(T, 1, I, H, 1, stack=stack, dtype=dtype.name, seed=T)
+    for T, I, H, L in [(100, 70, 130, 1), (36, 200, 100, 1), (61, 150, 171, 1), (23, 60, 120, 2), (22, 64, 128, 2)]:
+        case = random_case(T, 1, I, H, L, stack=stack, dtype=dtype.name, seed=T)
         want, (y, state) = run_reference(case), case.rnn(case.x, case.state)
         for name, got in {"y": y, **named(case.rnn, "", "", state)}.items():
             assert_outputs_close(got, want[name], dtype)

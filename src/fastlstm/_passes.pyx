@@ -20,7 +20,8 @@ cdef class Pass:
     """One pass of a stack that reads vectors, over x (T, B, I) without padding, with memory for all that its way back needs.
 
     block: rows of input that one thread multiplies at a time, B or more. shares: for each layer how many threads run it, and
-    whether they divide its units instead of its sequences. ahead: see `_native.forward`.
+    whether they divide its units instead of its sequences. ahead: see `_native.forward`; backwards, of one thread, the
+    gradient of their input.
     """
 
     cdef Stack stack

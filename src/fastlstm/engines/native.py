@@ -30,8 +30,8 @@ PACK_WORK = 32
 LEAST_SEQUENCES = 6
 # Bytes of recurrent weights from which dividing the units, with a meeting at every step, is faster than one thread.
 DIVIDED_BYTES = 1 << 19
-# Instruction sets on which the steps of a sequence alone make the input's part of later ones while they wait for their
-# weights. AVX2 has too few registers for it; on NEON it was not measured.
+# Instruction sets on which the steps of a sequence alone make the input's part of later ones, or backwards the gradient of
+# their input, while they wait for their weights. AVX2 has too few registers for it; on NEON it was not measured.
 AHEAD = frozenset({"avx512"})
 # Bytes of weights from which threads divide the units of single steps, each of which they have to be called for.
 DIVIDED_STEP_BYTES = 1 << 21
