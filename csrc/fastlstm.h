@@ -66,9 +66,9 @@ static inline int64_t fl_blocks(const fl_cell *cell)
 
 enum { FL_BESIDE = 12 }; /* rows of a product that steps of one row make beside their own */
 
-/* That product, with all its rows in place, and the part of it that a step makes. */
+/* A product that FL_BESIDE steps make together, and the part of it that one of them makes. */
 typedef struct {
-    const fl_product *product;  /* of FL_BESIDE rows, set by it and not added to; or NULL: nothing */
+    const fl_product *product;  /* of FL_BESIDE rows, not listed and not added to C; or NULL: nothing */
     const void *columns;        /* forward: its A transposed (K, FL_BESIDE) */
     int64_t part;               /* of FL_BESIDE, in the strips of the product, one after another */
 } fl_beside;

@@ -62,7 +62,6 @@ static void TYPED(work_ahead)(const fl_layer *l, fl_forward_step *step, fl_produ
     const REAL *x = (const REAL *)l->x + (t + rows) * l->I;
     later->A = x;
     later->C = (REAL *)step->gates + rows * later->N;
-    later->M = FL_BESIDE;
     step->beside.columns = columns;
     step->beside.part = part;
     if (part == 0)
@@ -85,6 +84,7 @@ static void TYPED(forward_task)(void *context, int64_t index, int64_t count)
     const int works_ahead = TYPED(works_ahead)(l);
     REAL columns[FL_BESIDE * TYPED(MOST_COLUMNS)];
     fl_product later = TYPED(projection)(l, &s);
+    later.M = FL_BESIDE;
     int64_t projected = 0, listed = 0, used = 0; /* steps in blocks so far, rows of the present block and those gone through */
     for (int64_t t = 0, start = 0, before = 0; t < l->T; start += l->batch_sizes[t++]) {
         int64_t current = l->B + start;

@@ -73,7 +73,7 @@ static void NAME(step_of_row_4)(const fl_forward_step *s, int64_t r) { NAME(step
 static void NAME(step_of_row_3)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 3); }
 static void NAME(step_of_row_1)(const fl_forward_step *s, int64_t r) { NAME(step_of_row_with)(s, r, 1); }
 
-static void NAME(step_of_row)(const fl_forward_step *s, int64_t r)
+static void NAME(forward_step_of_row)(const fl_forward_step *s, int64_t r)
 {
     switch (fl_blocks(&s->cell)) {
     case 1: NAME(step_of_row_1)(s, r); break;
@@ -128,7 +128,7 @@ static void NAME(forward_rows)(const fl_forward_step *s, int64_t first, int64_t 
 }
 
 /* The step backward of row r by itself. */
-static void NAME(step_back_of_row)(const fl_backward_step *s, int64_t r)
+static void NAME(backward_step_of_row)(const fl_backward_step *s, int64_t r)
 {
     const int64_t H = s->H, wide = fl_blocks(&s->cell) * H, unit = s->begin * PANEL;
     const NAME(layout) layout = NAME(layout_of)(H, 0);
@@ -184,30 +184,22 @@ static void NAME(backward_rows)(const fl_backward_step *s, int64_t first, int64_
     }
 }
 
-static void NAME(cell_forward)(const fl_forward_step *s)
-{
-    if (!s->W && !s->U)
-        NAME(forward_units)(s, 0, s->rows, 0, s->H);
-    else
-        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {
-            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK));
-            if (count > 1)
-                NAME(forward_rows)(s, first, count);
-            else
-                NAME(step_of_row)(s, first);
-        }
-}
-
-static void NAME(cell_backward)(const fl_backward_step *s)
-{
-    if (!s->U)
-        NAME(backward_units)(s, 0, s->rows, 0, s->H);
-    else
-        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {
-            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK));
-            if (count > 1)
-                NAME(backward_rows)(s, first, count);
-            else
-                NAME(step_back_of_row)(s, first);
-        }
-}
+/* All rows, in blocks; one by itself has a way of its own. plain: there is no product. */
+#define IN_BLOCKS(direction, plain)                                                      \
+    static void NAME(cell_##direction)(const fl_##direction##_step *s)                   \
+    {                                                                                    \
+        if (plain) {                                                                     \
+            NAME(direction##_units)(s, 0, s->rows, 0, s->H);                             \
+            return;                                                                      \
+        }                                                                                \
+        for (int64_t first = 0; first < s->rows; first += NAME(ROW_BLOCK)) {             \
+            int64_t count = AT_MOST(s->rows - first, NAME(ROW_BLOCK));                   \
+            if (count > 1)                                                               \
+                NAME(direction##_rows)(s, first, count);                                 \
+            else                                                                         \
+                NAME(direction##_step_of_row)(s, first);                                 \
+        }                                                                                \
+    }
+IN_BLOCKS(forward, !s->W && !s->U)
+IN_BLOCKS(backward, !s->U)
+#undef IN_BLOCKS
