@@ -17,8 +17,8 @@ typedef struct {
 
 static int64_t TYPED(part)(int64_t n, int64_t index, int64_t count, int64_t unit)
 {
-    int64_t units = (n + unit - 1) / unit, at = units * index / count * unit;
-    return at < n ? at : n;
+    int64_t units = (n + unit - 1) / unit;
+    return smaller(units * index / count * unit, n);
 }
 
 /* The part [begin, end) of n things, in whole units but for the last. */
@@ -49,7 +49,7 @@ TASK(multiply)
     if (q.M >= 8 * count) {
         PART(q.M, 1);
         q.C = (REAL *)q.C + begin * q.N;
-        q.A = (const REAL *)q.A + begin * q.K;
+        q.A = (const REAL *)q.A + begin * fl_A_stride(&q);
         q.M = end - begin;
     } else {
         PART(q.end - q.begin, 1);
@@ -76,17 +76,32 @@ TASK(pack_strips)
 }
 
 void TYPED(fl_multiply_plain)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product, const REAL *B,
-                              int64_t k_stride, int64_t n_stride, REAL *scratch, int64_t strips)
+                              int64_t k_stride, int64_t n_stride, REAL *scratch, int64_t strips, int64_t depth)
 {
+    const int64_t K = product->K, N = product->N, columns = kernels->strip_columns;
     fl_product q = *product;
-    TYPED(job) job = {.kernels = kernels, .product = &q, .a = B, .k_stride = k_stride, .n_stride = n_stride,
-                      .n = kernels->strip_count(q.N, 0)};
-    uintptr_t size = (uintptr_t)(q.K * kernels->strip_columns) * sizeof(REAL);
+    TYPED(job) job = {.kernels = kernels, .product = &q, .k_stride = k_stride, .n_stride = n_stride,
+                      .n = kernels->strip_count(N, 0)};
+    q.A_stride = K;
     for (q.begin = 0; q.begin < job.n; q.begin = q.end) {
-        q.end = q.begin + strips < job.n ? q.begin + strips : job.n;
-        q.packed = job.out = (REAL *)((uintptr_t)scratch - (uintptr_t)q.begin * size); /* strip q.begin is at scratch */
-        fl_run(TYPED(pack_strips_task), &job, threads);
-        fl_run(TYPED(multiply_task), &job, threads);
+        q.end = smaller(q.begin + strips, job.n);
+        for (int64_t k0 = 0; k0 < K; k0 += q.K) {
+            q.K = smaller(K - k0, depth);
+            q.A = (const REAL *)product->A + k0;
+            q.add = k0 > 0;
+            job.a = B + k0 * k_stride;
+            q.packed = job.out = (REAL *)((uintptr_t)scratch - (uintptr_t)(q.begin * q.K * columns) * sizeof(REAL)); /* strip 0 */
+            fl_run(TYPED(pack_strips_task), &job, threads);
+            q.soon = NULL; /* or the part that comes next, where its numbers are one run: whole rows of B, or whole columns */
+            if (n_stride == 1 && q.begin == 0 && q.end == job.n && k0 + q.K < K) {
+                q.soon = B + (k0 + q.K) * k_stride;
+                q.soon_count = smaller(K - k0 - q.K, depth) * k_stride;
+            } else if (k_stride == 1 && depth >= K && q.end < job.n) {
+                q.soon = B + q.end * columns * n_stride;
+                q.soon_count = smaller(N - q.end * columns, strips * columns) * n_stride;
+            }
+            fl_run(TYPED(multiply_task), &job, threads);
+        }
     }
 }
 

@@ -6,11 +6,12 @@
 void TYPED(fl_pack)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *packed, const REAL *B, int64_t K, int64_t N,
                     int64_t k_stride, int64_t n_stride, int64_t group);
 void TYPED(fl_multiply)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product);
-/* The product with a B that is packed on the way, `strips` of its strips at a time; B[k, n] is at B[k k_stride + n n_stride].
- * product   without packed, begin and end, of group 0
- * scratch   (strips, K strip_columns), its address a multiple of 64 bytes */
+/* The product with a B that is packed on the way, `depth` rows of `strips` of its strips at a time; B[k, n] is at
+ * B[k k_stride + n n_stride].
+ * product   A, bias, C, M, K and N; not added to C
+ * scratch   (strips, depth strip_columns), its address a multiple of 64 bytes */
 void TYPED(fl_multiply_plain)(const TYPED(fl_kernels) *kernels, int64_t threads, const fl_product *product, const REAL *B,
-                              int64_t k_stride, int64_t n_stride, REAL *scratch, int64_t strips);
+                              int64_t k_stride, int64_t n_stride, REAL *scratch, int64_t strips, int64_t depth);
 void TYPED(fl_multiply_transposed)(const TYPED(fl_kernels) *kernels, int64_t threads, REAL *C, REAL *sums, const REAL *A,
                                    const REAL *B, REAL *scratch, int64_t M, int64_t K, int64_t N, int add);
 void TYPED(fl_cross_entropy)(const TYPED(fl_kernels) *kernels, int64_t threads, double *losses, REAL *logits,

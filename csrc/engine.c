@@ -1,6 +1,8 @@
 /* What several threads compute together: layers over all steps, stacks step by step, and single kernels. */
 #include "fastlstm.h"
 
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
 /* What one thread does of a layer: all units of some sequences, or some strips of units of all sequences. */
 typedef struct {
     int64_t first, last; /* sequences */
@@ -39,7 +41,7 @@ static fl_share share_of(const fl_layer *l, int64_t strips, int64_t index, int64
 /* How many of the share's sequences have a step t: its first ones. */
 static int64_t running(const fl_layer *l, int64_t t, const fl_share *share)
 {
-    int64_t last = l->batch_sizes[t] < share->last ? l->batch_sizes[t] : share->last;
+    const int64_t last = smaller(l->batch_sizes[t], share->last);
     return last > share->first ? last - share->first : 0;
 }
 
@@ -108,7 +110,7 @@ static void wave_task(void *context, int64_t index, int64_t count)
             if (first < 0 || first >= T)
                 continue;
             fl_layer part = wave->layers[k];
-            part.T = T - first < wave->steps ? T - first : wave->steps;
+            part.T = smaller(T - first, wave->steps);
             part.batch_sizes += first;
             part.x = (const char *)part.x + first * B * part.I * size;
             part.h = (char *)part.h + first * B * part.H * size;
@@ -124,7 +126,7 @@ void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads)
     enum { PARTS = 16, LEAST_ROWS = 12 }; /* of a layer's steps: few wait at the ends then, and tiles of rows are thick */
     int64_t steps = (layers->T + PARTS - 1) / PARTS, least = (LEAST_ROWS + layers->B - 1) / layers->B;
     fl_wave wave = {.layers = layers, .count = count, .steps = steps > least ? steps : least};
-    fl_run_together(wave_task, &wave, threads < count ? threads : count);
+    fl_run_together(wave_task, &wave, smaller(threads, count));
 }
 
 void fl_stack_prepare(fl_stack *s)

@@ -31,8 +31,14 @@ typedef struct {
     const void *A, *packed, *bias;    /* (M, K), B packed from (K, N), (N,) or NULL; K >= 1 */
     const int64_t *C_rows, *A_rows;   /* (M,) which rows of the arrays C and A the M rows are; NULL: the first M */
     int64_t M, K, N, group, begin, end;
+    int64_t A_stride;                 /* numbers from a row of A to the next; 0: K */
+    const void *soon;                 /* (soon_count,) what is read after the product: fetched meanwhile; or NULL */
+    int64_t soon_count;
     int add;
 } fl_product;
+
+/* Numbers from a row of its A to the next. */
+static inline int64_t fl_A_stride(const fl_product *product) { return product->A_stride ? product->A_stride : product->K; }
 
 /* What a cell does with its pre-activations a, in blocks of H each; s = the recurrent activation, phi = the activation.
  *     FL_LSTM  i f g o   i, f, o = s(a), g = phi(a);  c = f c_prev + i g;  h = o phi(c)

@@ -16,11 +16,11 @@ FL_INLINE int64_t NAME(tile_size)(int64_t left)
     return AT_MOST(left, TILE_ROWS);
 }
 
-/* What tiles of more than two rows fetch because it is used soon: `left` lines from `at` on, a tile K of them. Where A's rows are
- * columns: `left` lines of each of K rows of a matrix, a tile one of every row. */
+/* What tiles of more than two rows fetch because it is used soon, a line for each k: `left` lines one after another, a tile K of
+ * them; or with a step of more than a line, `left` of each of K rows of a matrix, a tile one of every row. */
 typedef struct {
     const REAL *at;
-    int64_t left;
+    int64_t left, step; /* numbers from the line of one k to that of the next */
 } NAME(lines);
 enum { NAME(MOST_LATER) = 4 }; /* in a GRU's step backward */
 
@@ -33,7 +33,7 @@ typedef struct {
     int far;    /* the result does not stay in the near caches: its lines are fetched before they are written */
     int turned; /* the panels come from the last to the first */
     int64_t ahead; /* from a panel to the next that comes, where they do not stay in the near caches; else 0 */
-    int64_t columns; /* where A's rows are copied columns, in an array (·, COLUMNS): the stride of the matrix they are from; else 0 */
+    int columns; /* A's rows are copied columns, in an array (·, COLUMNS) */
     int laters; /* so many of `later` are still to be fetched, the last one first */
     NAME(lines) later[NAME(MOST_LATER)];
 } NAME(rows);
@@ -48,23 +48,31 @@ FL_INLINE void NAME(begin)(NAME(rows) *rows, int64_t count, int64_t K, int64_t N
     rows->columns = 0;
 }
 
-/* Has the tiles to come fetch n numbers from `at` on; where A's rows are columns, n of each of K rows. */
-FL_INLINE void NAME(fetch)(NAME(rows) *rows, const REAL *at, int64_t n)
+/* Has the tiles to come fetch n numbers of each of K rows, `step` apart. */
+FL_INLINE void NAME(fetch_rows)(NAME(rows) *rows, const REAL *at, int64_t n, int64_t step)
 {
-    rows->later[rows->laters++] = (NAME(lines)){at, (n + LINE - 1) / LINE};
+    rows->later[rows->laters++] = (NAME(lines)){at, (n + LINE - 1) / LINE, step};
 }
 
-/* Where the tile `number` of a panel is to fetch a line for each of K numbers; NULL: nowhere. First the next panel, then what
- * else is used soon. */
-FL_INLINE const REAL *NAME(next_lines)(NAME(rows) *rows, const REAL *panel, int64_t K, int64_t number)
+/* Has them fetch n numbers from `at` on. */
+FL_INLINE void NAME(fetch)(NAME(rows) *rows, const REAL *at, int64_t n)
 {
+    NAME(fetch_rows)(rows, at, n, LINE);
+}
+
+/* Where the tile `number` of a panel is to fetch a line for each of K numbers, *step apart; NULL: nowhere. First the next panel,
+ * then what else is used soon. */
+FL_INLINE const REAL *NAME(next_lines)(NAME(rows) *rows, const REAL *panel, int64_t K, int64_t number, int64_t *step)
+{
+    *step = LINE;
     if (rows->ahead && number < LINES)
         return panel + rows->ahead + number * K * LINE;
     if (!rows->laters)
         return NULL;
     NAME(lines) *later = &rows->later[rows->laters - 1];
     const REAL *at = later->at;
-    const int64_t lines = rows->columns ? 1 : K;
+    *step = later->step;
+    const int64_t lines = *step == LINE ? K : 1;
     later->at += lines * LINE;
     later->left -= lines;
     if (later->left <= 0)
@@ -89,8 +97,9 @@ static void NAME(panel_product)(NAME(rows) *rows, int add, const REAL *panel, in
             for (int64_t row = r; row < r + count; row++)
                 for (int64_t v = 0; v < at->vecs; v++)
                     __builtin_prefetch(from[row] + at->first[v] + (rows->turned ? -LANES : LANES), 0, 2);
-        const REAL *next = NAME(next_lines)(rows, panel, K, number);
-        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, next, rows->columns, count);
+        int64_t step;
+        const REAL *next = NAME(next_lines)(rows, panel, K, number, &step);
+        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, next, rows->columns ? step : 0, count);
     }
 }
 
@@ -111,9 +120,11 @@ static void NAME(product_of_panels)(const fl_product *q, int64_t begin, int64_t 
         NAME(begin)(&rows, AT_MOST(q->M - m0, NAME(ROW_BLOCK)), q->K, q->N, 0);
         rows.starts = bias != NULL;
         rows.far = q->M * q->N >= NAME(FAR);
+        if (q->soon && !m0)
+            NAME(fetch)(&rows, q->soon, q->soon_count);
         for (int64_t r = 0; r < rows.count; r++) {
             rows.c[r] = C + (q->C_rows ? q->C_rows[m0 + r] : m0 + r) * q->N;
-            rows.a[r] = A + (q->A_rows ? q->A_rows[m0 + r] : m0 + r) * q->K;
+            rows.a[r] = A + (q->A_rows ? q->A_rows[m0 + r] : m0 + r) * fl_A_stride(q);
             rows.from[r] = bias;
         }
         for (int64_t p = begin; p < end; p++) {
@@ -175,7 +186,7 @@ static void NAME(product_transposed)(REAL *C, REAL *sums, const REAL *A, const R
             for (int64_t m0 = begin; m0 < end; m0 += NAME(COLUMNS)) {
                 const int64_t m1 = m0 + NAME(COLUMNS);
                 NAME(begin)(&rows, AT_MOST(end - m0, NAME(COLUMNS)), 0, 0, 0);
-                rows.columns = M;
+                rows.columns = 1;
                 rows.far = M * N >= NAME(FAR);
                 REAL *sum = sums && !n0 ? sums + m0 : NULL;
                 if (sum && !k0 && !add)
@@ -188,8 +199,12 @@ static void NAME(product_transposed)(REAL *C, REAL *sums, const REAL *A, const R
                     rows.a[r] = columns + r;
                     rows.c[r] = C + (m0 + r) * N + n0;
                 }
-                if (m1 < end)
-                    NAME(fetch)(&rows, A + k0 * M + m1, AT_MOST(end - m1, NAME(COLUMNS)));
+                if (m1 < end) {
+                    const int64_t count = AT_MOST(end - m1, NAME(COLUMNS));
+                    if (rows.far && width == N)
+                        NAME(fetch)(&rows, C + m1 * N, count * N);
+                    NAME(fetch_rows)(&rows, A + k0 * M + m1, count, M);
+                }
                 for (int64_t p = 0; p < layout.panels; p++) {
                     const NAME(panel) at = NAME(panel_at)(p, &layout);
                     NAME(panel_product)(&rows, add || k0, scratch + p * depth * PANEL, 0, depth, &at);

@@ -152,7 +152,7 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
             NAME(store_of_tile)(c[r] + at->first[v], sums[r][v], LANES_OF(v));
 }
 
-/* The tile of any size; columns: 0, or where A's rows are copied columns, their matrix's stride. */
+/* The tile of any size; columns: 0, or where A's rows are copied columns, the step of `next`, which is LINE else. */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
                        int64_t K, const NAME(panel) *at, const REAL *next, int64_t columns, int64_t rows)
 {

@@ -24,6 +24,7 @@ ONE_BY_ONE = f"{LAYERS}::test_ragged_equals_one_by_one"
 CHUNKED = "tests/test_recurrent.py::test_chunked_equals_whole[blas-ISA-float64-LSTM]"
 TOKENS = f"{LAYERS}::test_tokens_equal_one_hot_vectors"
 MULTIPLY = f"{CORE}::test_product_equals_numpy"
+PACKED_ON_THE_WAY = f"{CORE}::test_product_packed_on_the_way_equals_that_of_the_packed_matrix"
 SCATTER = f"{CORE}::test_scatter_add_equals_numpy"
 MULTIPLY_GATES = f"{CORE}::test_product_with_the_weights_of_gates_equals_numpy"
 MULTIPLY_TRANSPOSED = f"{CORE}::test_transposed_product_equals_numpy"
@@ -328,6 +329,10 @@ FAULTS = [
           (MULTIPLY,)),
     Fault("only the first thread scatters", DIVIDED, "j->m, j->n, begin, end);", "j->m, j->n, begin, index ? begin : end);",
           (SCATTER,)),
+    Fault("later parts of B take the place of the sums", DIVIDED, "q.add = k0 > 0;", "", (PACKED_ON_THE_WAY,)),
+    Fault("later parts of B meet the first columns of A", DIVIDED, "product->A + k0;", "product->A;", (PACKED_ON_THE_WAY,)),
+    Fault("rows of A as long as a part of B is deep", DIVIDED, "q.A_stride = K;", "", (PACKED_ON_THE_WAY,)),
+    Fault("the second thread's rows begin elsewhere", DIVIDED, "begin * fl_A_stride(&q)", "begin * q.K", (PACKED_ON_THE_WAY,)),
     # the time loops with products through BLAS
     Fault("BLAS: last step missing", LOOPS, "            first -= rows\n",
           "            first -= rows\n            if t == T - 1:\n                continue\n",

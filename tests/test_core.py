@@ -187,18 +187,20 @@ def test_product_with_the_weights_of_gates_equals_numpy(isa, dtype, threads):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_product_packed_on_the_way_equals_that_of_the_packed_matrix(isa, dtype, threads):
-    """To the bit, in parts of any number of strips, with scratch for no more."""
-    for turn, (M, K, N) in enumerate([*products(), (7, 3, 300), (100, 20, 300)]):
+    """To the bit, in parts of any number of strips and of whole blocks of rows, with scratch for no more."""
+    block = 2048 // np.dtype(dtype).itemsize
+    for turn, (M, K, N) in enumerate([*products(), (7, 3, 300), (100, 20, 300), (7, 1500, 150)]):
         A, B, bias = random_arrays(dtype, (M, K), (K, N), N, seed=K)
         B = np.asfortranarray(B) if turn % 2 else B
         bias = bias if turn % 3 else None
         want = np.empty((M, N), dtype)
         _core.product(want, A, packed(B), bias)
-        for strips in (1, 2, 50):
-            strip, whole = K * _core.strip_columns(A.itemsize), _core.packed_size(K, N, 0, A.itemsize)
+        for strips, blocks in ((1, 50), (2, 1), (50, 2), (50, 50)):
+            depth = min(K, blocks * block)
+            strip, whole = depth * _core.strip_columns(A.itemsize), _core.packed_size(depth, N, 0, A.itemsize)
             scratch, scratch_guard = aligned(min(strips * strip, whole), dtype)
             C, guard = guarded(np.full((M, N), np.nan, dtype))
-            _core.product_plain(C, A, B, scratch, strips, bias, threads)
+            _core.product_plain(C, A, B, scratch, strips, depth, bias, threads)
             if threads == 1:
                 np.testing.assert_array_equal(C, want)
             assert_product(C, A, B, np.zeros(N) if bias is None else bias)
@@ -297,7 +299,7 @@ def test_same_number_of_threads_gives_the_same_bits(isa, dtype):
         _core.product(C, A, B_packed, threads=threads)
         _core.product_transposed(transposed, A_transposed, B, scratch, threads=threads)
         plain = np.empty_like(C)
-        _core.product_plain(plain, A, B, scratch, 2, threads=threads)
+        _core.product_plain(plain, A, B, scratch, 2, len(B), threads=threads)
         made = C, transposed, plain
         for got, want in zip(made, results.setdefault(threads, made), strict=True):
             np.testing.assert_array_equal(got, want)
@@ -423,18 +425,26 @@ def test_sum_rows_equals_numpy(isa, dtype, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize(("M", "K", "N"), [(0, 4, 5), (352, 10, 20), (400, 200, 10_000), (6400, 2048, 512), (7, 3000, 9000)])
-def test_strips_at_once(isa, dtype, M, K, N, threads):
-    """One for each thread, half a megabyte, or as many as keep the rows that are read again to eight times the matrix."""
+@pytest.mark.parametrize(("M", "K", "N"), [
+    (0, 4, 5), (352, 10, 20), (200, 200, 10_000), (1600, 512, 10_000), (6400, 512, 2048), (352, 20, 10), (200, 10_000, 200),
+    (1600, 2048, 512), (6400, 2048, 512), (7, 9000, 3000),
+])
+def test_parts_fit_the_cache_and_read_little_again(isa, dtype, M, K, N, threads):
     itemsize = np.dtype(dtype).itemsize
-    strip, whole = K * _core.strip_columns(itemsize), _core.packed_size(K, N, 0, itemsize)
-    strips, size = _core.strips_at_once(M, K, N, threads, itemsize)
-    assert size == min(strips * strip, whole)
-    parts = -(-whole // (strips * strip))
-    assert strips >= threads
-    assert parts == 1 or parts * M * K <= 8 * K * N
-    if strips > threads and strips * strip * itemsize > 1 << 19:  # then one strip fewer would be a part too many
-        assert -(-whole // ((strips - 1) * strip)) > max(1, 8 * N // max(1, M))
+    columns, block, few = _core.strip_columns(itemsize), 2048 // itemsize, 1 << 19
+    strips, depth, size = _core.parts(M, K, N, threads, itemsize)
+    assert size == min(strips * depth * columns, _core.packed_size(depth, N, 0, itemsize))
+    if K > N:  # rows are divided
+        assert strips == -(-N // columns)
+        assert depth == K or (depth % block == 0 and depth >= M)
+        assert depth < M + block or depth == block or size * itemsize <= few * (1 + columns / N)
+        return
+    parts, most = -(-N // (strips * columns)), max(1, 8 * N // max(1, M))
+    assert depth == K
+    assert parts == 1 or (strips >= threads and parts <= most)
+    assert strips == threads or size * itemsize <= few or parts > most / 2
+    if parts > 1 and M * K * itemsize <= 1 << 21:
+        assert strips == threads or size * itemsize <= threads << 16 or parts > most / 2
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1, 40), (15, 3), (16, 1), (37, 20)])

@@ -35,7 +35,7 @@ cdef extern from "fastlstm.h" nogil:
                      int64_t k_stride, int64_t n_stride, int64_t group)
     void fl_multiply_f32(const fl_kernels_f32 *, int64_t threads, const fl_product *product)
     void fl_multiply_plain_f32(const fl_kernels_f32 *, int64_t threads, const fl_product *product, const float *B,
-                               int64_t k_stride, int64_t n_stride, float *scratch, int64_t strips)
+                               int64_t k_stride, int64_t n_stride, float *scratch, int64_t strips, int64_t depth)
     void fl_multiply_transposed_f32(const fl_kernels_f32 *, int64_t threads, float *C, float *sums, const float *A,
                                     const float *B, float *scratch, int64_t M, int64_t K, int64_t N, int add)
     void fl_cross_entropy_f32(const fl_kernels_f32 *, int64_t threads, double *losses, float *logits,
@@ -49,7 +49,7 @@ cdef extern from "fastlstm.h" nogil:
                      int64_t k_stride, int64_t n_stride, int64_t group)
     void fl_multiply_f64(const fl_kernels_f64 *, int64_t threads, const fl_product *product)
     void fl_multiply_plain_f64(const fl_kernels_f64 *, int64_t threads, const fl_product *product, const double *B,
-                               int64_t k_stride, int64_t n_stride, double *scratch, int64_t strips)
+                               int64_t k_stride, int64_t n_stride, double *scratch, int64_t strips, int64_t depth)
     void fl_multiply_transposed_f64(const fl_kernels_f64 *, int64_t threads, double *C, double *sums, const double *A,
                                     const double *B, double *scratch, int64_t M, int64_t K, int64_t N, int add)
     void fl_cross_entropy_f64(const fl_kernels_f64 *, int64_t threads, double *losses, double *logits,
@@ -294,16 +294,27 @@ def scratch_size(int64_t K, int64_t N, int64_t itemsize) -> int:
 
 
 cdef enum:
-    PACKED_BYTES = 1 << 19  # of a matrix packed for one product, at a time, to be in the cache when it is multiplied by
-    MOST_READ = 8           # rows are read again for each part: in all no more numbers than so many times the matrix
+    PACKED_BYTES = 1 << 19  # of a matrix packed for one product, at a time, to be in the cache when it is multiplied by;
+    LEAST_BYTES = 1 << 16   # or, for each thread, where the rows are no more than NEAR_BYTES and can be read for every part
+    NEAR_BYTES = 1 << 21
+    MOST_READ = 8           # rows are read for every part: in all no more numbers than so many times the matrix
+    DEPTH_BYTES = 1 << 11   # of a column of a panel, what kernels multiply by at a time
 
 
-def strips_at_once(int64_t M, int64_t K, int64_t N, int64_t threads, int64_t itemsize) -> tuple[int, int]:
-    """How many strips of B (K, N) `product_plain` packs at a time, for M rows, and how many numbers these are."""
-    cdef int64_t strip = max(1, K * strip_columns(itemsize)), whole = packed_size(K, N, 0, itemsize)
-    cdef int64_t parts = max(1, MOST_READ * N // max(1, M))
-    cdef int64_t strips = max(threads, PACKED_BYTES // (strip * itemsize), (whole + strip * parts - 1) // (strip * parts))
-    return strips, min(strips * strip, whole)
+def parts(int64_t M, int64_t K, int64_t N, int64_t threads, int64_t itemsize) -> tuple[int, int, int]:
+    """How many strips, and rows, of B (K, N) `product_plain` packs at a time, for M rows of A, and how many numbers these are.
+
+    The longer side of B is divided; where that is K, into parts of M rows at least, since C is read again for each.
+    """
+    cdef int64_t columns = strip_columns(itemsize), strips = (N + columns - 1) // columns, depth = K, block, least, most
+    if K > N:
+        block = DEPTH_BYTES // itemsize
+        depth = min(K, max(1, PACKED_BYTES // (N * DEPTH_BYTES), (M + block - 1) // block) * block)
+    else:
+        least = threads * LEAST_BYTES if M * K * itemsize <= NEAR_BYTES else PACKED_BYTES
+        most = max(1, MOST_READ * N // max(1, M))
+        strips = min(strips, max(threads, least // max(1, K * columns * itemsize), (strips + most - 1) // most))
+    return strips, depth, min(strips * depth * columns, packed_size(depth, N, 0, itemsize))
 
 
 def pack(object packed, object B, int64_t group, int64_t threads) -> None:
@@ -347,10 +358,12 @@ def product(object C, object A, object packed, object bias=None, int64_t group=0
             fl_multiply_f64(row.f64, threads, &product)
 
 
-def product_plain(object C, object A, object B, object scratch, int64_t strips, object bias=None, int64_t threads=1) -> None:
-    """C = A B, plus the bias; B (K, N), of any strides, is packed on the way, `strips` of its strips at a time.
+def product_plain(
+    object C, object A, object B, object scratch, int64_t strips, int64_t depth, object bias=None, int64_t threads=1
+) -> None:
+    """C = A B, plus the bias; B (K, N), of any strides, is packed on the way, `depth` rows of `strips` of its strips at a time.
 
-    scratch (strips * K * strip_columns,), or (packed_size(K, N, 0),) where that is less
+    scratch (strips * depth * strip_columns,), or (packed_size(depth, N, 0),) where that is less
     """
     cdef fl_product product = product_of(C, A, bias)
     cdef int64_t width = width_of(C), k_stride, n_stride
@@ -362,10 +375,10 @@ def product_plain(object C, object A, object B, object scratch, int64_t strips, 
     with nogil:
         if width == sizeof(float):
             fl_multiply_plain_f32(row.f32, threads, &product, <float *>b, k_stride // width, n_stride // width, <float *>space,
-                                  strips)
+                                  strips, depth)
         else:
             fl_multiply_plain_f64(row.f64, threads, &product, <double *>b, k_stride // width, n_stride // width,
-                                  <double *>space, strips)
+                                  <double *>space, strips, depth)
 
 
 def product_transposed(object C, object A, object B, object scratch, bint add=False, int64_t threads=1, object sums=None) -> None:

@@ -362,10 +362,10 @@ static void NAME(check_divided)(const fl_row *row, int64_t M, int64_t K, int64_t
         fl_product product = {.C = C[side], .A = A, .packed = packed[side], .bias = bias, .M = M, .K = K, .N = N,
                               .end = kernels->strip_count(N, 0)};
         FL(fl_multiply)(kernels, n, &product);
-        const int64_t strips = 2 < product.end ? 2 : product.end;
-        REAL *parts = exactly((size_t)(strips * K * kernels->strip_columns) * sizeof *parts);
+        const int64_t strips = 2 < product.end ? 2 : product.end, block = 2048 / sizeof(REAL), depth = K < block ? K : block;
+        REAL *parts = exactly((size_t)(strips * depth * kernels->strip_columns) * sizeof *parts);
         P[side] = NAME(copy)(logits, (size_t)(M * N)), product.C = P[side], product.packed = NULL;
-        FL(fl_multiply_plain)(kernels, n, &product, B, N, 1, parts, strips);
+        FL(fl_multiply_plain)(kernels, n, &product, B, N, 1, parts, strips, depth);
         free(parts);
         FL(fl_multiply_transposed)(kernels, n, D[side], NULL, A_down, B, scratch, M, K, N, 1);
         FL(fl_cross_entropy)(kernels, n, losses[side], softmax[side], tokens, 0.5, M, N);
@@ -426,5 +426,6 @@ static void NAME(check_all)(const fl_row *row)
         NAME(check_divided)(row, 1, 3, 5, threads);
         NAME(check_divided)(row, 5, 17, 130, threads);
         NAME(check_divided)(row, 40, 65, 33, threads);
+        NAME(check_divided)(row, 30, 1100, 40, threads);
     }
 }

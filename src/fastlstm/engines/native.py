@@ -67,8 +67,8 @@ def _multiply_once(
     """Out = rows matrix + bias, the matrix packed part by part on the way."""
     (M, K), N = rows.shape, out.shape[1]
     threads = threads_for(2 * M * K * N)
-    strips, size = _core.strips_at_once(M, K, N, threads, out.itemsize)
-    _core.product_plain(out, rows, matrix, workspace.scratch(size, out.dtype), strips, bias, threads)
+    strips, depth, size = _core.parts(M, K, N, threads, out.itemsize)
+    _core.product_plain(out, rows, matrix, workspace.scratch(size, out.dtype), strips, depth, bias, threads)
 
 
 def division(B: int, H: int, flops: float) -> tuple[int, bool]:
