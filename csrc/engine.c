@@ -93,6 +93,25 @@ static void layers_task(void *context, int64_t index, int64_t count)
 
 void fl_layers_forward(fl_layer *layers, int64_t count) { fl_run(layers_task, layers, count); }
 
+typedef struct {
+    fl_layer *layers;
+    const fl_gradients *gradients;
+} fl_way_back;
+
+static void layers_back_task(void *context, int64_t index, int64_t count)
+{
+    const fl_way_back *way = context;
+    (void)count;
+    fl_layer_backward(way->layers + index, 1);
+    fl_layer_gradients(way->layers + index, way->gradients + index, 1);
+}
+
+void fl_layers_backward(fl_layer *layers, const fl_gradients *gradients, int64_t count)
+{
+    fl_way_back way = {layers, gradients};
+    fl_run(layers_back_task, &way, count);
+}
+
 /* Layers, the steps that each goes on with before the next reads them, and where threads meet in between. */
 typedef struct {
     const fl_layer *layers;

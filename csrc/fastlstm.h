@@ -239,11 +239,14 @@ typedef struct {
 /* They and dx follow fl_layer_backward, in a layer that has read vectors in sequences without padding, whose x and h are still there. */
 void fl_layer_gradients(const fl_layer *layer, const fl_gradients *gradients, int64_t threads);
 
-/* Layers side by side, each on a thread, with arrays and scratch of its own: such as do not read each other's outputs, */
+/* Layers side by side, each on a thread, with arrays and scratch of its own, which do not read each other's outputs. */
 void fl_layers_forward(fl_layer *layers, int64_t count);
 
-/* or such as each read the outputs of the one before, of sequences without padding and with nothing kept: as a wave, every
- * layer some steps behind the one that it reads. */
+/* Backwards, with fl_layer_gradients of each. */
+void fl_layers_backward(fl_layer *layers, const fl_gradients *gradients, int64_t count);
+
+/* Layers as above, but that each reads the outputs of the one before, of sequences without padding and with nothing kept: as a
+ * wave, every layer some steps behind the one that it reads. */
 void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads);
 
 /* A stack of layers that goes on step by step. Its states change places: those before step `turn` are h + (turn % 2) L B H.*/

@@ -41,6 +41,7 @@ OF_REFERENCE = "tests/test_reference_gradients.py::test_gradients_equal_central_
 # Of these the instruction set, the dtype, how many threads divide what, and H.
 STACKS, STREAMS = f"{NATIVE}::test_stacks_equal_the_reference", f"{NATIVE}::test_streams_equal_the_reference"
 ONE_THREAD, BY_SEQUENCES = f"{STACKS}[ISA-float32-1-17]", f"{STACKS}[ISA-float32-2 sequences-17]"
+BOTH_WAYS = f"{NATIVE}::test_passes_in_both_directions_equal_the_reference[ISA-float32-1-{{}}-0]"  # concat, sum
 PASS, PASS_GRU, PASS_RNN = (f"{NATIVE}::test_passes_equal_the_reference[ISA-float32-1-{cell}]" for cell in (0, 1, 2))
 BY_UNITS, STREAM = f"{STACKS}[ISA-float32-2 units-171]", f"{STREAMS}[ISA-float32-1-17]"
 WAITING = tuple(f"{STACKS}[ISA-float32-{threads}-{H}]" for threads in ("2 units", "3 units") for H in (64, 171))
@@ -313,11 +314,21 @@ FAULTS = [
           (PASS,)),
     Fault("gradients of U's part in a pass's dW", LAYER, "gates, l->x, g->scratch", "sums, l->x, g->scratch", (PASS_GRU,)),
     Fault("a pass's second bias has no gradient", LAYER, "g->U, g->recurrent_bias,", "g->U, NULL,", (PASS,)),
-    Fault("layers of a pass begin with the first one's state", PASSES, "given[part] + k * self.state, self.state)",
-          "given[part], self.state)", (PASS_GRU,)),
-    Fault("a pass's final states are those before the last step", PASSES, "own + top.T * self.state",
-          "own + (top.T - 1) * self.state", (PASS,)),
-    Fault("gradients of a pass's states are the first layer's", PASSES, "dh + k * self.state,", "dh,", (PASS_GRU,)),
+    Fault("layers begin with the first one's state", NATIVE_LOOPS,
+          "take_states(&layers[k], 1, h + k * state,", "take_states(&layers[k], 1, h,", (PASS_GRU,)),
+    Fault("the final c is that before the last step", NATIVE_LOOPS, "<const char *>layers[k].c + layers[k].T * state",
+          "<const char *>layers[k].c + (layers[k].T - 1) * state", (PASS,)),
+    Fault("gradients of a pass's states are the first layer's", PASSES, "dh + (k + j) * self.state,", "dh + j * self.state,",
+          (PASS_GRU,)),
+    Fault("both directions of a pass have the first one's part", PASSES, "output + (joined - one), one)", "output, one)",
+          (BOTH_WAYS.format("concat"),)),
+    Fault("the second direction of a pass gets gradients first step first", PASSES, "        backwards -= B * one\n", "",
+          (BOTH_WAYS.format("sum"),)),
+    Fault("the second direction's gradient of the input first step first", PASSES, "        mirrored -= size\n", "",
+          (BOTH_WAYS.format("sum"),)),
+    Fault("the second direction reads first step first", NATIVE_LOOPS, "pair.x + (T - 1 - t) * step", "pair.x + t * step",
+          (BOTH_WAYS.format("concat"),)),
+    Fault("only the first of directions apart goes back", ENGINE_C, "way->gradients + index, 1)", "way->gradients, 1)", (APART,)),
     Fault("lower layers of a pass have the output's gradient", PASSES, "d_output = between", "pass", (PASS_GRU,)),
     Fault("a pass's outputs begin with the initial state", PASSES, "<char *>top.h + self.state, top.T", "<char *>top.h, top.T",
           (PASS,)),

@@ -121,11 +121,11 @@ def test_streams_equal_the_reference(isa, dtype, threads, H):
 
 
 @cache
-def pass_case(cell, H, B, dtype, T):
+def pass_case(cell, H, B, dtype, T, **directions):
     """A stack without lengths and dropout, and what the reference makes of it; its other sizes change in turn with these."""
     turn, (stack, options) = HIDDEN.index(H) + BATCHES.index(B) + cell, CELLS[cell]
     case = random_case(
-        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 3, stack=stack, dtype=dtype, bias=turn % 4 < 3, seed=turn, **options
+        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 3, stack=stack, dtype=dtype, bias=turn % 4 < 3, seed=turn, **options, **directions
     )
     return case, run_reference(case)
 
@@ -133,8 +133,21 @@ def pass_case(cell, H, B, dtype, T):
 @pytest.mark.parametrize("cell", [0, 1, 2, 4, 6])
 def test_passes_equal_the_reference(isa, dtype, threads, cell):
     """There and back in two calls, of two passes at a time."""
-    for H, B, T in [(1, 3, 5), (17, 1, 1), (17, 23, 30), (65, 1, 5), (171, 1, 5), (171, 3, 5)]:
-        case, want = pass_case(cell, H, B, dtype.name, T)
+    sizes = [(1, 3, 5), (17, 1, 1), (17, 23, 30), (65, 1, 5), (171, 1, 5), (171, 3, 5)]
+    check_passes(dtype, [(*size, *pass_case(cell, *size[:2], dtype.name, size[2])) for size in sizes])
+
+
+@pytest.mark.parametrize("cell", [0, 1, 2])
+@pytest.mark.parametrize("merge", ["concat", "sum"])
+def test_passes_in_both_directions_equal_the_reference(isa, dtype, threads, merge, cell):
+    sizes = [(1, 3, 5), (17, 1, 1), (17, 23, 4), (34, 3, 7), (65, 1, 5), (171, 1, 3)]
+    check_passes(dtype, [
+        (*size, *pass_case(cell, *size[:2], dtype.name, size[2], bidirectional=True, merge=merge)) for size in sizes
+    ])
+
+
+def check_passes(dtype, cases):
+    for H, B, T, case, want in cases:
         rnn, bound = case.rnn, 1e-12 if dtype == np.float64 else gradient_bound(T, B, H)
         _, _, other = rnn.forward(-case.x)
         got = run(case)
@@ -194,13 +207,13 @@ def test_stacks_of_like_cells_over_vectors_have_passes(monkeypatch):
         x = np.zeros(x_shape, int)
         return isinstance(stack(3, 5, 2, seed=0, **options).forward(x, lengths=lengths)[2].take(), Pass)
 
-    for options in ({}, {"coupled": True}, {"bias": False}):
+    for options in ({}, {"coupled": True}, {"bias": False}, {"bidirectional": True}, {"bidirectional": True, "merge": "sum"}):
         assert has_pass(LSTM, **options)
     assert has_pass(GRU)
     assert has_pass(RNN)
     for options in (
-        {"bidirectional": True}, {"skip": True}, {"peephole": "diagonal"}, {"proj_size": 2}, {"dropout": 0.5},
-        {"recurrent_dropout": 0.5}, {"lengths": [4, 2]}, {"x_shape": (4, 2)},
+        {"skip": True}, {"peephole": "diagonal"}, {"proj_size": 2}, {"dropout": 0.5}, {"recurrent_dropout": 0.5},
+        {"lengths": [4, 2]}, {"x_shape": (4, 2)},
     ):
         assert not has_pass(LSTM, **options)
     assert not has_pass(GRU, reset_after=False)
@@ -225,6 +238,7 @@ def test_cells_apart_equal_the_reference(isa, dtype, monkeypatch, divided, count
                 y, state = case.rnn(case.x, case.state)
                 for name, got in {"y": y, **named(case.rnn, "", "", state)}.items():
                     assert_outputs_close(got, want[name], dtype)
+                assert_close(run(case), want, 1e-12 if dtype == np.float64 else gradient_bound(T, B, 17))
 
 
 @cache
@@ -289,6 +303,8 @@ def test_cells_run_apart_where_none_can_use_the_threads(monkeypatch):
         assert native.ENGINE._division(both, 24, 100) == (2, False, True)
         assert native.ENGINE._division(wide, 1, 100) == (2, False, True)
         assert native.ENGINE._division(LSTM(2, 8), 5, 100) == (1, False, False)
+        assert native.ENGINE._division(three, 5, 100, keep=True) == (1, False, False)
+        assert native.ENGINE._division(both, 5, 100, keep=True) == (2, False, True)
     with held_threads(4):
         assert native.ENGINE._division(three, 5, 100) == (3, False, True)
         assert native.ENGINE._division(both, 24, 100) == (4, False, False)

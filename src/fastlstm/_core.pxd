@@ -179,12 +179,13 @@ cdef void run(fl_task task, void *context, int64_t count) noexcept nogil
 cdef int64_t run_together(fl_task task, void *context, int64_t count) noexcept nogil
 cdef void barrier_wait(fl_barrier *barrier, int64_t count) noexcept nogil
 
-# fl_layer_forward, fl_layer_backward and fl_layer_gradients, with the row in use; fl_layers_forward, fl_wave_forward,
-# fl_stack_prepare, fl_stack_part, fl_stack_step and fl_stack_output.
+# fl_layer_forward, fl_layer_backward, fl_layer_gradients, fl_layers_forward and fl_layers_backward, with the row in use;
+# fl_wave_forward, fl_stack_prepare, fl_stack_part, fl_stack_step and fl_stack_output.
 cdef void layer_forward(fl_layer *layer, int64_t threads) noexcept nogil
 cdef void layer_backward(fl_layer *layer, int64_t threads) noexcept nogil
 cdef void layer_gradients(fl_layer *layer, const fl_gradients *gradients, int64_t threads) noexcept nogil
 cdef void layers_forward(fl_layer *layers, int64_t count) noexcept nogil
+cdef void layers_backward(fl_layer *layers, const fl_gradients *gradients, int64_t count) noexcept nogil
 cdef void wave_forward(fl_layer *layers, int64_t count, int64_t threads) noexcept nogil
 cdef void stack_prepare(fl_stack *stack) noexcept nogil
 cdef void stack_part(const fl_stack *stack, int64_t index, int64_t count) noexcept nogil

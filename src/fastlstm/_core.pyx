@@ -26,6 +26,7 @@ cdef extern from "fastlstm.h" nogil:
     void fl_layer_backward(fl_layer *layer, int64_t threads)
     void fl_layer_gradients(const fl_layer *layer, const fl_gradients *gradients, int64_t threads)
     void fl_layers_forward(fl_layer *layers, int64_t count)
+    void fl_layers_backward(fl_layer *layers, const fl_gradients *gradients, int64_t count)
     void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads)
     void fl_stack_prepare(fl_stack *stack)
     void fl_stack_part(const fl_stack *stack, int64_t index, int64_t count)
@@ -146,7 +147,17 @@ cdef void layer_gradients(fl_layer *layer, const fl_gradients *gradients, int64_
 
 
 cdef void layers_forward(fl_layer *layers, int64_t count) noexcept nogil:
+    cdef int64_t k
+    for k in range(count):
+        layers[k].row = row
     fl_layers_forward(layers, count)
+
+
+cdef void layers_backward(fl_layer *layers, const fl_gradients *gradients, int64_t count) noexcept nogil:
+    cdef int64_t k
+    for k in range(count):
+        layers[k].row = row
+    fl_layers_backward(layers, gradients, count)
 
 
 cdef void wave_forward(fl_layer *layers, int64_t count, int64_t threads) noexcept nogil:

@@ -5,6 +5,9 @@ cdef enum:
     LINE = 64  # bytes of a cache line
 
 cdef char *taken(char **memory, size_t size) noexcept nogil
+cdef void one_after_another(fl_layer *layers, int64_t L, char *h, char *c, size_t state, int64_t threads) noexcept nogil
+cdef void in_both_directions(fl_layer *layers, int64_t cells, char *h, char *c, size_t state, int64_t threads, bint apart,
+                             void *out, int64_t joined) noexcept nogil
 
 cdef class Stack:
     cdef fl_stack stack

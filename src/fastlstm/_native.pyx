@@ -143,52 +143,70 @@ cdef char *taken(char **memory, size_t size) noexcept nogil:
     return start
 
 
-cdef void take_states(fl_layer *layers, int64_t count, const char *h, size_t state) noexcept nogil:
-    """The initial states of some layers, h (count, B, H) of `state` bytes each."""
+cdef void take_states(fl_layer *layers, int64_t count, const char *h, const char *c, size_t state) noexcept nogil:
+    """The initial states of some layers, h and c (count, B, H) of `state` bytes each; c NULL: they have none, or have it already."""
     cdef int64_t k
     for k in range(count):
         memcpy(layers[k].h, h + k * state, state)
+        if c is not NULL:
+            memcpy(layers[k].c, c + k * state, state)
 
 
-cdef void give_states(const fl_layer *layers, int64_t count, char *h, size_t state) noexcept nogil:
+cdef void give_states(const fl_layer *layers, int64_t count, char *h, char *c, size_t state) noexcept nogil:
     """And their final ones."""
     cdef int64_t k
     for k in range(count):
         memcpy(h + k * state, <const char *>layers[k].h + layers[k].T * state, state)
+        if c is not NULL:
+            memcpy(c + k * state, <const char *>layers[k].c + layers[k].T * state, state)
 
 
-cdef void one_after_another(fl_layer *layers, int64_t L, char *h, size_t state, int64_t threads) noexcept nogil:
-    """Layers that each read the outputs of the one before. h (L, B, H) of `state` bytes each: in, the initial states; out, the
-    final ones."""
+cdef void one_after_another(fl_layer *layers, int64_t L, char *h, char *c, size_t state, int64_t threads) noexcept nogil:
+    """Layers that each read the outputs of the one before.
+
+    h, c (L, B, H) of `state` bytes each, c NULL as above: in, the initial states; out, the final ones.
+    """
     cdef int64_t k
     for k in range(L):
-        take_states(&layers[k], 1, h + k * state, state)
+        take_states(&layers[k], 1, h + k * state, NULL if c is NULL else c + k * state, state)
         layer_forward(&layers[k], threads)
-        give_states(&layers[k], 1, h + k * state, state)
+        give_states(&layers[k], 1, h + k * state, NULL if c is NULL else c + k * state, state)
 
 
 cdef void as_a_wave(fl_layer *layers, int64_t L, char *h, size_t state, int64_t threads) noexcept nogil:
-    """The same, a thread to each layer."""
-    take_states(layers, L, h, state)
+    """The same, a thread to each layer, which have their c."""
+    take_states(layers, L, h, NULL, state)
     wave_forward(layers, L, threads)
-    give_states(layers, L, h, state)
+    give_states(layers, L, h, NULL, state)
 
 
-cdef void both_directions(fl_layer *layers, char *h, size_t state, int64_t threads, bint apart, char *mirrored) noexcept nogil:
-    """The two cells of a layer, of which the second reads the first's x from its last step on, from `mirrored`. h (2, B, H) as above.
-    apart: a thread to each, else `threads`."""
-    cdef int64_t t, T = layers.T
-    cdef size_t step = layers.B * layers.I * (8 if layers.real64 else 4)
-    layers[1].x = mirrored
-    for t in range(T):
-        memcpy(mirrored + t * step, <const char *>layers.x + (T - 1 - t) * step, step)
-    take_states(layers, 2, h, state)
-    if apart:
-        layers_forward(layers, 2)
-    else:
-        layer_forward(&layers[0], threads)
-        layer_forward(&layers[1], threads)
-    give_states(layers, 2, h, state)
+cdef void in_both_directions(fl_layer *layers, int64_t cells, char *h, char *c, size_t state, int64_t threads, bint apart,
+                             void *out, int64_t joined) noexcept nogil:
+    """The same of two cells a layer, of which the second goes from the last step to the first.
+
+    Its x is memory for the first one's with the steps the other way round, and x of every layer but the first memory for what
+    the one below puts out. h, c: of all cells, as above. apart: a thread to each direction, else `threads`. out (T, B, joined)
+    """
+    cdef int64_t k, t, T = layers.T, direction
+    cdef size_t step
+    cdef fl_layer *pair
+    for k in range(0, cells, 2):
+        pair = &layers[k]
+        step = pair.B * pair.I * (8 if pair.real64 else 4)
+        for t in range(T):
+            memcpy(<char *>pair[1].x + t * step, <const char *>pair.x + (T - 1 - t) * step, step)
+        take_states(pair, 2, h + k * state, NULL if c is NULL else c + k * state, state)
+        if apart:
+            layers_forward(pair, 2)
+        else:
+            for direction in range(2):
+                layer_forward(&pair[direction], threads)
+        give_states(pair, 2, h + k * state, NULL if c is NULL else c + k * state, state)
+        joint = out if k == cells - 2 else <void *>pair[2].x
+        if pair.real64:
+            join(<double *>joint, <double *>pair.h, <double *>pair[1].h, T, pair.B, pair.H, joined)
+        else:
+            join(<float *>joint, <float *>pair.h, <float *>pair[1].h, T, pair.B, pair.H, joined)
 
 
 cdef void join(real *out, const real *forwards, const real *backwards, int64_t T, int64_t B, int64_t H,
@@ -298,22 +316,17 @@ cdef class Whole(Stack):
         cdef char *last = line_at(address(out))
         cdef int64_t first = (last - <char *>address(out)) // <int64_t>width + initial
         cdef char *mirrored = taken(&memory, (D - 1) * T * B * widest * width)
-        cdef char *between = memory
         with nogil:
-            if T * B > 0 and D == 1:
-                layers[cells - 1].h = last
-                (as_a_wave if apart else one_after_another)(layers, cells, h, state, threads)
+            if T * B > 0 and D == 2:
+                for k in range(1, cells):
+                    layers[k].x = mirrored if k % 2 else memory
+                in_both_directions(layers, cells, h, NULL, state, threads, apart, last, self.joined)
             elif T * B > 0:
-                for k in range(0, cells, 2):
-                    both_directions(&layers[k], h + k * state, state, threads, apart, mirrored)
-                    if k == cells - 2:
-                        between = last
-                    else:
-                        layers[k + 2].x = between
-                    if self.stack.real64:
-                        join(<double *>between, <double *>layers[k].h, <double *>layers[k + 1].h, T, B, H, self.joined)
-                    else:
-                        join(<float *>between, <float *>layers[k].h, <float *>layers[k + 1].h, T, B, H, self.joined)
+                layers[cells - 1].h = last
+                if apart:
+                    as_a_wave(layers, cells, h, state, threads)
+                else:
+                    one_after_another(layers, cells, h, NULL, state, threads)
         if scratch.nbytes <= MOST_IDLE:
             self.idle = scratch
         return out[first : first + outputs].reshape(T, B, self.joined), tuple(final)

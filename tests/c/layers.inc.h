@@ -254,6 +254,55 @@ static void NAME(check_apart)(const fl_row *row, int kind, int64_t T, int64_t B,
     free(batch_sizes), free(listed), free(x), free(initial), free(scratch), free(recurrent), free(bias);
 }
 
+static void NAME(check_same)(const char *what, const REAL *got, const REAL *want, int64_t n)
+{
+    check(what, memcmp(got, want, (size_t)n * sizeof *got) != 0, 0, 0);
+}
+
+/* Two layers backward with the gradients of their parameters, side by side and one after the other. */
+static void NAME(check_apart_backward)(const fl_row *row, int kind, int64_t T, int64_t B, int64_t I, int64_t H)
+{
+    enum { LAYERS = 2 };
+    const NAME(fl_kernels) *kernels = NAME(kernels_of)(row);
+    const fl_cell cell = {.kind = kind, .recurrent = FL_SIGMOID};
+    const int64_t N = T * B, wide = fl_blocks(&cell) * H, states = (N + B) * H, scratch_size = kernels->scratch_size(N, I > H ? I : H);
+    const int64_t size = N * (wide + 3 * H + 2 * I + H) + 2 * states + 2 * B * H + wide * (I + H + 2);
+    int64_t *batch_sizes = exactly((size_t)T * sizeof *batch_sizes);
+    REAL *weights = NAME(random_matrix)(wide, I > H ? I : H), *start = NAME(random)((size_t)(LAYERS * size)), *memory[2];
+    REAL *W = NAME(packed)(kernels, weights, wide, I, 0), *U = NAME(packed)(kernels, weights, wide, H, 0);
+    for (int64_t t = 0; t < T; t++)
+        batch_sizes[t] = B;
+    for (int apart = 0; apart < 2; apart++) {
+        fl_layer layers[LAYERS];
+        fl_gradients gradients[LAYERS];
+        REAL *at = memory[apart] = NAME(copy)(start, (size_t)(LAYERS * size));
+        REAL *scratch = exactly((size_t)(LAYERS * scratch_size) * sizeof *scratch);
+#define TAKE(n) ((at += (n)) - (n))
+        for (int k = 0; k < LAYERS; k++) {
+            layers[k] = (fl_layer){.row = row, .real64 = IS_DOUBLE, .T = T, .B = B, .N = N, .I = I, .H = H, .cell = cell,
+                                   .batch_sizes = batch_sizes, .keep = 1, .W = W, .U = U, .ahead = 1};
+            layers[k].gates = TAKE(N * wide), layers[k].recurrent = TAKE(N * 3 * H), layers[k].x = TAKE(N * I);
+            layers[k].dx = TAKE(N * I), layers[k].dy = TAKE(N * H), layers[k].h = TAKE(states), layers[k].c = TAKE(states);
+            layers[k].dh = TAKE(B * H), layers[k].dc = TAKE(B * H);
+            if (kind != FL_GRU)
+                layers[k].recurrent = NULL;
+            if (kind != FL_LSTM)
+                layers[k].c = layers[k].dc = NULL;
+            gradients[k] = (fl_gradients){.scratch = scratch + k * scratch_size};
+            gradients[k].W = TAKE(wide * I), gradients[k].U = TAKE(wide * H);
+            gradients[k].bias = TAKE(wide), gradients[k].recurrent_bias = TAKE(wide);
+            if (!apart)
+                fl_layer_backward(&layers[k], 1), fl_layer_gradients(&layers[k], &gradients[k], 1);
+        }
+#undef TAKE
+        if (apart)
+            fl_layers_backward(layers, gradients, LAYERS);
+        free(scratch);
+    }
+    NAME(check_same)("fl_layers_backward", memory[1], memory[0], LAYERS * size);
+    free(batch_sizes), free(weights), free(start), free(memory[0]), free(memory[1]), free(W), free(U);
+}
+
 /* Five steps of two layers, reading vectors of size I or (0) tokens. */
 static void NAME(check_stack)(const fl_row *row, int kind, int coupled, int64_t B, int64_t I, int64_t H, int64_t threads)
 {
@@ -320,12 +369,6 @@ static void NAME(check_stack)(const fl_row *row, int kind, int coupled, int64_t 
         free(truth[k].gates), free(truth[k].recurrent), free(truth[k].h), free(truth[k].c);
     }
     free(h), free(c), free(scratch), free(x), free(tokens), free(recurrent), free(u_bias), free(steps);
-}
-
-
-static void NAME(check_same)(const char *what, const REAL *got, const REAL *want, int64_t n)
-{
-    check(what, memcmp(got, want, (size_t)n * sizeof *got) != 0, 0, 0);
 }
 
 #if IS_DOUBLE
@@ -418,6 +461,9 @@ static void NAME(check_all)(const fl_row *row)
         NAME(check_apart)(row, FL_LSTM, 50, 1, 33, threads);
         NAME(check_apart)(row, FL_GRU, 7, 5, 17, threads);
         NAME(check_apart)(row, FL_RNN, 1, 2, 9, threads);
+        NAME(check_apart_backward)(row, FL_LSTM, 30, 1, 70, 60);
+        NAME(check_apart_backward)(row, FL_GRU, 7, 5, 9, 17);
+        NAME(check_apart_backward)(row, FL_RNN, 1, 2, 20, 9);
         for (int kind = FL_LSTM; kind <= FL_RNN; kind++) {
             NAME(check_stack)(row, kind, 0, 1, 5, 171, threads);
             NAME(check_stack)(row, kind, 0, 3, 0, 33, threads);

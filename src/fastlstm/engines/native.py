@@ -191,18 +191,19 @@ class NativeEngine(CompiledEngine):
             whole = self._whole(stack)
         if whole is not None and not keep:
             return *self._run(stack, whole, x, states), None
-        (T, B), H, L = x.shape[:2], stack.hidden_size, stack.num_layers
-        # At most gates, h, c or what a GRU adds to the gates, and the gradient that goes from layer to layer.
-        if whole is None or T * B * L * (whole.wide + 5 * H) * stack.dtype.itemsize > results.MOST_BYTES:
+        (T, B), H, cells, D = x.shape[:2], stack.hidden_size, len(stack.places), 1 + stack.bidirectional
+        # At most gates, h, c or what a GRU adds to the gates, and the gradient that goes from layer to layer; of two directions
+        # what they read and put out together, too.
+        if whole is None or T * B * cells * (whole.wide + 5 * D * H) * stack.dtype.itemsize > results.MOST_BYTES:
             return super().forward(stack, x, states, lengths, masks, keep, workspace, embedding)
-        shares = [division(B, H, 2 * T * B * whole.wide * (I + H)) for I in (stack.input_size, *[H] * (L - 1))]
+        shares = self._division(stack, B, 2 * T * B * whole.wide * (stack.input_size + H), keep=True)
         saved = Pass(whole, x, max(BLOCK, B), shares, _core.isa() in AHEAD)
         return *saved.forward(states), saved
 
     @staticmethod
     def _has_no_pass(stack: Recurrent) -> bool:
         """Whether stacks of this kind cannot go there and back as a `Pass`, like cells or not."""
-        return stack.bidirectional or stack.places[0].cell.peephole is not None
+        return stack.places[0].cell.peephole is not None
 
     def backward(
         self, stack: Recurrent, saved: Saved | Pass, dy: np.ndarray, dstates: States | None, gradients: dict[str, np.ndarray],
@@ -215,15 +216,15 @@ class NativeEngine(CompiledEngine):
         def make(_: object) -> tuple[list[list[str]], list[np.ndarray], list[np.ndarray]]:
             kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if stack.bias else 2]
             names = [[place.name(kind) for kind in kinds] for place in stack.places]
-            return names, *([packed(stack.store, layer[k], backward=True) for layer in names] for k in (0, 1))
+            return names, *([packed(stack.store, cell[k], backward=True) for cell in names] for k in (0, 1))
 
         names, W, U = stack.store.derived(("stack backward", stack.num_layers, _core.isa()), make)
-        ordered = [[gradients[name] for name in layer] for layer in names]
-        (T, B, H), wide = dy.shape, len(ordered[0][0])
-        share = division(B, H, 2 * T * B * wide * H)
+        ordered = [[gradients[name] for name in cell] for cell in names]
+        (T, B), H, wide = dy.shape[:2], stack.hidden_size, len(ordered[0][0])
+        shares = self._division(stack, B, 2 * T * B * wide * H, keep=True)
         threads = threads_for(2 * T * B * wide * max(stack.input_size, H))
         states = stack.zero_states(B) if dstates is None else dstates
-        dx = saved.backward(dy, states, ordered, W, U, share, threads)
+        dx = saved.backward(dy, states, ordered, W, U, shares, threads)
         return dx if want_dx else None, dstates
 
     def try_call(self, stack: Recurrent, x: object) -> tuple[np.ndarray, States] | None:
@@ -241,10 +242,12 @@ class NativeEngine(CompiledEngine):
         return whole.run(x, states, max(BLOCK, B), threads, divide_units, apart)
 
     @staticmethod
-    def _division(stack: Recurrent, B: int, flops: float) -> tuple[int, bool, bool]:
-        """How a stack's cells of so many operations each use threads: see `_native.Whole.run`."""
-        together = min(len(stack.places), threads_for(len(stack.places) * flops))
+    def _division(stack: Recurrent, B: int, flops: float, *, keep: bool = False) -> tuple[int, bool, bool]:
+        """How a stack's cells of so many operations each use threads: see `_native.Whole.run` and, with `keep`, `Pass`."""
         threads, divide_units = division(B, stack.hidden_size, flops)
+        if keep and not stack.bidirectional:
+            return threads, divide_units, False
+        together = min(len(stack.places), threads_for(len(stack.places) * flops))
         if together > 1 and (threads == 1 or (stack.bidirectional and threads == 2)):
             return together, False, True
         return threads, divide_units, False
