@@ -125,7 +125,8 @@ def pass_case(cell, H, B, dtype, T, **directions):
     """A stack without lengths and dropout, and what the reference makes of it; its other sizes change in turn with these."""
     turn, (stack, options) = HIDDEN.index(H) + BATCHES.index(B) + cell, CELLS[cell]
     case = random_case(
-        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 3, stack=stack, dtype=dtype, bias=turn % 4 < 3, seed=turn, **options, **directions
+        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 3, stack=stack, dtype=dtype, bias=turn % 4 < 3, seed=turn, **options,
+        **directions,
     )
     return case, run_reference(case)
 
