@@ -315,7 +315,7 @@ FAULTS = [
     Fault("gradients of U's part in a pass's dW", LAYER, "gates, l->x, g->scratch", "sums, l->x, g->scratch", (PASS_GRU,)),
     Fault("a pass's second bias has no gradient", LAYER, "g->U, g->recurrent_bias,", "g->U, NULL,", (PASS,)),
     Fault("layers begin with the first one's state", NATIVE_LOOPS,
-          "take_states(&layers[k], 1, h + k * state,", "take_states(&layers[k], 1, h,", (PASS_GRU,)),
+          "memcpy(layers[k].h, h + k * state, state)", "memcpy(layers[k].h, h, state)", (PASS_GRU,)),
     Fault("the final c is that before the last step", NATIVE_LOOPS, "<const char *>layers[k].c + layers[k].T * state",
           "<const char *>layers[k].c + (layers[k].T - 1) * state", (PASS,)),
     Fault("gradients of a pass's states are the first layer's", PASSES, "dh + (k + j) * self.state,", "dh + j * self.state,",

@@ -143,19 +143,20 @@ cdef char *taken(char **memory, size_t size) noexcept nogil:
     return start
 
 
-cdef void take_states(fl_layer *layers, int64_t count, const char *h, const char *c, size_t state) noexcept nogil:
-    """The initial states of some layers, h and c (count, B, H) of `state` bytes each; c NULL: they have none, or have it already."""
+cdef void take_states(fl_layer *layers, int64_t begin, int64_t end, const char *h, const char *c, size_t state) noexcept nogil:
+    """The initial states of the layers [begin, end), h and c (layers, B, H) of `state` bytes each; c NULL: they have none, or
+    have it already."""
     cdef int64_t k
-    for k in range(count):
+    for k in range(begin, end):
         memcpy(layers[k].h, h + k * state, state)
         if c is not NULL:
             memcpy(layers[k].c, c + k * state, state)
 
 
-cdef void give_states(const fl_layer *layers, int64_t count, char *h, char *c, size_t state) noexcept nogil:
+cdef void give_states(const fl_layer *layers, int64_t begin, int64_t end, char *h, char *c, size_t state) noexcept nogil:
     """And their final ones."""
     cdef int64_t k
-    for k in range(count):
+    for k in range(begin, end):
         memcpy(h + k * state, <const char *>layers[k].h + layers[k].T * state, state)
         if c is not NULL:
             memcpy(c + k * state, <const char *>layers[k].c + layers[k].T * state, state)
@@ -168,16 +169,16 @@ cdef void one_after_another(fl_layer *layers, int64_t L, char *h, char *c, size_
     """
     cdef int64_t k
     for k in range(L):
-        take_states(&layers[k], 1, h + k * state, NULL if c is NULL else c + k * state, state)
+        take_states(layers, k, k + 1, h, c, state)
         layer_forward(&layers[k], threads)
-        give_states(&layers[k], 1, h + k * state, NULL if c is NULL else c + k * state, state)
+        give_states(layers, k, k + 1, h, c, state)
 
 
 cdef void as_a_wave(fl_layer *layers, int64_t L, char *h, size_t state, int64_t threads) noexcept nogil:
     """The same, a thread to each layer, which have their c."""
-    take_states(layers, L, h, NULL, state)
+    take_states(layers, 0, L, h, NULL, state)
     wave_forward(layers, L, threads)
-    give_states(layers, L, h, NULL, state)
+    give_states(layers, 0, L, h, NULL, state)
 
 
 cdef void in_both_directions(fl_layer *layers, int64_t cells, char *h, char *c, size_t state, int64_t threads, bint apart,
@@ -195,13 +196,13 @@ cdef void in_both_directions(fl_layer *layers, int64_t cells, char *h, char *c, 
         step = pair.B * pair.I * (8 if pair.real64 else 4)
         for t in range(T):
             memcpy(<char *>pair[1].x + t * step, <const char *>pair.x + (T - 1 - t) * step, step)
-        take_states(pair, 2, h + k * state, NULL if c is NULL else c + k * state, state)
+        take_states(layers, k, k + 2, h, c, state)
         if apart:
             layers_forward(pair, 2)
         else:
             for direction in range(2):
                 layer_forward(&pair[direction], threads)
-        give_states(pair, 2, h + k * state, NULL if c is NULL else c + k * state, state)
+        give_states(layers, k, k + 2, h, c, state)
         joint = out if k == cells - 2 else <void *>pair[2].x
         if pair.real64:
             join(<double *>joint, <double *>pair.h, <double *>pair[1].h, T, pair.B, pair.H, joined)
