@@ -39,7 +39,7 @@ def test_train_shows_a_sample_after_each_epoch(corpus, capfd):
         assert lines[place + 1].startswith("  | ")
     expected = Model.load(path).sample(30, seed=2)
     assert "\n".join(line[4:] for line in lines[place + 1 : -1]) == expected.rstrip("\n")
-    assert cli.main([*arguments, "--epochs", "1", "--sample-length", "0"]) == 0
+    assert cli.main([*arguments, "--epochs", "1", "--sample-length", "0", "--overwrite"]) == 0
     assert "  | " not in capfd.readouterr().err
 
 
@@ -64,11 +64,11 @@ def test_why_it_ended_before_the_last_epoch(corpus, tmp_path, capfd):
     assert "stopped after 3 of 50 epochs: none of the last 2 brought a smaller loss (--patience 2)\n" in told.err
     assert re.search(r"bits; best weights \(validation loss .* after epoch \d+\) in .*m 1\.best\.safetensors\n$", told.out)
     assert told.err.endswith(f"next: fastlstm sample '{tmp_path / 'm 1.best.safetensors'}'\n")
-    assert cli.main([*arguments, "--max-seconds", "1e-9"]) == 0
+    assert cli.main([*arguments, "--max-seconds", "1e-9", "--overwrite"]) == 0
     assert f"time is up after 0 of 50 epochs; go on with: fastlstm train --resume '{out}'" in capfd.readouterr().err
     assert cli.main(["train", str(corpus), "--resume", str(out), "--epochs", "1", "--sample-length", "0"]) == 0
     assert cli.main(["train", str(corpus), "--resume", str(out), "--epochs", "1", "--sample-length", "0"]) == 0
-    assert "nothing to do: 1 of 1 epochs were done; raise --epochs" in capfd.readouterr().err
+    assert "nothing to do: --epochs is 1, and 1 were done\n" in capfd.readouterr().err
 
 
 def test_no_epoch_need_be_marked_as_the_best(corpus, tmp_path, capfd, monkeypatch):
@@ -86,11 +86,49 @@ def test_no_epoch_need_be_marked_as_the_best(corpus, tmp_path, capfd, monkeypatc
     assert "bits; best weights in" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("taken", ["m.safetensors", "m.best.safetensors", "m.jsonl"])
+def test_files_of_another_training_are_not_replaced(corpus, tmp_path, capfd, taken):
+    out = tmp_path / "m.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *SIZES]) == 0
+    for path in tmp_path.glob("m.*"):
+        if path.name != taken:
+            path.unlink()
+    before = (tmp_path / taken).read_bytes()
+    capfd.readouterr()
+    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "0", *SIZES]) == 2
+    assert f"{tmp_path / taken} holds another training; go on with it (--resume)" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.glob("m.*")] == [taken]
+    assert (tmp_path / taken).read_bytes() == before
+
+
+def test_resuming_elsewhere_does_not_replace_another_training(trained, corpus, tmp_path, capfd):
+    out, kept = tmp_path / "other.safetensors", trained.read_bytes()
+    out.write_bytes(kept)
+    arguments = ["train", str(corpus), "--resume", str(trained), "--epochs", "3", "--out", str(out)]
+    assert cli.main(arguments) == 2
+    assert "other.safetensors holds another training" in capfd.readouterr().err
+    assert out.read_bytes() == kept
+    assert cli.main([*arguments, "--overwrite"]) == 0
+    assert Model.load(out).epochs_finished == 3
+
+
+@pytest.mark.parametrize("epochs", ["1", "2"])
+def test_resuming_with_nothing_to_do_changes_nothing(trained, corpus, capfd, epochs):
+    before = Model.load(trained)
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", epochs]) == 0
+    told = capfd.readouterr().err
+    assert f"nothing to do: --epochs is {epochs}, and 2 were done\n" in told
+    assert "resuming after" not in told
+    after = Model.load(trained)
+    assert (after.options, after.history) == (before.options, before.history)
+    assert (after.network.parameters.flat == before.network.parameters.flat).all()
+
+
 def test_best_weights_of_another_run_do_not_stay(corpus, tmp_path, capfd):
     out = tmp_path / "m.safetensors"
     assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *SIZES]) == 0
     assert (tmp_path / "m.best.safetensors").exists()
-    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "0", *SIZES]) == 0
+    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "0", "--overwrite", *SIZES]) == 0
     assert not (tmp_path / "m.best.safetensors").exists()
     assert capfd.readouterr().out.endswith("m.safetensors: untrained\n")
 
@@ -197,7 +235,7 @@ def test_ctrl_c_before_training_keeps_the_model(corpus, trained, capfd, monkeypa
 
     before = trained.read_bytes()
     monkeypatch.setattr(fitting, "encoded", interrupted)
-    assert cli.main(["train", str(corpus), "--out", str(trained), "--symbols", "bytes"]) == 130
+    assert cli.main(["train", str(corpus), "--out", str(trained), "--symbols", "bytes", "--overwrite"]) == 130
     assert "stopped before training began" in capfd.readouterr().err
     assert trained.read_bytes() == before
 

@@ -156,6 +156,7 @@ def _add_text(command: Parser, default: str) -> None:
 def _add_training(train: Parser) -> None:
     train.add_argument("--out", type=Path, help="file for the model (default: model.safetensors, or the one resumed)")
     train.add_argument("--resume", type=Path, metavar="FILE", help="go on where this checkpoint stopped, on the same text")
+    train.add_argument("--overwrite", action="store_true", help="replace the model that is at --out, its best weights and log")
     train.add_argument("--checkpoint-every", type=float, metavar="SECONDS", help="save inside the epochs too")
     train.add_argument(
         "--log", type=Path, metavar="FILE", help="file for a line of JSON of each epoch (default: <stem of --out>.jsonl)"

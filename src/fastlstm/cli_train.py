@@ -70,7 +70,8 @@ def run(arguments: argparse.Namespace) -> None:
     model = _resumed(arguments) if arguments.resume else Model(**_given(arguments, MODEL_OPTIONS))
     options = _given(arguments, FIT_OPTIONS)
     before = model.options or Options()
-    options |= _schedule(arguments, before.schedule, options.get("epochs", before.epochs))
+    epochs = options.get("epochs", before.epochs)
+    options |= _schedule(arguments, before.schedule, epochs)
     out = arguments.out or arguments.resume or Path("model.safetensors")
     length = _check.count("sample_length", arguments.sample_length, 0)
     target = check_target(out)
@@ -78,12 +79,12 @@ def run(arguments: argparse.Namespace) -> None:
     log_file = arguments.log or out.with_name(f"{out.stem}.jsonl")
     if log.check_target(log_file) in (target, check_target(best)):
         raise ValueError(f"{log_file} would be both the log and a model; choose another name with --log")
+    if not arguments.overwrite and (arguments.resume is None or check_target(arguments.resume) != target):
+        _refuse_to_replace(out, best, log_file)
     sources = cli_text.sources(arguments)
     say(f"training on {cli_text.describe(sources)}{'' if arguments.paths else '; name a PATH for another text'}")
-    if arguments.resume:
-        say(f"resuming after {model.epochs_finished} of {options.get('epochs', before.epochs)} epochs")
-    elif out.exists():
-        say(f"{out} will be replaced")
+    if arguments.resume and model.epochs_finished < epochs:
+        say(f"resuming after {model.epochs_finished} of {epochs} epochs")
 
     def keep(model: Model, record: dict[str, Any]) -> None:
         log.write(log_file, model.history)
@@ -111,7 +112,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise
     log.write(log_file, model.history)
     _forget_another_runs(best, model)
-    reason = _why_it_ended(model, records, shlex.join(_to_go_on(arguments, out)))
+    reason = _why_it_ended(model, records, epochs, shlex.join(_to_go_on(arguments, out)))
     if reason:
         say(reason)
     if arguments.json:
@@ -134,16 +135,25 @@ def _loss(record: dict[str, Any]) -> str:
     return f"{part.replace('_', ' ')}loss {record[part + 'loss']:.4f} nats, {record[part + 'bits_per_symbol']:.3f} bits"
 
 
-def _why_it_ended(model: Model, records: list[dict[str, Any]], to_go_on: str) -> str | None:
-    """Why not all epochs were trained now, if not."""
+def _why_it_ended(model: Model, records: list[dict[str, Any]], wanted: int, to_go_on: str) -> str | None:
+    """Why not all `wanted` epochs were trained now, if not."""
     done, options = model.epochs_finished, model.options
-    epochs = f"{done} of {options.epochs} epochs"
+    epochs = f"{done} of {wanted} epochs"
     in_vain = next((k for k, record in enumerate(reversed(model.history)) if record["best"]), 0)
-    if done >= options.epochs:
-        return None if records else f"nothing to do: {epochs} were done; raise --epochs"
+    if done >= wanted:
+        return None if records else f"nothing to do: --epochs is {wanted}, and {done} were done"
     if options.patience is not None and in_vain >= options.patience:
         return f"stopped after {epochs}: none of the last {in_vain} brought a smaller loss (--patience {options.patience})"
     return f"time is up after {epochs}; go on with: {to_go_on}"
+
+
+def _refuse_to_replace(*paths: Path) -> None:
+    """Refuse to begin where files of another training lie."""
+    taken = next((path for path in paths if path.exists() and path.stat().st_size), None)
+    if taken is not None:
+        raise ValueError(
+            f"{taken} holds another training; go on with it (--resume), choose another --out, or replace it (--overwrite)"
+        )
 
 
 def _forget_another_runs(best: Path, model: Model) -> None:

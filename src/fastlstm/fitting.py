@@ -36,7 +36,7 @@ def fit(
     position, options = model._position, options.checked()
     if resume:
         if position is None:
-            raise ValueError("nothing to resume: load a checkpoint written by fit first")
+            raise ValueError("nothing to resume: this model has had no training; load a checkpoint of one with Model.load first")
         options = options.resuming(model._options)
     options = replace(options, threads=options.threads or get_threads())
     max_seconds = _check.optional(_check.number, "max_seconds", max_seconds, 0, open_ends="(")
@@ -61,8 +61,9 @@ def fit(
     model.vocabulary.counts = corpus.count(ids, len(vocabulary))
     if not resume:
         model._position = Position(fingerprint=windows.fingerprint)
-    model._options = options
-    return _train(model, windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
+    if not resume or options.epochs > position.epoch:  # else there is nothing to do, and nothing to be kept of it
+        model._options = options
+    return _train(model, options, windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
 
 
 def encoded(model: Model, x: Data, held_out: Data | None) -> tuple[Vocabulary, np.ndarray, np.ndarray | None]:
@@ -92,10 +93,10 @@ def _check_resumable(position: Position, options: Options, windows: Windows) -> 
 
 
 def _train(
-    model: Model, windows: Windows, held_out: np.ndarray | None, max_seconds: float | None,
+    model: Model, options: Options, windows: Windows, held_out: np.ndarray | None, max_seconds: float | None,
     path: str | os.PathLike | None, save_every: float | None, callbacks: list[Callback], progress: bool | None,
 ) -> list[dict[str, Any]]:
-    position, options = model._position, model._options
+    position = model._position
     if model._optimizer is None or model._optimizer.name != options.optimizer:
         model._optimizer = OPTIMIZERS[options.optimizer](model.network.parameters)
     last_save, display = time.monotonic(), None
