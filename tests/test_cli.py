@@ -126,6 +126,9 @@ def test_info(trained, capfd):
         (["train", "{corpus}", "--log", "."], ". is not a regular file, so a log cannot replace it"),
         (["train", "{corpus}", "--out", "a.jsonl"], "a.jsonl would be both the log and a model; choose another name"),
         (["train", "{corpus}", "--out", "a.st", "--log", "a.best.st"], "a.best.st would be both the log and a model"),
+        (["evaluate", "{trained}", "{corpus}", "{other}"], "other.txt: character 'Ä' (U+00C4) at position 1 is"),
+        (["surprisal", "{trained}", "{corpus}", "{other}"], "other.txt: character 'Ä' (U+00C4) at position 1 is not among"),
+        (["evaluate", "{trained}"], "the standard library of this Python: character "),
         (["sample", "{corpus}"], "text.txt: "),
         (["sample", "{trained}", "--prompt", "ÄÖ"], "character 'Ä' (U+00C4) at position 0"),
         (["sample", "{trained}", "--length", "-1"], "length must be at least 0, got -1"),
@@ -136,7 +139,8 @@ def test_info(trained, capfd):
 )
 def test_wrong_use_is_one_line_and_status_2(arguments, message, corpus, trained, capfd, monkeypatch):
     monkeypatch.chdir(corpus.parent)
-    places = {"corpus": corpus, "trained": trained}
+    (corpus.parent / "other.txt").write_text("aÄ")
+    places = {"corpus": corpus, "trained": trained, "other": "other.txt"}
     try:
         status = cli.main([a.format(**places) for a in arguments])
     except SystemExit as exit_:
@@ -171,7 +175,10 @@ def test_every_command_has_help(capfd):
         with pytest.raises(SystemExit) as exit_:
             cli.main([*command, "--help"])
         assert exit_.value.code == 0
-    assert "--hidden-size" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "--hidden-size" in told
+    assert "of weights and samples (default: 0)" in told
+    assert "(default: )" not in told
 
 
 def test_python_m_fastlstm():

@@ -75,6 +75,16 @@ def test_the_picture_has_a_curve_for_every_flow():
     assert axes.get_yscale() == "log"
 
 
+def test_a_flow_is_drawn_as_it_is():
+    (axes,) = plot_gradient_flow(gradient_flow(LSTM(3, 8, 2, seed=0), signal(3))).axes
+    assert [line.get_label() for line in axes.lines] == ["cell 0", "cell 1"]
+
+
+def test_only_stacks_have_a_flow():
+    with pytest.raises(TypeError, match="rnn must be an LSTM, GRU or RNN, got ndarray"):
+        gradient_flow(np.zeros((5, 2, 3)), RNN(3, 5))
+
+
 @pytest.mark.parametrize(("x", "message"), [
     (np.zeros((5, 2, 4)), r"x must have shape \(T, B, 3\), got \(5, 2, 4\)"),
     (np.zeros((0, 2, 3)), r"x must not be empty, got shape \(0, 2, 3\)"),

@@ -17,6 +17,8 @@ def test_tape_serves_once_and_only_its_own_stack():
     case = random_case()
     _, _, tape = case.rnn.forward(case.x)
     wider = LSTM(3, 8)
+    with pytest.raises(TypeError, match="tape must be what forward returned last, got ndarray"):
+        wider.backward(np.zeros((6, 4, 8)), tape)
     with pytest.raises(ValueError, match="tape must come from this stack's own forward"):
         wider.backward(tape, np.zeros((6, 4, 8)))
     with pytest.raises(ValueError, match=r"dy must have shape \(6, 4, 5\), got \(6, 4, 4\)"):
@@ -128,6 +130,7 @@ def test_load_state_dict_is_strict_and_changes_nothing_on_error():
     for wrong, message in [
         (without, "missing parameters: bias_hh_l0"),
         (new | {"weight_ih_l1": np.zeros((20, 5))}, "unexpected parameters: weight_ih_l1"),
+        ({"lstm." + name: array for name, array in new.items()}, "missing parameters: .*; unexpected parameters: lstm"),
         (new | {"bias_hh_l0": np.zeros(19)}, r"bias_hh_l0 must have shape \(20,\), got \(19,\)"),
         (new | {"bias_hh_l0": np.zeros(20, complex)}, "bias_hh_l0 must hold real numbers, got dtype complex128"),
     ]:

@@ -52,6 +52,7 @@ def test_zeros_like_is_apart(parameters):
     ({"a.bias": None}, "missing parameters: a.bias"),
     ({"a.bias": None, "b.weight": None}, "missing parameters: a.bias, b.weight"),
     ({"c": np.zeros(1)}, "unexpected parameters: c"),
+    ({"a.bias": None, "bias": np.zeros(1)}, "missing parameters: a.bias; unexpected parameters: bias"),
     ({"b.weight": np.zeros((4, 1))}, "b.weight must have shape (1, 4), got (4, 1)"),
     ({"b.weight": np.zeros((1, 4), complex)}, "b.weight must hold real numbers, got dtype complex128"),
     ({"b.weight": ["x"] * 4}, "b.weight must hold real numbers, got dtype <U1"),
@@ -63,6 +64,11 @@ def test_load_is_strict_and_changes_nothing_on_error(parameters, change, message
     assert str(raised.value) == message
     np.testing.assert_array_equal(parameters.flat, np.arange(13))
     assert parameters.version == 0
+
+
+def test_load_wants_names(parameters):
+    with pytest.raises(TypeError, match="parameters must be a mapping of arrays by name, got NoneType"):
+        parameters.load(None)
 
 
 def test_load_copies(parameters):

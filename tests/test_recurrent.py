@@ -430,18 +430,20 @@ def test_gates_are_held_in_one_thread_and_one_block():
 def test_held_gates_are_named_as_the_cell_has_them():
     for rnn, name, message in [
         (LSTM(3, 4), "forgetgate", "did you mean 'forget_gate'"),
-        (LSTM(3, 4, coupled=True), "input_gate", "the gate must be one of 'forget_gate', 'candidate', 'output_gate'"),
+        (LSTM(3, 4, coupled=True), "input_gate", "coupled gates have no input gate of their own: hold forget_gate"),
+        (LSTM(3, 4, coupled=True), "reset_gate", "the gate must be one of 'forget_gate', 'candidate', 'output_gate'"),
         (GRU(3, 4), "forget_gate", "'reset_gate', 'update_gate', 'candidate'"),
     ]:
-        with pytest.raises(ValueError, match=message), rnn.hold(**{name: 1.0}):
-            pass
+        with pytest.raises(ValueError, match=message):  # before a `with` block, which may be missing
+            rnn.hold(**{name: 1.0})
     with pytest.raises(ValueError, match=r"must be a number where widths differ by layer, got shape \(4,\)"):
-        LSTM(3, (4, 6), 2).hold(forget_gate=np.ones(4)).__enter__()
+        LSTM(3, (4, 6), 2).hold(forget_gate=np.ones(4))
     with pytest.raises(ValueError, match="a plain cell has no gates to hold"):
-        RNN(3, 4).hold(forget_gate=1.0).__enter__()
-    wrong = LSTM(3, 4).hold(forget_gate=[1, 2, 3])
-    with pytest.raises(ValueError, match=r"forget_gate must have shape \(4,\), got \(3,\)"), wrong:
-        pass
+        RNN(3, 4).hold(forget_gate=1.0)
+    with pytest.raises(ValueError, match=r"forget_gate must have shape \(4,\), got \(3,\)"):
+        LSTM(3, 4).hold(forget_gate=[1, 2, 3])
+    with pytest.raises(ValueError, match="forget_gate must be finite, got nan"):
+        LSTM(3, 4).hold(forget_gate=np.nan)
 
 
 # ---- layouts and errors ------------------------------------------------------------------------------------------
@@ -496,6 +498,13 @@ def test_bidirectional_streams_are_refused():
 def test_repr_is_the_call_that_makes_one():
     for text in ("LSTM(3, 4)", "GRU(3, (4, 5), num_layers=2, bidirectional=True)", "RNN(3, 4, nonlinearity='relu')"):
         assert repr(eval(text)) == text
+    assert repr(LSTM(3, 4, dtype=np.float64)) == "LSTM(3, 4, dtype='float64')"
+    assert repr(GRU(3, 4).stream(2)) == "GRU(3, 4).stream(2)"
+
+
+def test_seeds_are_whole_numbers_from_0():
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+        LSTM(3, 4, seed=-1)
 
 
 def test_uneven_widths_have_lists_of_states():

@@ -223,7 +223,7 @@ def test_overflow_is_told_with_its_place(model):
 
 @pytest.mark.parametrize("name", ["stop", "prompt"])
 def test_lists_where_a_text_is_wanted(model, name):
-    with pytest.raises(TypeError, match=r"(stop|text) must be a str or bytes, got list"):
+    with pytest.raises(TypeError, match=f"{name} must be a str or bytes, got list"):
         list(model.sample_iter(5, **{name: ["a", "b"]}))
 
 

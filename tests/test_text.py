@@ -18,7 +18,7 @@ def test_read_joins_text_bytes_and_files(tmp_path):
 def test_file_in_another_encoding_is_named_with_the_offset(tmp_path):
     file = tmp_path / "latin1.txt"
     file.write_bytes(b"caf\xe9")
-    with pytest.raises(ValueError, match=r"latin1.txt is not UTF-8: byte 0xe9 at offset 3; use symbols='bytes'"):
+    with pytest.raises(ValueError, match=r"latin1.txt is not UTF-8: byte 0xe9 at offset 3; a model of bytes \(symbols='bytes'"):
         text.read("characters", file)
 
 

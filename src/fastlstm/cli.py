@@ -55,7 +55,7 @@ def _sample(arguments: argparse.Namespace) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     model = Model.load(arguments.model)
     vocabulary = model.vocabulary
-    ids = corpus.encode(vocabulary, [part for _, part in cli_text.sources(arguments)])
+    ids = cli_text.encode(vocabulary, cli_text.sources(arguments))
     result = {"symbols": len(ids), **model.evaluate(ids)}
     about = ""
     if vocabulary.unknown is not None:
@@ -75,10 +75,8 @@ def _surprisal(arguments: argparse.Namespace) -> None:
     worst: list[surprises.Line] = []
     for name, source in cli_text.sources(arguments):
         part = text.read(model.config["symbols"], source)
-        try:
-            found = surprises.lines(name, model.vocabulary.split(part), model.surprisal([part]))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+        with cli_text.named(name):
+            found = surprises.lines(name, model.vocabulary.split(part), model.surprisal(model.vocabulary.encode(part)))
         worst = surprises.worst([*worst, *surprises.worst(found, n)], n)
     if arguments.json:
         told = [{"file": w.file, "line": w.number, "column": w.column, "bits": w.worst, "text": w.text} for w in worst]

@@ -67,7 +67,9 @@ class Formatter(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=32, width=min(100, shutil.get_terminal_size().columns))
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, argparse.SUPPRESS) or not action.option_strings:
+        if action.default is None or action.default is False or not action.option_strings:
+            return action.help
+        if action.default in ("", argparse.SUPPRESS):
             return action.help
         return f"{action.help} (default: %(default)s)"
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from fastlstm import text
+import numpy as np
+
+from fastlstm import corpus, text
 from fastlstm.cli_parser import STANDARD_LIBRARY
+from fastlstm.vocabulary import Vocabulary
 
 UNITS = ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"))
 
@@ -31,6 +35,26 @@ def sources(arguments: argparse.Namespace) -> list[tuple[str, Source]]:
             files = text.find_files([Path(path)], arguments.glob)
             found += [(str(file), file if file.is_file() else file.read_bytes()) for file in files]
     return found
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Say which text it is that a ValueError in the block is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
+
+
+def encode(vocabulary: Vocabulary, found: Sequence[tuple[str, Source]]) -> np.ndarray:
+    """Ids (N,) of all texts one after another."""
+    try:
+        return corpus.encode(vocabulary, [part for _, part in found])
+    except ValueError:
+        for name, part in found:
+            with named(name):
+                corpus.encode(vocabulary, part)
+        raise
 
 
 def describe(found: Sequence[tuple[str, Source]]) -> str:

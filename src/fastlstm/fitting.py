@@ -36,7 +36,7 @@ def fit(
     position, options = model._position, options.checked()
     if resume:
         if position is None:
-            raise ValueError("nothing to resume: this model has had no training; load a checkpoint of one with Model.load first")
+            raise ValueError("nothing to resume: this model has had no training; load a checkpoint of one by Model.load")
         options = options.resuming(model._options)
     options = replace(options, threads=options.threads or get_threads())
     max_seconds = _check.optional(_check.number, "max_seconds", max_seconds, 0, open_ends="(")
@@ -50,7 +50,12 @@ def fit(
     if options.validation:
         cut = len(ids) - int(len(ids) * options.validation)
         ids, held_out = ids[:cut], ids[cut:]
-    windows = Windows(ids, options.seq_length, options.batch_size)
+    try:
+        windows = Windows(ids, options.seq_length, options.batch_size)
+    except ValueError as error:
+        if isinstance(x, str):
+            raise ValueError(f"{error}; a str is the text itself, a Path a file") from None
+        raise
     if held_out is not None and len(held_out) < 2:
         raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
     if resume:

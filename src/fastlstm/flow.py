@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlstm import _check, reference
+from fastlstm.recurrent import Recurrent, State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from fastlstm.recurrent import Recurrent, State
 
 SMALLEST = 1e-20  # of a picture's scale
 
@@ -39,6 +38,8 @@ def gradient_flow(rnn: Recurrent, x: ArrayLike, state: State | None = None, dy: 
     >>> bool(flow[0, 0] < 1e-12 * flow[0, -1])
     True
     """
+    if not isinstance(rnn, Recurrent):
+        raise TypeError(f"rnn must be an LSTM, GRU or RNN, got {type(rnn).__name__}")
     x = _check.array("x", x, ("T", "B", rnn.input_size), np.dtype(np.float64))
     T, B = x.shape[:2]
     if T == 0 or B == 0:
@@ -56,13 +57,15 @@ def gradient_flow(rnn: Recurrent, x: ArrayLike, state: State | None = None, dy: 
     return np.array([np.linalg.norm(found[k], axis=(1, 2)) for k in range(len(found))])
 
 
-def plot_gradient_flow(flows: Mapping[str, np.ndarray]) -> Figure:
-    """A picture of several flows (T,), or (cells, T) of which the first is drawn, by name: relative to the last step.
+def plot_gradient_flow(flows: np.ndarray | Mapping[str, np.ndarray]) -> Figure:
+    """A picture of a flow (cells, T), or of several by name, of which the first cell is drawn: relative to the last step.
 
     Needs matplotlib (`pip install 'fastlstm[plot]'`).
     """
     from fastlstm.plot import COLOURS, MARKS, empty
 
+    if not isinstance(flows, Mapping):
+        flows = {f"cell {k}": flow for k, flow in enumerate(np.atleast_2d(flows))}
     figure = empty(7, 4.6)
     axes = figure.add_subplot()
     for k, (name, flow) in enumerate(flows.items()):

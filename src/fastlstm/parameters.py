@@ -83,11 +83,12 @@ class Parameters:
 
     def load(self, values: Mapping[str, object]) -> None:
         """Copy all arrays from `values`, strict about names, shapes and leftovers; on any error nothing changes."""
-        missing, unknown = self.arrays.keys() - values.keys(), values.keys() - self.arrays.keys()
-        if missing:
-            raise ValueError(f"missing parameters: {', '.join(sorted(missing))}")
-        if unknown:
-            raise ValueError(f"unexpected parameters: {', '.join(sorted(unknown))}")
+        if not isinstance(values, Mapping):
+            raise TypeError(f"parameters must be a mapping of arrays by name, got {type(values).__name__}")
+        wrong = {"missing": self.arrays.keys() - values.keys(), "unexpected": values.keys() - self.arrays.keys()}
+        if any(wrong.values()):
+            named = [f"{kind} parameters: {', '.join(sorted(names))}" for kind, names in wrong.items() if names]
+            raise ValueError("; ".join(named))
         # Copied before the first is written: the values may be views of these very arrays.
         checked = {n: _check.array(n, values[n], array.shape, array.dtype).copy() for n, array in self.arrays.items()}
         for name, value in checked.items():

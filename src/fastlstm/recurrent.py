@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -66,8 +66,8 @@ class Recurrent:
         recurrent_dropout: float, bidirectional: bool, merge: str, skip: bool, initializer: str, dtype: DTypeLike,
         seed: int | None, options: dict[str, Any],
     ) -> None:
-        self._options = options
         self.dtype = _check.float_dtype(dtype)
+        self._options = {**options, "dtype": self.dtype.name}
         widths = _widths(hidden_size, num_layers, self.dtype)
         self.num_layers = len(widths)
         self.hidden_size = _one_or_all(widths)
@@ -89,7 +89,7 @@ class Recurrent:
         _check.blas_dimension(f"{gates} * hidden_size", gates * max(widths))
         shapes = self.layout.shapes()
         _check.memory("the parameters", sum(int(np.prod(shape, dtype=object)) for shape in shapes.values()), self.dtype)
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(_check.optional(_check.count, "seed", seed, 0))
         self.shelf = Shelf()
         self.store = Parameters(shapes, self.dtype)
         init.stack(self.store, self.places, self.initializer, self._rng)
@@ -221,6 +221,8 @@ class Recurrent:
             RuntimeError: the tape has already been used, or the parameters have changed since.
             ValueError: the tape is another stack's, or an argument is wrong.
         """
+        if not isinstance(tape, Tape):
+            raise TypeError(f"tape must be what forward returned last, got {type(tape).__name__}")
         if tape.stack is not self:
             raise ValueError("tape must come from this stack's own forward")
         T, B = tape.x_shape[:2]
@@ -283,8 +285,7 @@ class Recurrent:
         self._check_size("batch_size", B)
         return Stream(self, B, self._engine_name)
 
-    @contextmanager
-    def hold(self, **gates: ArrayLike) -> Iterator[None]:
+    def hold(self, **gates: ArrayLike) -> AbstractContextManager[None]:
         """Hold gates at values of your own, in all layers, inside a `with` block, in this thread or task; for experiments.
 
         A held gate has this value whatever its weights say, and passes no gradient to them. Computed by the reference
@@ -307,11 +308,19 @@ class Recurrent:
         if not names:
             raise ValueError("a plain cell has no gates to hold")
         for name, value in gates.items():
+            if name == "input_gate" and self.places[0].cell.coupled:
+                raise ValueError("coupled gates have no input gate of their own: hold forget_gate, i is 1 - f")
             _check.choice("the gate", name, names)
             found = _check.any_array(name, value)
             if found.ndim and not isinstance(self.hidden_size, int):
                 raise ValueError(f"{name} must be a number where widths differ by layer, got shape {found.shape}")
             values[name] = _check.array(name, found, found.shape and (self.hidden_size,), np.dtype(np.float64)).copy()
+            if not np.isfinite(values[name]).all():
+                raise ValueError(f"{name} must be finite, got {value}")
+        return self._holding(values)
+
+    @contextmanager
+    def _holding(self, values: Mapping[str, np.ndarray]) -> Iterator[None]:
         token = _HELD.set({**_HELD.get(), id(self): {**self.held, **values}})
         try:
             yield

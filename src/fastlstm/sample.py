@@ -62,7 +62,8 @@ class Generator:
         if self._stop and vocabulary.kind == "characters" and vocabulary.unknown in vocabulary.encode(self._stop):
             raise ValueError(f"stop holds a character the model does not know: {stop!r}")
         self._fresh = np.array([not prompt for prompt in prompts], bool)
-        _, self._state = read(network, [vocabulary.encode(prompt) for prompt in prompts])
+        texts = [as_text(vocabulary.kind, "prompt", prompt) for prompt in prompts]
+        _, self._state = read(network, [vocabulary.encode(text) for text in texts])
 
     def texts(self, length: int) -> list[str] | list[bytes]:
         """`length` symbols of each text, or fewer where `stop` comes first."""

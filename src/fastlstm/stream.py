@@ -62,6 +62,10 @@ class Stream:
         """Back to the zero state."""
         self.state = None
 
+    def __repr__(self) -> str:
+        """The call that makes one like it."""
+        return f"{self._rnn!r}.stream({self._B})"
+
     def __reduce__(self) -> tuple[type[Stream], tuple[Any, ...]]:
         """Pickle and copy by the layers, the engine and the state."""
         return Stream, (self._rnn, self._B, self._engine, self.state)

@@ -54,9 +54,9 @@ def is_text(x: object) -> bool:
 
 
 def not_a_file_name(x: Any) -> Any:
-    """x; a str that names a file is taken for a mistake."""
+    """x; a str that names a file is taken for a mistake, unless it is in a list."""
     if isinstance(x, str) and 0 < len(x) < 256 and "\n" not in x and "\0" not in x and os.path.isfile(x):
-        raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read that")
+        raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read that, or [{x!r}]")
     return x
 
 
@@ -64,7 +64,7 @@ def readable_again(source: TextSource) -> TextSource:
     """`source` with what can be read only once, pipes, replaced by its bytes."""
     if isinstance(source, list | tuple):
         return [readable_again(part) for part in source]
-    is_pipe = isinstance(source, Path) and source.exists() and not source.is_file()
+    is_pipe = isinstance(source, Path) and source.exists() and not (source.is_file() or source.is_dir())
     return source.read_bytes() if is_pipe else source
 
 
@@ -73,6 +73,8 @@ def _raw_pieces(kind: str, source: TextSource) -> Iterator[str | bytes]:
         for part in source:
             yield from _raw_pieces(kind, part)
     elif isinstance(source, Path):
+        if source.is_dir():
+            raise ValueError(f"{source} is a directory; pass a list of files, such as sorted(Path(...).rglob('*.py'))")
         with source.open("rb") as file:
             yield from _decoded(kind, file, str(source))
     elif isinstance(source, bytes):
@@ -100,7 +102,7 @@ def _decoded(kind: str, file: BinaryIO, name: str) -> Iterator[str | bytes]:
             except UnicodeDecodeError as error:
                 raise ValueError(
                     f"{name} is not UTF-8: byte 0x{content[error.start]:02x} at offset {offset + error.start}; "
-                    "use symbols='bytes' (--symbols bytes) for other encodings"
+                    "a model of bytes (symbols='bytes', --symbols bytes) reads any file"
                 ) from None
             rest, offset = content[used:], offset + used
         if piece:

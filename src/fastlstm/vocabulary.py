@@ -149,7 +149,7 @@ class Vocabulary:
                 hint = "symbols='bytes' (--symbols bytes), or with min_count=2 (--min-count 2), which makes rare ones unknown"
             raise ValueError(
                 f"{_name(self.kind, _parts(self.kind, text)[place])} at position {first + place} is not among the "
-                f"{len(self)} symbols the model knows; train it on text that has it, or with {hint}"
+                f"{len(self)} symbols the model knows; train a new one on text that has it, or with {hint}"
             )
         return ids
 
