@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 
 import fastlstm
-from fastlstm.optim import clip
-from fastlstm.parameters import Parameters
 
 T, H = 100, 20
 
@@ -37,7 +35,7 @@ def exploding() -> fastlstm.RNN:
 def train(clip_norm: float | None) -> list[float]:
     """The losses of an exploding cell that learns to tell what it read three steps before the end."""
     rnn, rng, losses = exploding(), np.random.default_rng(1), []
-    gradients = Parameters({name: p.shape for name, p in rnn.parameters.items()}, rnn.dtype)
+    optimizer = fastlstm.optim.SGD(rnn)
     for step in range(400):
         x = rng.standard_normal((30, 8, 1))
         y, _, tape = rnn.forward(x)
@@ -47,9 +45,7 @@ def train(clip_norm: float | None) -> list[float]:
             break
         dy = np.zeros_like(y)
         dy[-1] = 2 * error[:, None] / error.size / H
-        gradients.load(rnn.backward(tape, dy)[2])
-        rate = 0.1 * 0.995**step * clip(gradients, clip_norm, None)
-        rnn.load_state_dict({name: p - rate * gradients.arrays[name] for name, p in rnn.parameters.items()})
+        optimizer.step(rnn.backward(tape, dy)[2], 0.1 * 0.995**step, clip_norm=clip_norm)
     return losses
 
 

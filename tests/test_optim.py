@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastlstm import LSTM, optim
 from fastlstm.optim import OPTIMIZERS, clip, gradient_norm
 from fastlstm.parameters import Parameters
 
@@ -102,7 +103,7 @@ def test_steps_equal_torch(isa, torch, dtype, name):
         set_gradients(torch, theirs, gradients)
         norm = float(torch.nn.utils.clip_grad_norm_(theirs, 1.0))
         optimizer.step()
-        own.step(gradients, 2e-3, clip(gradients, 1.0, None))
+        own.step(gradients, 2e-3, clip_norm=1.0)
         assert norm == pytest.approx(gradient_norm(gradients), rel=1e-6)
         np.testing.assert_allclose(ours.flat, flat(theirs), rtol=1e-6, atol=1e-6)
     assert own.steps == ours.version == 10
@@ -121,3 +122,38 @@ def test_adamw_of_a_zero_gradient_shrinks(dtype):
     before = parameters.flat.copy()
     OPTIMIZERS["adamw"](parameters).step(parameters.zeros_like(), 0.5)
     np.testing.assert_allclose(parameters.flat, before * (1 - 0.5 * 0.01), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_layers_are_trained_as_in_torch(torch, name):
+    ours, theirs = LSTM(3, 5, 2, dtype="float64", seed=0), torch.nn.LSTM(3, 5, 2, dtype=torch.float64)
+    theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.parameters.items()})
+    x, target = np.random.default_rng(0).standard_normal((2, 7, 4, 5))
+    own, optimizer = OPTIMIZERS[name](ours), TORCH[name](torch, theirs.parameters())
+    for _ in range(5):
+        y, _, tape = ours.forward(x[..., :3])
+        own.step(ours.backward(tape, y - target)[2], 2e-3, clip_norm=0.5)
+        optimizer.zero_grad()
+        ((theirs(torch.tensor(x[..., :3]))[0] - torch.tensor(target)) ** 2).sum().div(2).backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
+        optimizer.step()
+    for parameter, array in theirs.named_parameters():
+        np.testing.assert_allclose(ours.parameters[parameter], array.detach().numpy(), rtol=1e-6, atol=1e-9)
+
+
+def test_a_step_that_fails_changes_nothing():
+    rnn = LSTM(3, 5, seed=0)
+    adam, before, version = optim.Adam(rnn), rnn.state_dict(), rnn.version
+    _, _, gradients = rnn.backward(rnn.forward(np.ones((4, 2, 3)))[2], np.ones((4, 2, 5)))
+    for wrong, rate, error, message in [
+        (gradients | {"bias_hh_l0": np.full(20, np.nan)}, 1e-3, FloatingPointError, "gradient of bias_hh_l0 holds NaN"),
+        ({"weight_ih_l0": gradients["weight_ih_l0"]}, 1e-3, ValueError, "missing parameters: bias_hh_l0, bias_ih_l0,"),
+        (gradients, -1.0, ValueError, r"learning_rate must be in \[0, inf\), got -1"),
+        (gradients, np.nan, ValueError, r"learning_rate must be in \[0, inf\), got nan"),
+    ]:
+        with pytest.raises(error, match=message):
+            adam.step(wrong, rate)
+    assert (adam.steps, rnn.version) == (0, version)
+    assert all((rnn.parameters[name] == array).all() for name, array in before.items())
+    with pytest.raises(TypeError, match="an optimiser is made for an LSTM, GRU or RNN, got mappingproxy"):
+        optim.Adam(rnn.parameters)

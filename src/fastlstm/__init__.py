@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastlstm import measure, targets
+from fastlstm import measure, optim, targets
 from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
 from fastlstm.flow import gradient_flow, plot_gradient_flow
@@ -27,6 +27,7 @@ __all__ = [
     "get_threads",
     "gradient_flow",
     "measure",
+    "optim",
     "plot_gradient_flow",
     "set_engine",
     "set_threads",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastlstm import _check, checkpoint, corpus, fitting, model_file, training
+from fastlstm import _check, checkpoint, corpus, fitting, model_file, predict, training
 from fastlstm.cells import PEEPHOLES
 from fastlstm.complete import complete
 from fastlstm.corpus import Data
@@ -22,6 +22,7 @@ from fastlstm.fitting import Callback
 from fastlstm.init import INITIALIZERS
 from fastlstm.network import LSTM_OPTIONS, STACK_OPTIONS, STACKS, LanguageNetwork
 from fastlstm.optim import Optimizer
+from fastlstm.predict import SymbolStream
 from fastlstm.sample import Generator
 from fastlstm.schedules import Schedule
 from fastlstm.session import Options, Position
@@ -260,6 +261,44 @@ class Model:
         first = np.log(counts.sum()) - np.log(counts[ids[:1]])
         return np.concatenate([first, *training.losses(network, ids)])
 
+    def predict_proba(self, x: Data) -> np.ndarray:
+        """p(symbol | all before it) of every symbol of the vocabulary, after each symbol of a text, from the zero state.
+
+        Args:
+            x: as in `fit`.
+
+        Returns:
+            (N, V) of the model's dtype, rows of sum 1 in the order of `vocabulary.symbols` (bytes: by value); the last row is
+            about what would follow the text.
+
+        >>> model = Model(hidden_size=16, num_layers=1, vocabulary="ab", seed=0)
+        >>> model.predict_proba("abba").shape
+        (4, 2)
+        """
+        return predict.probabilities(self._built(), self._ids(x))
+
+    def predict(self, x: Data) -> list[str] | list[bytes]:
+        """The symbol that is the likeliest to come next, after each symbol of a text: `predict_proba`'s largest.
+
+        Args:
+            x: as in `fit`.
+
+        Returns:
+            N symbols.
+        """
+        network = self._built()
+        names = self.vocabulary.each()
+        return [names[token] for token in predict.likeliest(network, self._ids(x))]
+
+    def stream(self, batch_size: int = 1) -> SymbolStream:
+        """Read `batch_size` texts one symbol at a time, the state carried; each step tells what may come next.
+
+        >>> stream = Model(hidden_size=16, num_layers=1, vocabulary="ab", seed=0).stream()
+        >>> stream.step("a").shape
+        (1, 2)
+        """
+        return SymbolStream(self._built(), self.vocabulary, _check.count("batch_size", batch_size))
+
     def trace(
         self, x: Data, *, layers: int | Iterable[int] | None = None, quantities: str | Iterable[str] | None = None
     ) -> Trace:
@@ -280,7 +319,7 @@ class Model:
             symbols, ids = self.vocabulary.split(text), self.vocabulary.encode(text)
         else:
             ids = self._ids(x)
-            names = [self.vocabulary.decode([v]) for v in range(len(self.vocabulary))]
+            names = self.vocabulary.each()
             symbols = [names[id_] for id_ in ids.tolist()]
         return trace(network, symbols, np.ascontiguousarray(ids, np.int32), layers, quantities)
 

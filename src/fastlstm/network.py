@@ -106,13 +106,14 @@ class LanguageNetwork:
         return self.stack.zero_states(B)
 
     @property
-    def _vectors(self) -> np.ndarray | None:
+    def vectors(self) -> np.ndarray | None:
+        """The token vectors (V, E); None: tokens are one-hot."""
         return self.parameters.arrays["embedding.weight"] if self.embedding else None
 
     def advance(self, ids: np.ndarray, state: States, lengths: np.ndarray | None = None) -> tuple[np.ndarray, States]:
         """The stack's outputs (T, B, ·) for tokens (T, B), and the state after them or after `lengths` (B,) of them."""
         y, state, _ = self.stack.engine.forward(
-            self.stack, ids, state, lengths, None, keep=False, embedding=self._vectors
+            self.stack, ids, state, lengths, None, keep=False, embedding=self.vectors
         )
         return y, state
 
@@ -129,18 +130,30 @@ class LanguageNetwork:
         """
         engine = stack.engine
         _, state, saved = engine.forward(
-            stack, ids, state, None, None, keep=True, workspace=workspace, embedding=self._vectors
+            stack, ids, state, None, None, keep=True, workspace=workspace, embedding=self.vectors
         )
         return engine.quantities(stack, saved), state
 
     def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
         """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""
+        logits = self._logits(h, never)
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    def probabilities(self, h: np.ndarray) -> np.ndarray:
+        """P (B, V) of each token to be the next one, for outputs h (B, H) of the last layer."""
+        found = self._logits(h, None)
+        np.exp(found, out=found)
+        found /= found.sum(axis=1, keepdims=True)
+        return found
+
+    def _logits(self, h: np.ndarray, never: int | None) -> np.ndarray:
+        """Logits (B, V) less the largest of each row; -inf for the token `never`."""
         logits = np.empty((len(h), self.V), self.dtype)
         current_engine().affine(logits, h, self.parameters, self.output, self.parameters.arrays["output.bias"])
         if never is not None:
             logits[:, never] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
-        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return logits
 
     def losses(self, ids: np.ndarray, targets: np.ndarray, state: States) -> tuple[np.ndarray, States]:
         """Nats (T, B) of each target given the tokens up to its place, and the state after them; nothing is dropped."""
@@ -169,7 +182,7 @@ class LanguageNetwork:
         stack, engine, workspace = self.stack, self.stack.engine, self.workspace
         masks = stack.dropout_masks(*ids.shape, dropout_seed)
         y, state, saved = engine.forward(
-            stack, ids, state, None, masks, keep=True, workspace=workspace, embedding=self._vectors
+            stack, ids, state, None, masks, keep=True, workspace=workspace, embedding=self.vectors
         )
         losses, dy = self._head(y.reshape(-1, self.output_size), targets.ravel(), workspace, scale, gradients)
         d_embedding = gradients.arrays["embedding.weight"] if self.embedding else None
@@ -269,7 +282,7 @@ class LanguageNetwork:
 
     def writer(self, state: States) -> tuple[Steps, np.ndarray, np.ndarray]:
         """What the sampling loop (`_sample.generate`) goes on with from a state: the stack, the output layer's weights."""
-        table = tokens.table(NATIVE, self.stack, self.stack.places[0], self._vectors)
+        table = tokens.table(NATIVE, self.stack, self.stack.places[0], self.vectors)
         steps = NATIVE.steps(self.stack, len(state[0][0]), table)
         for own, given in zip(steps.state, state, strict=True):
             own[...] = given

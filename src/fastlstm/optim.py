@@ -1,35 +1,77 @@
 """Clipping and the optimisers, over parameters kept in one vector."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from math import isfinite, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from fastlstm import _core
+from fastlstm import _check, _core
 from fastlstm.parameters import Parameters
 from fastlstm.threads import threads_for
+
+if TYPE_CHECKING:
+    from fastlstm.recurrent import Recurrent
 
 # Floating-point operations that reading and writing a number is worth, for choosing threads.
 NUMBER_WORK = 20
 
 
 class Optimizer(ABC):
-    """Moves parameters against their gradients, step by step.
+    """Moves the parameters θ of an LSTM, GRU or RNN against the gradients g of a loss, step by step, at the learning rate η.
 
-    What it keeps between steps is in `moments`: vectors under the names of `moment_names`, zero at first. `steps` counts.
+    What it keeps between steps is in `moments`: arrays under the names of `moment_names`, zero at first. `steps` counts.
     The hyperparameters are PyTorch's defaults.
+
+    Args:
+        parameters: the stack of layers, or what it keeps its parameters in (`store`).
+
+    >>> import fastlstm, numpy as np
+    >>> rnn = fastlstm.LSTM(3, 4, seed=0)
+    >>> optimizer = fastlstm.optim.Adam(rnn)
+    >>> y, _, tape = rnn.forward(np.ones((5, 2, 3)))
+    >>> optimizer.step(rnn.backward(tape, y)[2], 1e-3, clip_norm=5.0)  # makes y smaller: y is the gradient of ‖y‖²/2
+    >>> bool(np.linalg.norm(rnn(np.ones((5, 2, 3)))[0]) < np.linalg.norm(y))
+    True
     """
 
     name: str
     moment_names: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Parameters) -> None:
-        self._parameters = parameters
-        self.moments = {name: parameters.zeros_like() for name in self.moment_names}
+    def __init__(self, parameters: Recurrent | Parameters) -> None:
+        store = getattr(parameters, "store", parameters)
+        if not isinstance(store, Parameters):
+            raise TypeError(f"an optimiser is made for an LSTM, GRU or RNN, got {type(parameters).__name__}")
+        self._parameters = store
+        self.moments = {name: store.zeros_like() for name in self.moment_names}
         self.steps = 0
 
-    def step(self, gradients: Parameters, learning_rate: float, gradient_scale: float = 1.0) -> None:
-        """Move the parameters by one step against `gradients` multiplied by `gradient_scale`."""
+    def step(
+        self, gradients: Parameters | Mapping[str, ArrayLike], learning_rate: float, *, clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        """Move the parameters by one step.
+
+        Args:
+            gradients: by name, as `backward` returns them; `Parameters` are clipped in place by `clip_value`.
+            learning_rate: η, at least 0.
+            clip_norm: largest norm of all gradients together; None for no limit.
+            clip_value: largest size of each gradient, applied before `clip_norm`; None for no limit.
+
+        Raises:
+            FloatingPointError: a gradient is NaN or infinite; nothing has changed.
+            ValueError: the gradients are not those of exactly these parameters.
+        """
+        if not learning_rate >= 0:
+            _check.number("learning_rate", learning_rate, 0)
+        if not isinstance(gradients, Parameters):
+            given, gradients = gradients, self._parameters.zeros_like()
+            gradients.load(given)
+        gradient_scale = clip(gradients, clip_norm, clip_value)
         self.steps += 1
         moments = [moment.flat for moment in self.moments.values()]
         threads = threads_for(NUMBER_WORK * gradients.flat.size)

@@ -113,7 +113,7 @@ class Trace:
         if not isinstance(rows, slice) and np.ndim(rows) != 1:
             raise ValueError(f"steps must be one step, a slice, or a list of steps, got shape {np.shape(rows)}")
         outputs = self._network.last_output(([layer.hidden_state[rows] for layer in layers],))
-        found = np.exp(self._network.log_probabilities(np.ascontiguousarray(outputs)))
+        found = self._network.probabilities(np.ascontiguousarray(outputs))
         return found[0] if rows is not steps else found
 
     @property

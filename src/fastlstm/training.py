@@ -11,7 +11,7 @@ import numpy as np
 
 from fastlstm.corpus import Windows
 from fastlstm.network import LanguageNetwork
-from fastlstm.optim import Optimizer, clip
+from fastlstm.optim import Optimizer
 from fastlstm.session import Options, Position
 from fastlstm.threads import held_threads
 
@@ -139,10 +139,9 @@ class Trainer:
             hint = f" (before it, {cause} held NaN or Inf: the learning rate is too large)" if cause else ""
             raise FloatingPointError(f"the loss is {loss} in {self._place}; the weights are unchanged{hint}")
         try:
-            scale = clip(gradients, options.clip_norm, options.clip_value)
+            self.optimizer.step(gradients, learning_rate, clip_norm=options.clip_norm, clip_value=options.clip_value)
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} in {self._place}; the weights are unchanged") from None
-        self.optimizer.step(gradients, learning_rate, scale)
         position.state, position.window = state, position.window + 1
         position.loss_sum += loss
         position.symbols += tokens.size

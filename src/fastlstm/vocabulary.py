@@ -120,6 +120,10 @@ class Vocabulary:
         """The id of `<unk>`, if the vocabulary has it."""
         return self._ids.get(UNKNOWN)
 
+    def each(self) -> list[str] | list[bytes]:
+        """Every symbol, in id order."""
+        return [bytes([value]) for value in range(256)] if self.kind == "bytes" else self.symbols
+
     def split(self, text: str | bytes) -> list[str] | list[bytes]:
         """The symbols of `text`, in the vocabulary or not; joined, they are the text."""
         return _parts(self.kind, read(self.kind, text))

@@ -1,0 +1,92 @@
+"""What comes next: distributions over the next symbol, after every symbol of a text or one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlstm import _check
+from fastlstm.training import EVALUATION_WINDOW
+
+if TYPE_CHECKING:
+    from fastlstm.network import LanguageNetwork
+    from fastlstm.recurrent import State
+    from fastlstm.vocabulary import Vocabulary
+
+
+def _following(network: LanguageNetwork, ids: np.ndarray) -> Iterator[np.ndarray]:
+    """P (·, V) of the tokens that may follow each of `ids` (N,), read from the zero state, some at a time."""
+    state = network.zero_state(1)
+    for start in range(0, len(ids), EVALUATION_WINDOW):
+        part = np.ascontiguousarray(ids[start : start + EVALUATION_WINDOW], np.int32)[:, None]
+        y, state = network.advance(part, state)
+        yield network.probabilities(y[:, 0])
+
+
+def probabilities(network: LanguageNetwork, ids: np.ndarray) -> np.ndarray:
+    """See `Model.predict_proba`."""
+    _check.memory("the probabilities", len(ids) * network.V, network.dtype)
+    found = np.empty((len(ids), network.V), network.dtype)
+    start = 0
+    for part in _following(network, ids):
+        found[start : start + len(part)] = part
+        start += len(part)
+    return found
+
+
+def likeliest(network: LanguageNetwork, ids: np.ndarray) -> list[int]:
+    """The likeliest token after each of `ids`."""
+    return [token for part in _following(network, ids) for token in part.argmax(axis=1).tolist()]
+
+
+class SymbolStream:
+    """Texts read one symbol at a time, the state carried from call to call. Made by `Model.stream`."""
+
+    def __init__(self, network: LanguageNetwork, vocabulary: Vocabulary, batch_size: int) -> None:
+        self._network, self._vocabulary, self._B = network, vocabulary, batch_size
+        self._stream = network.stack.stream(batch_size)
+
+    def step(self, symbols: str | bytes | Sequence[str | bytes] | ArrayLike) -> np.ndarray:
+        """Read one symbol of each text.
+
+        Args:
+            symbols: one, or a list of B, one for each text; or their integer ids (B,).
+
+        Returns:
+            (B, V) the probability of each symbol to be the next one, in the order of the vocabulary.
+
+        Raises:
+            ValueError: a symbol is not in the vocabulary, or there is not one for each text.
+        """
+        ids = self._ids([symbols] if isinstance(symbols, str | bytes) else symbols)
+        vectors = self._network.vectors
+        outputs = self._stream.step(ids if vectors is None else vectors[ids])
+        return self._network.probabilities(outputs)
+
+    def _ids(self, symbols: Any) -> np.ndarray:
+        if isinstance(symbols, list | tuple) and any(isinstance(symbol, str | bytes) for symbol in symbols):
+            found = [self._vocabulary.encode(symbol) for symbol in symbols]
+            for symbol, ids in zip(symbols, found, strict=True):
+                if len(ids) != 1:
+                    raise ValueError(f"symbols must be single {self._vocabulary.kind}, got {symbol!r}")
+            symbols = np.concatenate(found)
+        ids = _check.tokens("symbols", symbols, 1, self._network.V)
+        if len(ids) != self._B:
+            raise ValueError(f"symbols must be one for each of {self._B} texts, got {len(ids)}")
+        return ids
+
+    @property
+    def state(self) -> State:
+        """A copy of the state, as the network's layers have it; assign one to continue from it."""
+        return self._stream.state
+
+    @state.setter
+    def state(self, state: State | None) -> None:
+        self._stream.state = state
+
+    def reset(self) -> None:
+        """Back to the zero state."""
+        self._stream.reset()
