@@ -5,6 +5,7 @@ forward, G being 4 (LSTM), 3 (GRU) or 1 (plain cell), of a ragged batch the sum 
 input counted as I = V, 2·T·B·H·V for the output layer, and three times the sum for a training step.
 """
 
+import os
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -290,8 +291,9 @@ class Import(Work):
         return "import"
 
     def call(self, library: Library, threads: int) -> Call:
-        """A process, which has the threads' environment variables."""
+        """A process, which has the threads' environment variables, and keeps compiled modules as an installation does."""
         if find_spec(library.package) is None:
             raise ModuleNotFoundError(f"No module named '{library.package}'")
         command = [sys.executable, "-c", f"import {library.package}"]
-        return lambda: subprocess.run(command, check=True)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return lambda: subprocess.run(command, check=True, env=environment)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import fastlstm
 
 
@@ -30,5 +32,15 @@ for name in ("native", "blas"):
     assert run(code) == "native False\nblas True"
 
 
+def test_layers_load_nothing_of_models():
+    code = "import sys, fastlstm; fastlstm.LSTM(2, 2)([[[1, 2]]]); print([m for m in sys.modules if m.startswith('fastlstm')])"
+    loaded = eval(run(code))
+    assert "fastlstm.layers" in loaded
+    assert not {f"fastlstm.{name}" for name in ("model", "network", "training", "trace", "views", "flow")} & set(loaded)
+
+
 def test_public_names_exist():
-    assert all(hasattr(fastlstm, name) for name in fastlstm.__all__)
+    code = "import fastlstm as f; print(set(f.__all__) - set(dir(f)), [getattr(f, name) for name in f.__all__])"
+    assert run(code).startswith("set() [<class 'fastlstm.layers.GRU'>")
+    with pytest.raises(AttributeError, match="module 'fastlstm' has no attribute 'Lstm'"):
+        fastlstm.Lstm  # noqa: B018

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import GRU, LSTM, RNN, Model, checkpoint, cli, model_file
-from fastlstm.optim import OPTIMIZERS
-from fastlstm.parameters import Parameters
+from fastlstm import GRU, LSTM, RNN, Model, checkpoint, cli, model_file, optim
 from helpers import assert_equal
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
@@ -96,20 +94,16 @@ def learn(rnn, batch, steps, learning_rate):
     batch(rng): x (T, B, I) and labels (T, B).
     """
     rng, size = np.random.default_rng(0), rnn.layout.output_size
-    shapes = {name: p.shape for name, p in rnn.parameters.items()} | {"reading": (size,)}
-    parameters, gradients = (Parameters(shapes, rnn.dtype) for _ in range(2))
-    parameters.load({**rnn.parameters, "reading": rng.standard_normal(size) / size**0.5})
-    optimizer = OPTIMIZERS["adam"](parameters)
+    reading = rng.standard_normal(size) / size**0.5
+    of_layers, of_reading = optim.Adam(rnn), optim.Adam({"reading": reading})
     for _ in range(steps):
         x, labels = batch(rng)
-        rnn.load_state_dict({name: p for name, p in parameters.arrays.items() if name != "reading"})
         y, _, tape = rnn.forward(x)
-        error = 1 / (1 + np.exp(-(y @ parameters.arrays["reading"]))) - labels
+        error = 1 / (1 + np.exp(-(y @ reading))) - labels
         error /= error.size
-        found = rnn.backward(tape, error[..., None] * parameters.arrays["reading"])[2]
-        gradients.load({**found, "reading": np.tensordot(error, y, axes=2)})
-        optimizer.step(gradients, learning_rate, 1.0)
-    return lambda x: (rnn(x)[0] @ parameters.arrays["reading"]) > 0
+        of_layers.step(rnn.backward(tape, error[..., None] * reading)[2], learning_rate)
+        of_reading.step({"reading": np.tensordot(error, y, axes=2)}, learning_rate)
+    return lambda x: (rnn(x)[0] @ reading) > 0
 
 
 def next_bits(rng):

@@ -155,5 +155,29 @@ def test_a_step_that_fails_changes_nothing():
             adam.step(wrong, rate)
     assert (adam.steps, rnn.version) == (0, version)
     assert all((rnn.parameters[name] == array).all() for name, array in before.items())
-    with pytest.raises(TypeError, match="an optimiser is made for an LSTM, GRU or RNN, got mappingproxy"):
-        optim.Adam(rnn.parameters)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_arrays_are_trained_in_place(dtype, name):
+    parameters, gradients = random_parameters(dtype, 0), random_parameters(dtype, 1)
+    arrays = {key: np.asfortranarray(array) for key, array in parameters}
+    own, other = OPTIMIZERS[name](parameters), OPTIMIZERS[name](arrays)
+    for _ in range(3):
+        own.step(gradients, 2e-3, clip_norm=1.0)
+        other.step(dict(gradients), 2e-3, clip_norm=1.0)
+        assert all((arrays[key] == array).all() for key, array in parameters)
+        for array in (parameters.flat, *arrays.values()):
+            array += 1  # they are the caller's
+
+
+@pytest.mark.parametrize(("parameters", "error", "message"), [
+    (LSTM(3, 5).parameters, ValueError, "weight_ih_l0 must be writable; those of an LSTM, GRU or RNN are not: pass the stack"),
+    ({"w": np.zeros(3, int)}, TypeError, "w must be a float32 or float64 array, got one of int64"),
+    ({"w": [1.0]}, TypeError, "w must be a float32 or float64 array, got list"),
+    ({"w": np.zeros(3), "b": np.zeros(3, "f4")}, TypeError, "arrays must be float32 or float64 all of them, got float32 and"),
+    ({}, TypeError, "parameters must be an LSTM, GRU or RNN, or arrays by name, got dict"),
+    (np.zeros(3), TypeError, "parameters must be an LSTM, GRU or RNN, or arrays by name, got ndarray"),
+])
+def test_what_cannot_be_trained(parameters, error, message):
+    with pytest.raises(error, match=message):
+        optim.Adam(parameters)

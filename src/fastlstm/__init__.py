@@ -1,15 +1,25 @@
 """Recurrent networks: training, inference and text generation, fast on a CPU."""
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from fastlstm import measure, optim, targets
-from fastlstm.checkpoint import CheckpointError
 from fastlstm.engines import engine, set_engine
-from fastlstm.flow import gradient_flow, plot_gradient_flow
 from fastlstm.layers import GRU, LSTM, RNN
-from fastlstm.model import Model
-from fastlstm.schedules import Cosine, Exponential, Plateau, Step
 from fastlstm.threads import available_cpus, get_threads, set_threads
+
+if TYPE_CHECKING:
+    from fastlstm import measure, optim, targets
+    from fastlstm.checkpoint import CheckpointError
+    from fastlstm.flow import gradient_flow, plot_gradient_flow
+    from fastlstm.model import Model
+    from fastlstm.schedules import Cosine, Exponential, Plateau, Step
+
+# What is loaded when it is first asked for, since layers alone need none of it: modules, and names with the module they are in.
+_MODULES = ("measure", "optim", "schedules", "targets")
+_NAMES = {
+    "Model": "model", "CheckpointError": "checkpoint", "gradient_flow": "flow", "plot_gradient_flow": "flow",
+    "Cosine": "schedules", "Exponential": "schedules", "Plateau": "schedules", "Step": "schedules",
+}
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,6 +43,21 @@ __all__ = [
     "set_threads",
     "targets",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        found = getattr(import_module(f"fastlstm.{_NAMES[name]}"), name)
+    elif name in _MODULES:
+        found = import_module(f"fastlstm.{name}")
+    else:
+        raise AttributeError(f"module 'fastlstm' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def cpu_info() -> dict[str, Any]:

@@ -4,6 +4,8 @@ An initializer draws one array: a matrix of a cell (`weight_ih`, `weight_hh`, â€
 the matrix of an output layer (`weight`), which is one block, or a vector.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -12,7 +14,7 @@ from fastlstm.cells import Place
 from fastlstm.parameters import Parameters
 
 # Of the array's name, its shape, H, and the generator.
-Initializer = Callable[[str, tuple[int, ...], int, np.random.Generator], np.ndarray]
+Initializer = Callable[[str, tuple[int, ...], int, "np.random.Generator"], np.ndarray]
 
 
 def uniform(name: str, shape: tuple[int, ...], hidden_size: int, rng: np.random.Generator) -> np.ndarray:

@@ -22,13 +22,13 @@ NUMBER_WORK = 20
 
 
 class Optimizer(ABC):
-    """Moves the parameters θ of an LSTM, GRU or RNN against the gradients g of a loss, step by step, at the learning rate η.
+    """Moves parameters θ against the gradients g of a loss, step by step, at the learning rate η.
 
     What it keeps between steps is in `moments`: arrays under the names of `moment_names`, zero at first. `steps` counts.
     The hyperparameters are PyTorch's defaults.
 
     Args:
-        parameters: the stack of layers, or what it keeps its parameters in (`store`).
+        parameters: an LSTM, GRU or RNN; or arrays by name, float32 or float64 all of them, which are changed in place.
 
     >>> import fastlstm, numpy as np
     >>> rnn = fastlstm.LSTM(3, 4, seed=0)
@@ -42,10 +42,11 @@ class Optimizer(ABC):
     name: str
     moment_names: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Recurrent | Parameters) -> None:
-        store = getattr(parameters, "store", parameters)
+    def __init__(self, parameters: Recurrent | Parameters | Mapping[str, np.ndarray]) -> None:
+        self._arrays = dict(parameters) if isinstance(parameters, Mapping) else {}
+        store = _vector_of(self._arrays) if self._arrays else getattr(parameters, "store", parameters)
         if not isinstance(store, Parameters):
-            raise TypeError(f"an optimiser is made for an LSTM, GRU or RNN, got {type(parameters).__name__}")
+            raise TypeError(f"parameters must be an LSTM, GRU or RNN, or arrays by name, got {type(parameters).__name__}")
         self._parameters = store
         self.moments = {name: store.zeros_like() for name in self.moment_names}
         self.steps = 0
@@ -72,11 +73,15 @@ class Optimizer(ABC):
             given, gradients = gradients, self._parameters.zeros_like()
             gradients.load(given)
         gradient_scale = clip(gradients, clip_norm, clip_value)
+        for name, array in self._arrays.items():
+            self._parameters.arrays[name][...] = array
         self.steps += 1
         moments = [moment.flat for moment in self.moments.values()]
         threads = threads_for(NUMBER_WORK * gradients.flat.size)
         self._update(self._parameters.flat, moments, gradients.flat, learning_rate, gradient_scale, threads)
         self._parameters.touch()
+        for name, array in self._arrays.items():
+            array[...] = self._parameters.arrays[name]
 
     @abstractmethod
     def _update(
@@ -145,6 +150,20 @@ class AdamW(Adam):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Momentum, RMSProp, Adam, AdamW)}
+
+
+def _vector_of(arrays: Mapping[str, np.ndarray]) -> Parameters:
+    """Parameters of the names, shapes and dtype of a caller's arrays."""
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+            came = f"one of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"{name} must be a float32 or float64 array, got {came}")
+        if not array.flags.writeable:
+            raise ValueError(f"{name} must be writable; those of an LSTM, GRU or RNN are not: pass the stack itself")
+    dtypes = {array.dtype.name for array in arrays.values()}
+    if len(dtypes) > 1:
+        raise TypeError(f"arrays must be float32 or float64 all of them, got {' and '.join(sorted(dtypes))}")
+    return Parameters({name: array.shape for name, array in arrays.items()}, np.dtype(*dtypes))
 
 
 def gradient_norm(gradients: Parameters) -> float:

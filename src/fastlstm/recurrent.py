@@ -10,7 +10,7 @@ from functools import partial
 from inspect import signature
 from itertools import count
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -21,7 +21,9 @@ from fastlstm.engines import Shelf, States, Workspace, copies, current_name, eng
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.stream import Stream
-from fastlstm.trace import TraceLayer
+
+if TYPE_CHECKING:
+    from fastlstm.trace import TraceLayer
 
 _NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 # By the id of a stack its gates that are held by hand, in this thread or task.
@@ -250,6 +252,8 @@ class Recurrent:
         >>> backwards.reset_gate.shape
         (5, 2, 4)
         """
+        from fastlstm.trace import TraceLayer  # with all that shows traces, which layers do not need
+
         x, states, lengths = self._check_input(x, state, lengths)
         T, B = x.shape[:2]
         kept = T * B * sum(len(place.cell.quantities) * place.cell.hidden_size for place in self.places)
