@@ -68,11 +68,7 @@ class SymbolStream:
 
     def _ids(self, symbols: Any) -> np.ndarray:
         if isinstance(symbols, list | tuple) and any(isinstance(symbol, str | bytes) for symbol in symbols):
-            found = [self._vocabulary.encode(symbol) for symbol in symbols]
-            for symbol, ids in zip(symbols, found, strict=True):
-                if len(ids) != 1:
-                    raise ValueError(f"symbols must be single {self._vocabulary.kind}, got {symbol!r}")
-            symbols = np.concatenate(found)
+            symbols = [self._vocabulary.id_of(symbol) for symbol in symbols]
         ids = _check.tokens("symbols", symbols, 1, self._network.V)
         if len(ids) != self._B:
             raise ValueError(f"symbols must be one for each of {self._B} texts, got {len(ids)}")

@@ -157,6 +157,16 @@ class Vocabulary:
             )
         return ids
 
+    def id_of(self, symbol: str | bytes) -> int:
+        """The id of one symbol."""
+        known = self._ids.get(symbol)
+        if known is not None:
+            return known
+        ids = self.encode(symbol)
+        if len(ids) != 1:
+            raise ValueError(f"symbols must be single {self.kind}, got {symbol!r}")
+        return int(ids[0])
+
     def decode(self, ids: ArrayLike) -> str | bytes:
         """The text of ids (N,): str, or bytes for a vocabulary of bytes."""
         ids = _check.tokens("ids", ids, 1, len(self))
