@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from command_line import SIZES, TEXT, run
-from fastlstm import Model, cli, cli_text
+from fastlstm import Model, cli, cli_text, fitting
 from fastlstm import corpus as corpus_of_ids
 
 
@@ -16,8 +16,8 @@ def test_files_reach_the_library_as_paths(tmp_path, trained, capfd, monkeypatch)
     for name in ("a.py", "b.py", "c.txt"):
         (tmp_path / "src" / name).write_text(TEXT)
     seen = []
-    fit, encode = Model.fit, corpus_of_ids.encode
-    monkeypatch.setattr(Model, "fit", lambda model, x, **options: seen.append(x) or fit(model, x, **options))
+    fit, encode = fitting.fit, corpus_of_ids.encode
+    monkeypatch.setattr(fitting, "fit", lambda model, x, *given, **options: seen.append(x) or fit(model, x, *given, **options))
     found = [tmp_path / "src/a.py", tmp_path / "src/b.py"]
     arguments = [str(tmp_path / "src"), "--glob", "*.py"]
     assert cli.main(["train", *arguments, "--out", str(tmp_path / "n.safetensors"), "--epochs", "1", *SIZES]) == 0

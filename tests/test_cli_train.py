@@ -10,7 +10,8 @@ import time
 import pytest
 
 from command_line import SIZES, TEXT, run
-from fastlstm import Cosine, Exponential, Model, Plateau, Step, cli, fitting, log
+from fastlstm import Cosine, Exponential, Model, Plateau, Step, checkpoint, cli, fitting, log
+from helpers import assert_equal
 
 
 def test_train_writes_last_and_best_model(corpus, capfd):
@@ -73,7 +74,7 @@ def test_why_it_ended_before_the_last_epoch(corpus, tmp_path, capfd):
 
 def test_no_epoch_need_be_marked_as_the_best(corpus, tmp_path, capfd, monkeypatch):
     """The best one was cut off, and is no longer the best when it is finished."""
-    out, fit = tmp_path / "m.safetensors", Model.fit
+    out, fit = tmp_path / "m.safetensors", fitting.fit
 
     def unmarked(model, *arguments, **options):
         records = fit(model, *arguments, **options)
@@ -81,13 +82,17 @@ def test_no_epoch_need_be_marked_as_the_best(corpus, tmp_path, capfd, monkeypatc
             record["best"] = False
         return records
 
-    monkeypatch.setattr(Model, "fit", unmarked)
+    monkeypatch.setattr(fitting, "fit", unmarked)
     assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *SIZES]) == 0
     assert "bits; best weights in" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("taken", ["m.safetensors", "m.best.safetensors", "m.jsonl"])
-def test_files_of_another_training_are_not_replaced(corpus, tmp_path, capfd, taken):
+@pytest.mark.parametrize(("taken", "message"), [
+    ("m.safetensors", "holds the model of another training; go on with it (--resume), choose another --out, or replace it"),
+    ("m.best.safetensors", "holds the best weights of another training; choose another --out, or replace it (--overwrite)"),
+    ("m.jsonl", "holds the log of another training; choose another --log, or replace it (--overwrite)"),
+])
+def test_files_of_another_training_are_not_replaced(corpus, tmp_path, capfd, taken, message):
     out = tmp_path / "m.safetensors"
     assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *SIZES]) == 0
     for path in tmp_path.glob("m.*"):
@@ -96,32 +101,70 @@ def test_files_of_another_training_are_not_replaced(corpus, tmp_path, capfd, tak
     before = (tmp_path / taken).read_bytes()
     capfd.readouterr()
     assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "0", *SIZES]) == 2
-    assert f"{tmp_path / taken} holds another training; go on with it (--resume)" in capfd.readouterr().err
+    assert f"{tmp_path / taken} {message}" in capfd.readouterr().err
     assert [path.name for path in tmp_path.glob("m.*")] == [taken]
     assert (tmp_path / taken).read_bytes() == before
 
 
-def test_resuming_elsewhere_does_not_replace_another_training(trained, corpus, tmp_path, capfd):
-    out, kept = tmp_path / "other.safetensors", trained.read_bytes()
-    out.write_bytes(kept)
-    arguments = ["train", str(corpus), "--resume", str(trained), "--epochs", "3", "--out", str(out)]
+def test_resuming_elsewhere_replaces_another_training_only_if_told_to(trained, corpus, tmp_path, capfd):
+    """Its best weights do not stay either: those of the training that goes on are beside its first file."""
+    out = tmp_path / "other.safetensors"
+    assert cli.main(["train", str(corpus), "--out", str(out), "--epochs", "1", *SIZES]) == 0
+    kept = {path: path.read_bytes() for path in tmp_path.glob("other.*")}
+    arguments = ["train", str(corpus), "--resume", str(trained), "--epochs", "2", "--out", str(out)]
     assert cli.main(arguments) == 2
-    assert "other.safetensors holds another training" in capfd.readouterr().err
-    assert out.read_bytes() == kept
+    assert "other.safetensors holds the model of another training" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.glob("other.*")} == kept
     assert cli.main([*arguments, "--overwrite"]) == 0
-    assert Model.load(out).epochs_finished == 3
+    assert "best weights" not in capfd.readouterr().out
+    assert Model.load(out).history == log.read(out.with_suffix(".jsonl")) == Model.load(trained).history
+    assert not (tmp_path / "other.best.safetensors").exists()
+
+
+def test_the_log_of_another_training_is_not_gone_on_with(trained, corpus, tmp_path, capfd):
+    other, own = tmp_path / "other.jsonl", tmp_path / "own.jsonl"
+    own.write_bytes(trained.with_suffix(".jsonl").read_bytes())
+    other.write_text('{"epoch": 1, "loss": 1.0, "bits_per_symbol": 1.5}\n')
+    arguments = ["train", str(corpus), "--resume", str(trained), "--epochs", "3", "--log"]
+    assert cli.main([*arguments, str(other)]) == 2
+    assert "other.jsonl holds the log of another training; choose another --log" in capfd.readouterr().err
+    assert cli.main([*arguments, str(own)]) == 0
+    assert len(log.read(own)) == 3
 
 
 @pytest.mark.parametrize("epochs", ["1", "2"])
 def test_resuming_with_nothing_to_do_changes_nothing(trained, corpus, capfd, epochs):
-    before = Model.load(trained)
-    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", epochs]) == 0
+    before = checkpoint.read(trained)
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", epochs, "--optimizer", "sgd"]) == 0
     told = capfd.readouterr().err
     assert f"nothing to do: --epochs is {epochs}, and 2 were done\n" in told
     assert "resuming after" not in told
-    after = Model.load(trained)
-    assert (after.options, after.history) == (before.options, before.history)
-    assert (after.network.parameters.flat == before.network.parameters.flat).all()
+    arrays, sections = checkpoint.read(trained)
+    assert sections == before[1]
+    assert_equal(arrays, before[0])
+
+
+def test_options_that_are_given_count_though_they_are_the_defaults(trained, corpus, capfd):
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "50", "--max-seconds", "1e-9"]) == 0
+    assert "time is up after 2 of 50 epochs" in capfd.readouterr().err
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--batch-size", "50"]) == 2
+    assert "batch_size must be 4 to resume this checkpoint, got 50" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["encoded", "Progress"])
+def test_ctrl_c_before_anything_is_saved_leaves_all_files(corpus, trained, capfd, monkeypatch, place):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    kept = {path: path.read_bytes() for path in corpus.parent.iterdir()}
+    monkeypatch.setattr(fitting, place, interrupted)
+    anew = ["--out", str(trained), "--overwrite", *SIZES]
+    for arguments in (anew, ["--resume", str(trained), "--out", str(corpus.parent / "n.st")]):
+        assert cli.main(["train", str(corpus), "--epochs", "9", *arguments]) == 130
+        told = capfd.readouterr().err
+        assert "stopped before anything was saved" in told
+        assert "go on with" not in told
+    assert {path: path.read_bytes() for path in corpus.parent.iterdir()} == kept
 
 
 def test_best_weights_of_another_run_do_not_stay(corpus, tmp_path, capfd):
@@ -229,17 +272,6 @@ def test_how_to_go_on_keeps_the_log_and_the_files(corpus, start):
     assert not path.with_suffix(".jsonl").exists()
 
 
-def test_ctrl_c_before_training_keeps_the_model(corpus, trained, capfd, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    before = trained.read_bytes()
-    monkeypatch.setattr(fitting, "encoded", interrupted)
-    assert cli.main(["train", str(corpus), "--out", str(trained), "--symbols", "bytes", "--overwrite"]) == 130
-    assert "stopped before training began" in capfd.readouterr().err
-    assert trained.read_bytes() == before
-
-
 def test_log_is_the_history(corpus, capfd):
     path = corpus.parent / "m.safetensors"
     assert cli.main(["train", str(corpus), "--out", str(path), "--epochs", "3", *SIZES]) == 0
@@ -283,7 +315,8 @@ def test_an_epoch_cut_off_is_logged_until_it_is_finished(corpus, capfd):
 
 def test_wrong_use_keeps_the_log(corpus, trained, capfd):
     before = trained.with_suffix(".jsonl").read_bytes()
-    assert cli.main(["train", str(corpus), "--out", str(trained), "--batch-size", "5000"]) == 2
+    assert cli.main(["train", str(corpus), "--out", str(trained), "--batch-size", "5000", "--overwrite"]) == 2
+    assert "make one of them smaller" in capfd.readouterr().err
     assert trained.with_suffix(".jsonl").read_bytes() == before
 
 

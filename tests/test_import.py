@@ -42,5 +42,6 @@ def test_layers_load_nothing_of_models():
 def test_public_names_exist():
     code = "import fastlstm as f; print(set(f.__all__) - set(dir(f)), [getattr(f, name) for name in f.__all__])"
     assert run(code).startswith("set() [<class 'fastlstm.layers.GRU'>")
+    assert run("import fastlstm; print(fastlstm.vocabulary.UNKNOWN)") == "<unk>"
     with pytest.raises(AttributeError, match="module 'fastlstm' has no attribute 'Lstm'"):
         fastlstm.Lstm  # noqa: B018

@@ -1,5 +1,8 @@
 """Rows B3 and B4: the optimisers and clipping as in PyTorch, gradients that are not finite."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from fastlstm import LSTM, optim
 from fastlstm.optim import OPTIMIZERS, clip, gradient_norm
 from fastlstm.parameters import Parameters
 
+SHARED = np.zeros(5)
 SHAPES = {"weight": (40, 30), "bias": (30,)}
 
 
@@ -103,7 +107,7 @@ def test_steps_equal_torch(isa, torch, dtype, name):
         set_gradients(torch, theirs, gradients)
         norm = float(torch.nn.utils.clip_grad_norm_(theirs, 1.0))
         optimizer.step()
-        own.step(gradients, 2e-3, clip_norm=1.0)
+        own.advance(gradients, 2e-3, 1.0, None)
         assert norm == pytest.approx(gradient_norm(gradients), rel=1e-6)
         np.testing.assert_allclose(ours.flat, flat(theirs), rtol=1e-6, atol=1e-6)
     assert own.steps == ours.version == 10
@@ -113,14 +117,14 @@ def test_steps_equal_torch(isa, torch, dtype, name):
 def test_a_zero_gradient_moves_nothing(dtype, name):
     parameters = random_parameters(dtype, 0)
     before = parameters.flat.copy()
-    OPTIMIZERS[name](parameters).step(parameters.zeros_like(), 1.0)
+    OPTIMIZERS[name](parameters).advance(parameters.zeros_like(), 1.0, None, None)
     np.testing.assert_array_equal(parameters.flat, before)
 
 
 def test_adamw_of_a_zero_gradient_shrinks(dtype):
     parameters = random_parameters(dtype, 0)
     before = parameters.flat.copy()
-    OPTIMIZERS["adamw"](parameters).step(parameters.zeros_like(), 0.5)
+    OPTIMIZERS["adamw"](parameters).advance(parameters.zeros_like(), 0.5, None, None)
     np.testing.assert_allclose(parameters.flat, before * (1 - 0.5 * 0.01), rtol=1e-6)
 
 
@@ -147,12 +151,20 @@ def test_a_step_that_fails_changes_nothing():
     _, _, gradients = rnn.backward(rnn.forward(np.ones((4, 2, 3)))[2], np.ones((4, 2, 5)))
     for wrong, rate, error, message in [
         (gradients | {"bias_hh_l0": np.full(20, np.nan)}, 1e-3, FloatingPointError, "gradient of bias_hh_l0 holds NaN"),
-        ({"weight_ih_l0": gradients["weight_ih_l0"]}, 1e-3, ValueError, "missing parameters: bias_hh_l0, bias_ih_l0,"),
+        ({"weight_ih_l0": gradients["weight_ih_l0"]}, 1e-3, ValueError, "missing gradients: bias_hh_l0, bias_ih_l0,"),
+        ((None, None, gradients), 1e-3, TypeError, "gradients must be a mapping of arrays by name, got tuple"),
+        (gradients, np.inf, ValueError, r"learning_rate must be in \[0, inf\), got inf"),
+        (gradients, "x", TypeError, "learning_rate must be a number, got 'x'"),
         (gradients, -1.0, ValueError, r"learning_rate must be in \[0, inf\), got -1"),
         (gradients, np.nan, ValueError, r"learning_rate must be in \[0, inf\), got nan"),
     ]:
         with pytest.raises(error, match=message):
             adam.step(wrong, rate)
+    for limits, message in [
+        ({"clip_norm": -1.0}, r"clip_norm must be in \(0, inf\), got -1"), ({"clip_value": np.nan}, "clip_value must be in"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            adam.step(gradients, 1e-3, **limits)
     assert (adam.steps, rnn.version) == (0, version)
     assert all((rnn.parameters[name] == array).all() for name, array in before.items())
 
@@ -163,7 +175,7 @@ def test_arrays_are_trained_in_place(dtype, name):
     arrays = {key: np.asfortranarray(array) for key, array in parameters}
     own, other = OPTIMIZERS[name](parameters), OPTIMIZERS[name](arrays)
     for _ in range(3):
-        own.step(gradients, 2e-3, clip_norm=1.0)
+        own.advance(gradients, 2e-3, 1.0, None)
         other.step(dict(gradients), 2e-3, clip_norm=1.0)
         assert all((arrays[key] == array).all() for key, array in parameters)
         for array in (parameters.flat, *arrays.values()):
@@ -175,9 +187,37 @@ def test_arrays_are_trained_in_place(dtype, name):
     ({"w": np.zeros(3, int)}, TypeError, "w must be a float32 or float64 array, got one of int64"),
     ({"w": [1.0]}, TypeError, "w must be a float32 or float64 array, got list"),
     ({"w": np.zeros(3), "b": np.zeros(3, "f4")}, TypeError, "arrays must be float32 or float64 all of them, got float32 and"),
-    ({}, TypeError, "parameters must be an LSTM, GRU or RNN, or arrays by name, got dict"),
+    ({}, TypeError, "parameters must be an LSTM, GRU or RNN, or arrays by name, got no array"),
+    ({"a": SHARED[:3], "b": SHARED[2:]}, ValueError, "a and b must not share memory"),
     (np.zeros(3), TypeError, "parameters must be an LSTM, GRU or RNN, or arrays by name, got ndarray"),
 ])
 def test_what_cannot_be_trained(parameters, error, message):
     with pytest.raises(error, match=message):
         optim.Adam(parameters)
+
+
+def test_arrays_that_become_read_only_are_refused_before_anything_changes():
+    w = np.ones(3)
+    adam = optim.Adam({"w": w})
+    w.flags.writeable = False
+    with pytest.raises(ValueError, match="w must be writable"):
+        adam.step({"w": np.ones(3)}, 1e-3)
+    assert adam.steps == 0
+    assert not adam.moments["first_moment"].flat.any()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_copies_go_on_with_copies_of_what_is_trained(copied):
+    rnn, x = LSTM(3, 5, seed=0), np.ones((4, 2, 3))
+    both = rnn, optim.Adam(rnn)
+
+    def step(rnn, adam):
+        y, _, tape = rnn.forward(x)
+        adam.step(rnn.backward(tape, y)[2], 1e-2)
+
+    step(*both)
+    other = copied(both)
+    step(*both)
+    assert any((rnn.parameters[name] != array).any() for name, array in other[0].parameters.items())
+    step(*other)
+    assert all((rnn.parameters[name] == array).all() for name, array in other[0].parameters.items())

@@ -1,9 +1,12 @@
 """Distributions over the next symbol: of a whole text, and step by step."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
-from fastlstm import Model
+from fastlstm import Model, predict
 
 TEXT = "abracadabra, and again abracadabra"
 KINDS = [
@@ -33,9 +36,12 @@ def test_probabilities_are_what_surprisal_and_traces_say(options):
     assert m.predict(TEXT) == [names[token] for token in found.argmax(axis=1)]
 
 
-def test_long_texts_are_read_in_one_stream():
+def test_long_texts_are_read_in_one_stream(monkeypatch):
     m = model()
     text = TEXT * 60
+    found = m.predict_proba(text)
+    monkeypatch.setattr(predict, "LOGIT_BLOCK", 50 * len(m.vocabulary))
+    np.testing.assert_allclose(m.predict_proba(text), found, rtol=1e-6)
     np.testing.assert_allclose(m.predict_proba(text)[-1], m.trace(text).probabilities_at([len(text) - 1])[0], rtol=2e-5)
 
 
@@ -73,6 +79,25 @@ def test_wrong_symbols_are_refused(symbols, error, message):
     with pytest.raises(error, match=message):
         stream.step(symbols)
     assert not stream.state[0].any()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream))])
+def test_copies_of_a_stream_go_on_by_themselves(copied):
+    stream = model().stream()
+    stream.step("a")
+    kept, other = stream.state, copied(stream)
+    expected = other.step("b")
+    assert all((now == before).all() for now, before in zip(stream.state, kept, strict=True))
+    np.testing.assert_array_equal(stream.step("b"), expected)
+    assert repr(other) == "<SymbolStream of a text in 10 characters>"
+
+
+def test_networks_that_are_not_finite_predict_nothing():
+    m = model()
+    m.network.parameters.arrays["output.bias"][0] = np.nan
+    for call in (m.predict, m.predict_proba, m.stream().step):
+        with pytest.raises(FloatingPointError, match="the network's output is NaN or infinite"):
+            call("a")
 
 
 def test_models_without_a_vocabulary_predict_nothing():

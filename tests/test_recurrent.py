@@ -442,7 +442,7 @@ def test_held_gates_are_named_as_the_cell_has_them():
         RNN(3, 4).hold(forget_gate=1.0)
     with pytest.raises(ValueError, match=r"forget_gate must have shape \(4,\), got \(3,\)"):
         LSTM(3, 4).hold(forget_gate=[1, 2, 3])
-    with pytest.raises(ValueError, match="forget_gate must be finite, got nan"):
+    with pytest.raises(ValueError, match="forget_gate must be finite, got NaN or Inf"):
         LSTM(3, 4).hold(forget_gate=np.nan)
 
 

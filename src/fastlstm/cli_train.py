@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from fastlstm import _check, _json, cli_text, log
+from fastlstm import _check, _json, cli_text, fitting, log
 from fastlstm.checkpoint import check_target
 from fastlstm.cli_parser import DECAY_OPTIONS
 from fastlstm.model import Model
@@ -23,7 +23,7 @@ MODEL_OPTIONS = (
 )
 FIT_OPTIONS = (
     "epochs", "batch_size", "seq_length", "optimizer", "learning_rate", "clip_norm", "clip_value", "validation", "patience",
-    "max_seconds", "threads",
+    "threads",
 )
 
 
@@ -65,6 +65,20 @@ def _resumed(arguments: argparse.Namespace) -> Model:
     return model
 
 
+class Files(NamedTuple):
+    """Where a training leaves the last state, the best weights and its log."""
+
+    out: Path
+    best: Path
+    log: Path
+
+    @classmethod
+    def of(cls, out: Path, log_file: Path | None) -> Files:
+        """Of a model at `out`; the log beside it, unless it is elsewhere."""
+        check_target(out)
+        return cls(out, out.with_name(f"{out.stem}.best{out.suffix}"), log_file or out.with_name(f"{out.stem}.jsonl"))
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Train a model on a text, or go on."""
     model = _resumed(arguments) if arguments.resume else Model(**_given(arguments, MODEL_OPTIONS))
@@ -72,24 +86,26 @@ def run(arguments: argparse.Namespace) -> None:
     before = model.options or Options()
     epochs = options.get("epochs", before.epochs)
     options |= _schedule(arguments, before.schedule, epochs)
-    out = arguments.out or arguments.resume or Path("model.safetensors")
     length = _check.count("sample_length", arguments.sample_length, 0)
-    target = check_target(out)
-    best = out.with_name(f"{out.stem}.best{out.suffix}")
-    log_file = arguments.log or out.with_name(f"{out.stem}.jsonl")
-    if log.check_target(log_file) in (target, check_target(best)):
-        raise ValueError(f"{log_file} would be both the log and a model; choose another name with --log")
-    if not arguments.overwrite and (arguments.resume is None or check_target(arguments.resume) != target):
-        _refuse_to_replace(out, best, log_file)
+    files = Files.of(arguments.out or arguments.resume or Path("model.safetensors"), arguments.log)
+    in_place = files.out == arguments.resume
+    _check_files(files, arguments, model)
     sources = cli_text.sources(arguments)
     say(f"training on {cli_text.describe(sources)}{'' if arguments.paths else '; name a PATH for another text'}")
     if arguments.resume and model.epochs_finished < epochs:
         say(f"resuming after {model.epochs_finished} of {epochs} epochs")
+    version, has_best = _version(files.out), in_place and files.best.exists()
+
+    def saved() -> bool:
+        """Whether what is at `out` is of this training."""
+        return in_place or _version(files.out) != version
 
     def keep(model: Model, record: dict[str, Any]) -> None:
-        log.write(log_file, model.history)
+        nonlocal has_best
+        log.write(files.log, model.history)
         if record["best"]:
-            model.save(best)
+            model.save(files.best)
+            has_best = True
 
     def sample(model: Model, record: dict[str, Any]) -> None:
         try:
@@ -97,36 +113,62 @@ def run(arguments: argparse.Namespace) -> None:
         except FloatingPointError as error:
             say(f"no sample: {error}")
 
+    def leave() -> None:
+        """The files of another training go, now that the model is this one's."""
+        log.write(files.log, model.history)
+        if not has_best:
+            files.best.unlink(missing_ok=True)
+
+    to_go_on = shlex.join(_to_go_on(arguments, files.out))
     try:
-        records = model.fit(
-            [part for _, part in sources], **options, checkpoint=out, checkpoint_every=arguments.checkpoint_every,
-            resume=arguments.resume is not None, callbacks=[keep, *([sample] if length else [])], progress=True,
+        records = fitting.fit(
+            model, [part for _, part in sources], None, Options(**options), given=options, resume=arguments.resume is not None,
+            max_seconds=arguments.max_seconds, checkpoint=files.out, checkpoint_every=arguments.checkpoint_every,
+            callbacks=[keep, *([sample] if length else [])], progress=True,
         )
     except KeyboardInterrupt:
-        if model.options is None:
-            say("stopped before training began")
-        else:
-            log.write(log_file, model.history)
-            _forget_another_runs(best, model)
-            say(f"stopped; go on with: {shlex.join(_to_go_on(arguments, out))}")
+        if saved():
+            leave()
+        say(f"stopped; go on with: {to_go_on}" if saved() else "stopped before anything was saved")
         raise
-    log.write(log_file, model.history)
-    _forget_another_runs(best, model)
-    reason = _why_it_ended(model, records, epochs, shlex.join(_to_go_on(arguments, out)))
-    if reason:
+    leave()
+    if not records and model.epochs_finished >= epochs > 0:
+        say(f"nothing to do: --epochs is {epochs}, and {model.epochs_finished} were done")
+    elif reason := _why_it_ended(model, to_go_on):
         say(reason)
     if arguments.json:
-        _json.show({"model": str(out), **(model.history[-1] if model.history else {}), "history": model.history})
+        _json.show({"model": str(files.out), **(model.history[-1] if model.history else {}), "history": model.history})
         return
     if not model.history:
-        print(f"{out}: untrained")
+        print(f"{files.out}: untrained")
         return
     last = model.history[-1]
     # None is marked where the best epoch was cut off, and not as good once it was finished.
     of_best = next((record for record in reversed(model.history) if record["best"]), last)
     better = "" if of_best is last else f" ({_loss(of_best)} after epoch {of_best['epoch']})"
-    print(f"{out}: {_loss(last)}; best weights{better} in {best}")
-    say(f"next: {shlex.join(['fastlstm', 'sample', str(best if better else out)])}")
+    print(f"{files.out}: {_loss(last)}{f'; best weights{better} in {files.best}' if has_best else ''}")
+    say(f"next: {shlex.join(['fastlstm', 'sample', str(files.best if better and has_best else files.out)])}")
+
+
+def _check_files(files: Files, arguments: argparse.Namespace, model: Model) -> None:
+    """Refuse files that cannot be written, are others' or, without --overwrite, of another training than that of `model`."""
+    if log.check_target(files.log) in (check_target(files.out), check_target(files.best)):
+        raise ValueError(f"{files.log} would be both the log and a model; choose another name with --log")
+    if arguments.overwrite:
+        return
+    own = Files.of(arguments.resume, None) if arguments.resume else ()
+    for path, what in zip(files, ("model", "best weights", "log"), strict=True):
+        if path in own or not _version(path) or (what == "log" and arguments.resume and log.is_of(path, model.history)):
+            continue
+        other = {"model": "go on with it (--resume), choose another --out", "log": "choose another --log"}
+        instead = other.get(what, "choose another --out")
+        raise ValueError(f"{path} holds the {what} of another training; {instead}, or replace it (--overwrite)")
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What tells the file at `path` from one that replaces it; None where there is none, or an empty one."""
+    found = path.stat() if path.exists() else None
+    return (found.st_ino, found.st_mtime_ns) if found and found.st_size else None
 
 
 def _loss(record: dict[str, Any]) -> str:
@@ -135,31 +177,16 @@ def _loss(record: dict[str, Any]) -> str:
     return f"{part.replace('_', ' ')}loss {record[part + 'loss']:.4f} nats, {record[part + 'bits_per_symbol']:.3f} bits"
 
 
-def _why_it_ended(model: Model, records: list[dict[str, Any]], wanted: int, to_go_on: str) -> str | None:
-    """Why not all `wanted` epochs were trained now, if not."""
+def _why_it_ended(model: Model, to_go_on: str) -> str | None:
+    """Why not all epochs were trained, if not."""
     done, options = model.epochs_finished, model.options
-    epochs = f"{done} of {wanted} epochs"
+    epochs = f"{done} of {options.epochs} epochs"
     in_vain = next((k for k, record in enumerate(reversed(model.history)) if record["best"]), 0)
-    if done >= wanted:
-        return None if records else f"nothing to do: --epochs is {wanted}, and {done} were done"
+    if done >= options.epochs:
+        return None
     if options.patience is not None and in_vain >= options.patience:
         return f"stopped after {epochs}: none of the last {in_vain} brought a smaller loss (--patience {options.patience})"
     return f"time is up after {epochs}; go on with: {to_go_on}"
-
-
-def _refuse_to_replace(*paths: Path) -> None:
-    """Refuse to begin where files of another training lie."""
-    taken = next((path for path in paths if path.exists() and path.stat().st_size), None)
-    if taken is not None:
-        raise ValueError(
-            f"{taken} holds another training; go on with it (--resume), choose another --out, or replace it (--overwrite)"
-        )
-
-
-def _forget_another_runs(best: Path, model: Model) -> None:
-    """Best weights that lie there while this run has none yet are those of another."""
-    if not model.history:
-        best.unlink(missing_ok=True)
 
 
 def _to_go_on(arguments: argparse.Namespace, out: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +30,17 @@ Callback = Callable[["Model", dict[str, Any]], None]
 def fit(
     model: Model, x: Data, held_out: Data | None, options: Options, *, resume: bool, max_seconds: float | None,
     checkpoint: str | os.PathLike | None, checkpoint_every: float | None, callbacks: Callback | Iterable[Callback],
-    progress: bool | None,
+    progress: bool | None, given: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """See `Model.fit`; a fraction to hold out is among the options, `held_out` is data of its own."""
+    """See `Model.fit`; a fraction to hold out is among the options, `held_out` is data of its own.
+
+    given: the names of the options that count with `resume`; None is those that are not the defaults.
+    """
     position, options = model._position, options.checked()
     if resume:
         if position is None:
             raise ValueError("nothing to resume: this model has had no training; load a checkpoint of one by Model.load")
-        options = options.resuming(model._options)
+        options = options.resuming(model._options, given)
     options = replace(options, threads=options.threads or get_threads())
     max_seconds = _check.optional(_check.number, "max_seconds", max_seconds, 0, open_ends="(")
     checkpoint_every = _check.optional(_check.number, "checkpoint_every", checkpoint_every, 0)
@@ -60,15 +63,19 @@ def fit(
         raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
     if resume:
         _check_resumable(position, options, windows)
+        if position.epoch >= options.epochs:  # nothing to do, of which nothing is kept
+            if checkpoint is not None:
+                model.save(checkpoint)
+            _restore_best(model, options)
+            return []
     # Nothing has changed so far; from here on all arguments are good.
     if model.network is None:
         model._build(vocabulary)
     model.vocabulary.counts = corpus.count(ids, len(vocabulary))
     if not resume:
         model._position = Position(fingerprint=windows.fingerprint)
-    if not resume or options.epochs > position.epoch:  # else there is nothing to do, and nothing to be kept of it
-        model._options = options
-    return _train(model, options, windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
+    model._options = options
+    return _train(model, windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
 
 
 def encoded(model: Model, x: Data, held_out: Data | None) -> tuple[Vocabulary, np.ndarray, np.ndarray | None]:
@@ -97,11 +104,17 @@ def _check_resumable(position: Position, options: Options, windows: Windows) -> 
         )
 
 
+def _restore_best(model: Model, options: Options) -> None:
+    if options.restore_best and model._position.best_weights is not None:
+        model.network.parameters.flat[...] = model._position.best_weights
+        model.network.parameters.touch()
+
+
 def _train(
-    model: Model, options: Options, windows: Windows, held_out: np.ndarray | None, max_seconds: float | None,
+    model: Model, windows: Windows, held_out: np.ndarray | None, max_seconds: float | None,
     path: str | os.PathLike | None, save_every: float | None, callbacks: list[Callback], progress: bool | None,
 ) -> list[dict[str, Any]]:
-    position = model._position
+    position, options = model._position, model._options
     if model._optimizer is None or model._optimizer.name != options.optimizer:
         model._optimizer = OPTIMIZERS[options.optimizer](model.network.parameters)
     last_save, display = time.monotonic(), None
@@ -141,7 +154,5 @@ def _train(
             display.close()
     if path is not None and not records:
         model.save(path)
-    if options.restore_best and position.best_weights is not None:
-        model.network.parameters.flat[...] = position.best_weights
-        model.network.parameters.touch()
+    _restore_best(model, options)
     return records

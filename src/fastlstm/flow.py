@@ -58,9 +58,19 @@ def gradient_flow(rnn: Recurrent, x: ArrayLike, state: State | None = None, dy: 
 
 
 def plot_gradient_flow(flows: np.ndarray | Mapping[str, np.ndarray]) -> Figure:
-    """A picture of a flow (cells, T), or of several by name, of which the first cell is drawn: relative to the last step.
+    """A picture of how gradients fade: flows relative to their last step, on a logarithmic scale.
 
     Needs matplotlib (`pip install 'fastlstm[plot]'`).
+
+    Args:
+        flows: a flow (cells, T) of `gradient_flow`, whose cells are all drawn, or one cell's (T,); or several by the name that
+            stands at their curve, each (T,), or (cells, T) of which the first cell is drawn.
+
+    Returns:
+        A matplotlib figure: `figure.savefig(path)` writes it.
+
+    Raises:
+        ModuleNotFoundError: there is no matplotlib.
     """
     from fastlstm.plot import COLOURS, MARKS, empty
 

@@ -43,6 +43,12 @@ def read(path: str | os.PathLike) -> list[Record]:
     return [records[epoch] for epoch in sorted(records)]
 
 
+def is_of(path: str | os.PathLike, history: list[Record]) -> bool:
+    """Whether the log is that of a model with these records, or was before it went on, or once went further."""
+    logged = read(path)
+    return all(one == other for one, other in zip(logged, history, strict=False))
+
+
 def _record(line: bytes) -> Record | None:
     """The record on a line, if it is one."""
     try:

@@ -190,7 +190,8 @@ class Model:
             patience: stop after this many epochs in a row without a smaller loss (validation's if there is one); None never.
             restore_best: end with the weights of the epoch with the smallest loss; checkpoints still hold the last ones.
             max_seconds: stop after about this time.
-            checkpoint: file that receives the model after each epoch, before the callbacks, and at the end, by Ctrl-C too.
+            checkpoint: file that receives the model after each epoch, before the callbacks, and at the end, by Ctrl-C too; a
+                model that is there is replaced.
             checkpoint_every: seconds between further checkpoints, inside the epochs too.
             resume: go on from the checkpoint this model was loaded from, in the middle of its epoch, to the same weights
                 as without the stop (on the same engine, instruction set and number of threads). `x` must be the same text.
@@ -262,14 +263,19 @@ class Model:
         return np.concatenate([first, *training.losses(network, ids)])
 
     def predict_proba(self, x: Data) -> np.ndarray:
-        """p(symbol | all before it) of every symbol of the vocabulary, after each symbol of a text, from the zero state.
+        """How likely every symbol of the vocabulary is to come next, after each symbol of a text, from the zero state.
 
         Args:
-            x: as in `fit`.
+            x: as in `fit`, N symbols.
 
         Returns:
-            (N, V) of the model's dtype, rows of sum 1 in the order of `vocabulary.symbols` (bytes: by value); the last row is
-            about what would follow the text.
+            (N, V) of the model's dtype, rows of sum 1 in the order of `vocabulary.symbols` (bytes: by value). Row n is of the
+            symbol after x[n]; the last one of what would follow the text.
+
+        Raises:
+            ValueError: the model has no vocabulary yet, or a symbol is not in it.
+            FloatingPointError: the weights are NaN or infinite.
+            MemoryError: the probabilities would not fit into this machine's memory.
 
         >>> model = Model(hidden_size=16, num_layers=1, vocabulary="ab", seed=0)
         >>> model.predict_proba("abba").shape
@@ -281,17 +287,29 @@ class Model:
         """The symbol that is the likeliest to come next, after each symbol of a text: `predict_proba`'s largest.
 
         Args:
-            x: as in `fit`.
+            x: as in `fit`, N symbols.
 
         Returns:
-            N symbols.
+            N symbols; `<unk>`, where the vocabulary has it, stands for all that it does not know.
+
+        Raises:
+            ValueError, FloatingPointError: as `predict_proba`.
         """
         network = self._built()
         names = self.vocabulary.each()
         return [names[token] for token in predict.likeliest(network, self._ids(x))]
 
     def stream(self, batch_size: int = 1) -> SymbolStream:
-        """Read `batch_size` texts one symbol at a time, the state carried; each step tells what may come next.
+        """Texts read one symbol at a time, the state carried; each step tells what may come next.
+
+        Args:
+            batch_size: B, texts read side by side.
+
+        Returns:
+            A `SymbolStream` from the zero state, with `step(symbols)`, `state` and `reset()`. Copies go on from its state.
+
+        Raises:
+            ValueError: the model has no vocabulary yet.
 
         >>> stream = Model(hidden_size=16, num_layers=1, vocabulary="ab", seed=0).stream()
         >>> stream.step("a").shape

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from itertools import combinations
 from math import isfinite, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,11 +25,14 @@ NUMBER_WORK = 20
 class Optimizer(ABC):
     """Moves parameters θ against the gradients g of a loss, step by step, at the learning rate η.
 
-    What it keeps between steps is in `moments`: arrays under the names of `moment_names`, zero at first. `steps` counts.
-    The hyperparameters are PyTorch's defaults.
+    What it keeps between steps is in `moments`, `Parameters` under the names of `moment_names`, zero at first; `steps` counts.
+    The hyperparameters are PyTorch's defaults. Pickled or copied together with its LSTM, GRU or RNN it goes on with that.
 
     Args:
-        parameters: an LSTM, GRU or RNN; or arrays by name, float32 or float64 all of them, which are changed in place.
+        parameters: an LSTM, GRU or RNN; or writable arrays by name, float32 or float64 all of them, which are changed in place.
+
+    Raises:
+        TypeError, ValueError: naming what came instead, or the array that cannot be trained.
 
     >>> import fastlstm, numpy as np
     >>> rnn = fastlstm.LSTM(3, 4, seed=0)
@@ -43,45 +47,66 @@ class Optimizer(ABC):
     moment_names: tuple[str, ...] = ()
 
     def __init__(self, parameters: Recurrent | Parameters | Mapping[str, np.ndarray]) -> None:
-        self._arrays = dict(parameters) if isinstance(parameters, Mapping) else {}
+        self._given = dict(parameters) if isinstance(parameters, Mapping) else parameters
+        self._arrays = self._given if isinstance(self._given, dict) else {}
         store = _vector_of(self._arrays) if self._arrays else getattr(parameters, "store", parameters)
         if not isinstance(store, Parameters):
-            raise TypeError(f"parameters must be an LSTM, GRU or RNN, or arrays by name, got {type(parameters).__name__}")
+            came = "no array" if isinstance(parameters, Mapping) else type(parameters).__name__
+            raise TypeError(f"parameters must be an LSTM, GRU or RNN, or arrays by name, got {came}")
         self._parameters = store
+        self._gradients: Parameters | None = None  # what `step` copies them to
         self.moments = {name: store.zeros_like() for name in self.moment_names}
         self.steps = 0
 
     def step(
-        self, gradients: Parameters | Mapping[str, ArrayLike], learning_rate: float, *, clip_norm: float | None = None,
+        self, gradients: Mapping[str, ArrayLike], learning_rate: float, *, clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
         """Move the parameters by one step.
 
         Args:
-            gradients: by name, as `backward` returns them; `Parameters` are clipped in place by `clip_value`.
+            gradients: of exactly the parameters, by name and of their shapes, as `backward` returns them.
             learning_rate: η, at least 0.
-            clip_norm: largest norm of all gradients together; None for no limit.
-            clip_value: largest size of each gradient, applied before `clip_norm`; None for no limit.
+            clip_norm: largest norm of all gradients together, more than 0; None for no limit.
+            clip_value: largest size of each gradient, more than 0, applied before `clip_norm`; None for no limit.
 
         Raises:
-            FloatingPointError: a gradient is NaN or infinite; nothing has changed.
-            ValueError: the gradients are not those of exactly these parameters.
+            FloatingPointError: a gradient is NaN or infinite.
+            TypeError, ValueError: an argument is not as above. Nothing has changed then, as after a FloatingPointError.
         """
-        if not learning_rate >= 0:
-            _check.number("learning_rate", learning_rate, 0)
-        if not isinstance(gradients, Parameters):
-            given, gradients = gradients, self._parameters.zeros_like()
-            gradients.load(given)
-        gradient_scale = clip(gradients, clip_norm, clip_value)
+        _check.number("learning_rate", learning_rate, 0)
+        clip_norm, clip_value = checked_limits(clip_norm, clip_value)
+        _check_trainable(self._arrays)
+        checked = self._parameters.checked(gradients, "gradients")
+        self._gradients = self._gradients or self._parameters.zeros_like()
+        for name, array in checked.items():
+            self._gradients.arrays[name][...] = array
         for name, array in self._arrays.items():
             self._parameters.arrays[name][...] = array
+        self.advance(self._gradients, learning_rate, clip_norm, clip_value)
+        for name, array in self._arrays.items():
+            array[...] = self._parameters.arrays[name]
+
+    def advance(self, gradients: Parameters, learning_rate: float, clip_norm: float | None, clip_value: float | None) -> None:
+        """`step` for the library's own code: gradients laid out as the parameters are, which `clip_value` changes, and checked
+        numbers.
+        """
+        gradient_scale = clip(gradients, clip_norm, clip_value)
         self.steps += 1
         moments = [moment.flat for moment in self.moments.values()]
         threads = threads_for(NUMBER_WORK * gradients.flat.size)
         self._update(self._parameters.flat, moments, gradients.flat, learning_rate, gradient_scale, threads)
         self._parameters.touch()
-        for name, array in self._arrays.items():
-            array[...] = self._parameters.arrays[name]
+
+    def __reduce__(self) -> tuple[type[Optimizer], tuple[Any], tuple[int, list[np.ndarray]]]:
+        """Pickle and copy with what is trained, by the moments and the number of steps."""
+        return type(self), (self._given,), (self.steps, [moment.flat.copy() for moment in self.moments.values()])
+
+    def __setstate__(self, state: tuple[int, list[np.ndarray]]) -> None:
+        """The other half of `__reduce__`."""
+        self.steps, flats = state
+        for moment, flat in zip(self.moments.values(), flats, strict=True):
+            moment.flat[...] = flat
 
     @abstractmethod
     def _update(
@@ -152,17 +177,34 @@ class AdamW(Adam):
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Momentum, RMSProp, Adam, AdamW)}
 
 
+def checked_limits(clip_norm: float | None, clip_value: float | None) -> tuple[float | None, float | None]:
+    """Both limits as numbers above 0, or None."""
+    found = [
+        _check.optional(_check.number, name, value, 0, open_ends="(")
+        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value))
+    ]
+    return found[0], found[1]
+
+
+def _check_trainable(arrays: Mapping[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if not array.flags.writeable:
+            raise ValueError(f"{name} must be writable; those of an LSTM, GRU or RNN are not: pass the stack itself")
+
+
 def _vector_of(arrays: Mapping[str, np.ndarray]) -> Parameters:
     """Parameters of the names, shapes and dtype of a caller's arrays."""
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
             came = f"one of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
             raise TypeError(f"{name} must be a float32 or float64 array, got {came}")
-        if not array.flags.writeable:
-            raise ValueError(f"{name} must be writable; those of an LSTM, GRU or RNN are not: pass the stack itself")
+    _check_trainable(arrays)
     dtypes = {array.dtype.name for array in arrays.values()}
     if len(dtypes) > 1:
         raise TypeError(f"arrays must be float32 or float64 all of them, got {' and '.join(sorted(dtypes))}")
+    for (name, one), (other, two) in combinations(arrays.items(), 2):
+        if np.shares_memory(one, two):
+            raise ValueError(f"{name} and {other} must not share memory")
     return Parameters({name: array.shape for name, array in arrays.items()}, np.dtype(*dtypes))
 
 

@@ -81,17 +81,20 @@ class Parameters:
             self._derived[key] = version, value
         return value
 
-    def load(self, values: Mapping[str, object]) -> None:
-        """Copy all arrays from `values`, strict about names, shapes and leftovers; on any error nothing changes."""
+    def checked(self, values: object, what: str = "parameters") -> dict[str, np.ndarray]:
+        """Arrays of exactly these names, shapes and dtype out of `values`, which messages call `what`."""
         if not isinstance(values, Mapping):
-            raise TypeError(f"parameters must be a mapping of arrays by name, got {type(values).__name__}")
+            raise TypeError(f"{what} must be a mapping of arrays by name, got {type(values).__name__}")
         wrong = {"missing": self.arrays.keys() - values.keys(), "unexpected": values.keys() - self.arrays.keys()}
         if any(wrong.values()):
-            named = [f"{kind} parameters: {', '.join(sorted(names))}" for kind, names in wrong.items() if names]
+            named = [f"{kind} {what}: {', '.join(sorted(map(str, names)))}" for kind, names in wrong.items() if names]
             raise ValueError("; ".join(named))
+        return {name: _check.array(name, values[name], array.shape, array.dtype) for name, array in self.arrays.items()}
+
+    def load(self, values: Mapping[str, object]) -> None:
+        """Copy all arrays from `values`, strict about names, shapes and leftovers; on any error nothing changes."""
         # Copied before the first is written: the values may be views of these very arrays.
-        checked = {n: _check.array(n, values[n], array.shape, array.dtype).copy() for n, array in self.arrays.items()}
-        for name, value in checked.items():
+        for name, value in [(name, array.copy()) for name, array in self.checked(values).items()]:
             self.arrays[name][...] = value
         self.touch()
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlstm import _check
+from fastlstm.network import LOGIT_BLOCK
 from fastlstm.training import EVALUATION_WINDOW
 
 if TYPE_CHECKING:
@@ -23,7 +24,16 @@ def _following(network: LanguageNetwork, ids: np.ndarray) -> Iterator[np.ndarray
     for start in range(0, len(ids), EVALUATION_WINDOW):
         part = np.ascontiguousarray(ids[start : start + EVALUATION_WINDOW], np.int32)[:, None]
         y, state = network.advance(part, state)
-        yield network.probabilities(y[:, 0])
+        rows = max(1, LOGIT_BLOCK // network.V)
+        for row in range(0, len(y), rows):
+            yield _finite(network.probabilities(y[row : row + rows, 0]))
+
+
+def _finite(found: np.ndarray) -> np.ndarray:
+    """Probabilities, which a network of weights that are NaN or infinite has none of."""
+    if not np.isfinite(found).all():
+        raise FloatingPointError("the network's output is NaN or infinite")
+    return found
 
 
 def probabilities(network: LanguageNetwork, ids: np.ndarray) -> np.ndarray:
@@ -49,6 +59,19 @@ class SymbolStream:
         self._network, self._vocabulary, self._B = network, vocabulary, batch_size
         self._stream = network.stack.stream(batch_size)
 
+    def __repr__(self) -> str:
+        """What it reads."""
+        texts = "a text" if self._B == 1 else f"{self._B} texts"
+        return f"<SymbolStream of {texts} in {len(self._vocabulary)} {self._vocabulary.kind}>"
+
+    def __reduce__(self) -> tuple[type[SymbolStream], tuple[Any, ...], State]:
+        """Pickle and copy by the network and the state: copies go on from there, each by itself."""
+        return SymbolStream, (self._network, self._vocabulary, self._B), self.state
+
+    def __setstate__(self, state: State) -> None:
+        """The other half of `__reduce__`."""
+        self.state = state
+
     def step(self, symbols: str | bytes | Sequence[str | bytes] | ArrayLike) -> np.ndarray:
         """Read one symbol of each text.
 
@@ -56,15 +79,17 @@ class SymbolStream:
             symbols: one, or a list of B, one for each text; or their integer ids (B,).
 
         Returns:
-            (B, V) the probability of each symbol to be the next one, in the order of the vocabulary.
+            (B, V) of the model's dtype: the probability of each symbol to be the next one, in the order of the vocabulary.
 
         Raises:
             ValueError: a symbol is not in the vocabulary, or there is not one for each text.
+            TypeError, IndexError: what came is neither, or an id is outside [0, V).
+            FloatingPointError: the network's weights are NaN or infinite.
         """
         ids = self._ids([symbols] if isinstance(symbols, str | bytes) else symbols)
         vectors = self._network.vectors
         outputs = self._stream.step(ids if vectors is None else vectors[ids])
-        return self._network.probabilities(outputs)
+        return _finite(self._network.probabilities(outputs))
 
     def _ids(self, symbols: Any) -> np.ndarray:
         if isinstance(symbols, list | tuple) and any(isinstance(symbol, str | bytes) for symbol in symbols):
@@ -76,7 +101,7 @@ class SymbolStream:
 
     @property
     def state(self) -> State:
-        """A copy of the state, as the network's layers have it; assign one to continue from it."""
+        """A copy of the state, (h, c) or h, each (L, B, H), as a call of the layers returns it; assign one to go on from it."""
         return self._stream.state
 
     @state.setter

@@ -222,6 +222,7 @@ class Recurrent:
         Raises:
             RuntimeError: the tape has already been used, or the parameters have changed since.
             ValueError: the tape is another stack's, or an argument is wrong.
+            TypeError: the tape is none.
         """
         if not isinstance(tape, Tape):
             raise TypeError(f"tape must be what forward returned last, got {type(tape).__name__}")
@@ -296,9 +297,15 @@ class Recurrent:
         engine, some hundred times slower than the others. A stream holds them if it was made, and steps, inside the block.
 
         Args:
-            gates: a number, or (H,) where all layers have H units, for each of `input_gate`, `forget_gate`, `candidate`,
+            gates: a finite number, or (H,) where all layers have H units, for each of `input_gate`, `forget_gate`, `candidate`,
                 `output_gate` (LSTM), `reset_gate`, `update_gate`, `candidate` (GRU). Coupled gates have no input gate of their
                 own.
+
+        Returns:
+            What `with` takes: outside of it nothing is held.
+
+        Raises:
+            ValueError: naming the gate, what was expected and what came.
 
         >>> import fastlstm, numpy as np
         >>> rnn = fastlstm.LSTM(3, 4, seed=0)
@@ -320,7 +327,7 @@ class Recurrent:
                 raise ValueError(f"{name} must be a number where widths differ by layer, got shape {found.shape}")
             values[name] = _check.array(name, found, found.shape and (self.hidden_size,), np.dtype(np.float64)).copy()
             if not np.isfinite(values[name]).all():
-                raise ValueError(f"{name} must be finite, got {value}")
+                raise ValueError(f"{name} must be finite, got NaN or Inf")
         return self._holding(values)
 
     @contextmanager

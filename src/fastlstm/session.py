@@ -1,5 +1,6 @@
 """A training session as data: how to train, and where training stands."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from fastlstm import _check
 from fastlstm.engines import States
-from fastlstm.optim import OPTIMIZERS
+from fastlstm.optim import OPTIMIZERS, checked_limits
 from fastlstm.schedules import Schedule, from_json
 
 
@@ -34,6 +35,7 @@ class Options:
             raise TypeError(
                 f"schedule must be None or one of fastlstm.schedules, such as Cosine(epochs=50), got {self.schedule!r}"
             )
+        clip_norm, clip_value = checked_limits(self.clip_norm, self.clip_value)
         return replace(
             self,
             epochs=_check.count("epochs", self.epochs, 0),
@@ -41,17 +43,22 @@ class Options:
             seq_length=_check.count("seq_length", self.seq_length),
             optimizer=_check.choice("optimizer", self.optimizer, OPTIMIZERS),
             learning_rate=_check.number("learning_rate", self.learning_rate, 0, open_ends="("),
-            clip_norm=_check.optional(_check.number, "clip_norm", self.clip_norm, 0, open_ends="("),
-            clip_value=_check.optional(_check.number, "clip_value", self.clip_value, 0, open_ends="("),
+            clip_norm=clip_norm,
+            clip_value=clip_value,
             validation=_check.optional(_check.number, "validation", self.validation, 0, 1, open_ends=")"),
             patience=_check.optional(_check.count, "patience", self.patience),
             restore_best=bool(self.restore_best),
             threads=_check.optional(_check.count, "threads", self.threads),
         )
 
-    def resuming(self, saved: "Options") -> "Options":
-        """These options where they differ from the defaults, else the saved ones; refused where the text is cut by them."""
-        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+    def resuming(self, saved: "Options", given: Collection[str] | None) -> "Options":
+        """The `given` of these options (None is those that are not the defaults), else the saved ones.
+
+        Refused where the text is cut by them.
+        """
+        if given is None:
+            given = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+        changed = {name: getattr(self, name) for name in given}
         for name in ("batch_size", "seq_length", "validation"):
             before, now = getattr(saved, name), changed.get(name, getattr(saved, name))
             if before != now:

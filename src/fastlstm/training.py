@@ -139,7 +139,7 @@ class Trainer:
             hint = f" (before it, {cause} held NaN or Inf: the learning rate is too large)" if cause else ""
             raise FloatingPointError(f"the loss is {loss} in {self._place}; the weights are unchanged{hint}")
         try:
-            self.optimizer.step(gradients, learning_rate, clip_norm=options.clip_norm, clip_value=options.clip_value)
+            self.optimizer.advance(gradients, learning_rate, options.clip_norm, options.clip_value)
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} in {self._place}; the weights are unchanged") from None
         position.state, position.window = state, position.window + 1

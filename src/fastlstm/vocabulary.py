@@ -158,7 +158,7 @@ class Vocabulary:
         return ids
 
     def id_of(self, symbol: str | bytes) -> int:
-        """The id of one symbol."""
+        """The id of one symbol; ValueError where it is several or not in the vocabulary, as in `encode`."""
         known = self._ids.get(symbol)
         if known is not None:
             return known
