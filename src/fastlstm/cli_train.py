@@ -79,6 +79,36 @@ class Files(NamedTuple):
         return cls(out, out.with_name(f"{out.stem}.best{out.suffix}"), log_file or out.with_name(f"{out.stem}.jsonl"))
 
 
+class Keeper:
+    """Keeps the log and the best weights of a training beside its last state, which `fit` keeps.
+
+    resumed: the file it goes on from, if any.
+    """
+
+    def __init__(self, files: Files, resumed: Path | None) -> None:
+        self.files, self._in_place, self._version = files, files.out == resumed, _version(files.out)
+        self.has_best = self._in_place and files.best.exists()
+
+    @property
+    def saved(self) -> bool:
+        """Whether what is at `out` is of this training."""
+        return self._in_place or _version(self.files.out) != self._version
+
+    def epoch(self, model: Model, record: dict[str, Any]) -> None:
+        """Called after each."""
+        log.write(self.files.log, model.history)
+        if record["best"]:
+            model.save(self.files.best)
+            self.has_best = True
+
+    def end(self, model: Model) -> None:
+        """What is there of another training goes, if the model is this one's."""
+        if self.saved:
+            log.write(self.files.log, model.history)
+            if not self.has_best:
+                self.files.best.unlink(missing_ok=True)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Train a model on a text, or go on."""
     model = _resumed(arguments) if arguments.resume else Model(**_given(arguments, MODEL_OPTIONS))
@@ -88,24 +118,11 @@ def run(arguments: argparse.Namespace) -> None:
     options |= _schedule(arguments, before.schedule, epochs)
     length = _check.count("sample_length", arguments.sample_length, 0)
     files = Files.of(arguments.out or arguments.resume or Path("model.safetensors"), arguments.log)
-    in_place = files.out == arguments.resume
     _check_files(files, arguments, model)
     sources = cli_text.sources(arguments)
     say(f"training on {cli_text.describe(sources)}{'' if arguments.paths else '; name a PATH for another text'}")
     if arguments.resume and model.epochs_finished < epochs:
         say(f"resuming after {model.epochs_finished} of {epochs} epochs")
-    version, has_best = _version(files.out), in_place and files.best.exists()
-
-    def saved() -> bool:
-        """Whether what is at `out` is of this training."""
-        return in_place or _version(files.out) != version
-
-    def keep(model: Model, record: dict[str, Any]) -> None:
-        nonlocal has_best
-        log.write(files.log, model.history)
-        if record["best"]:
-            model.save(files.best)
-            has_best = True
 
     def sample(model: Model, record: dict[str, Any]) -> None:
         try:
@@ -113,32 +130,31 @@ def run(arguments: argparse.Namespace) -> None:
         except FloatingPointError as error:
             say(f"no sample: {error}")
 
-    def leave() -> None:
-        """The files of another training go, now that the model is this one's."""
-        log.write(files.log, model.history)
-        if not has_best:
-            files.best.unlink(missing_ok=True)
-
-    to_go_on = shlex.join(_to_go_on(arguments, files.out))
+    keeper, to_go_on = Keeper(files, arguments.resume), shlex.join(_to_go_on(arguments, files.out))
     try:
         records = fitting.fit(
             model, [part for _, part in sources], None, Options(**options), given=options, resume=arguments.resume is not None,
             max_seconds=arguments.max_seconds, checkpoint=files.out, checkpoint_every=arguments.checkpoint_every,
-            callbacks=[keep, *([sample] if length else [])], progress=True,
+            callbacks=[keeper.epoch, *([sample] if length else [])], progress=True,
         )
     except KeyboardInterrupt:
-        if saved():
-            leave()
-        say(f"stopped; go on with: {to_go_on}" if saved() else "stopped before anything was saved")
+        keeper.end(model)
+        say(f"stopped; go on with: {to_go_on}" if keeper.saved else "stopped before anything was saved")
         raise
-    leave()
+    keeper.end(model)
     if not records and model.epochs_finished >= epochs > 0:
         say(f"nothing to do: --epochs is {epochs}, and {model.epochs_finished} were done")
     elif reason := _why_it_ended(model, to_go_on):
         say(reason)
     if arguments.json:
         _json.show({"model": str(files.out), **(model.history[-1] if model.history else {}), "history": model.history})
-        return
+    else:
+        _tell(model, keeper)
+
+
+def _tell(model: Model, keeper: Keeper) -> None:
+    """How good the model is, where it and its best weights are, and what to do with them."""
+    files = keeper.files
     if not model.history:
         print(f"{files.out}: untrained")
         return
@@ -146,8 +162,8 @@ def run(arguments: argparse.Namespace) -> None:
     # None is marked where the best epoch was cut off, and not as good once it was finished.
     of_best = next((record for record in reversed(model.history) if record["best"]), last)
     better = "" if of_best is last else f" ({_loss(of_best)} after epoch {of_best['epoch']})"
-    print(f"{files.out}: {_loss(last)}{f'; best weights{better} in {files.best}' if has_best else ''}")
-    say(f"next: {shlex.join(['fastlstm', 'sample', str(files.best if better and has_best else files.out)])}")
+    print(f"{files.out}: {_loss(last)}{f'; best weights{better} in {files.best}' if keeper.has_best else ''}")
+    say(f"next: {shlex.join(['fastlstm', 'sample', str(files.best if better and keeper.has_best else files.out)])}")
 
 
 def _check_files(files: Files, arguments: argparse.Namespace, model: Model) -> None:
