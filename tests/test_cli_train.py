@@ -184,6 +184,14 @@ def test_directory_without_permission_is_refused_before_training(corpus, tmp_pat
     assert capfd.readouterr().err.endswith(message)
 
 
+def test_training_goes_on_elsewhere_from_where_nothing_can_be_written(corpus, trained, tmp_path, monkeypatch, capfd):
+    (tmp_path / "free").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != trained.parent)
+    arguments = ["--epochs", "3", "--out", str(tmp_path / "free" / "m.safetensors")]
+    assert cli.main(["train", str(corpus), "--resume", str(trained), *arguments]) == 0
+    assert Model.load(tmp_path / "free" / "m.safetensors").epochs_finished == 3
+
+
 def test_a_sample_that_fails_does_not_end_training(corpus, capfd, monkeypatch):
     def overflows(*_, **__):
         raise FloatingPointError("the network's output is NaN or infinite after 3 symbols")

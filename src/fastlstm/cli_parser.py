@@ -67,9 +67,8 @@ class Formatter(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=32, width=min(100, shutil.get_terminal_size().columns))
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False or not action.option_strings:
-            return action.help
-        if action.default in ("", argparse.SUPPRESS):
+        shown = action.default is not None and action.default is not False and action.default not in ("", argparse.SUPPRESS)
+        if not (shown and action.option_strings):
             return action.help
         return f"{action.help} (default: %(default)s)"
 

@@ -75,7 +75,6 @@ class Files(NamedTuple):
     @classmethod
     def of(cls, out: Path, log_file: Path | None) -> Files:
         """Of a model at `out`; the log beside it, unless it is elsewhere."""
-        check_target(out)
         return cls(out, out.with_name(f"{out.stem}.best{out.suffix}"), log_file or out.with_name(f"{out.stem}.jsonl"))
 
 
@@ -117,7 +116,9 @@ def run(arguments: argparse.Namespace) -> None:
     epochs = options.get("epochs", before.epochs)
     options |= _schedule(arguments, before.schedule, epochs)
     length = _check.count("sample_length", arguments.sample_length, 0)
-    files = Files.of(arguments.out or arguments.resume or Path("model.safetensors"), arguments.log)
+    out = arguments.out or arguments.resume or Path("model.safetensors")
+    check_target(out)
+    files = Files.of(out, arguments.log)
     _check_files(files, arguments, model)
     sources = cli_text.sources(arguments)
     say(f"training on {cli_text.describe(sources)}{'' if arguments.paths else '; name a PATH for another text'}")

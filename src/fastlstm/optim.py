@@ -47,8 +47,7 @@ class Optimizer(ABC):
     moment_names: tuple[str, ...] = ()
 
     def __init__(self, parameters: Recurrent | Parameters | Mapping[str, np.ndarray]) -> None:
-        self._given = dict(parameters) if isinstance(parameters, Mapping) else parameters
-        self._arrays = self._given if isinstance(self._given, dict) else {}
+        self._trained, self._arrays = parameters, dict(parameters) if isinstance(parameters, Mapping) else {}
         store = _vector_of(self._arrays) if self._arrays else getattr(parameters, "store", parameters)
         if not isinstance(store, Parameters):
             came = "no array" if isinstance(parameters, Mapping) else type(parameters).__name__
@@ -75,7 +74,8 @@ class Optimizer(ABC):
             TypeError, ValueError: an argument is not as above. Nothing has changed then, as after a FloatingPointError.
         """
         _check.number("learning_rate", learning_rate, 0)
-        clip_norm, clip_value = checked_limits(clip_norm, clip_value)
+        clip_norm = _check.optional(_check.number, "clip_norm", clip_norm, 0, open_ends="(")
+        clip_value = _check.optional(_check.number, "clip_value", clip_value, 0, open_ends="(")
         _check_trainable(self._arrays)
         checked = self._parameters.checked(gradients, "gradients")
         self._gradients = self._gradients or self._parameters.zeros_like()
@@ -100,7 +100,8 @@ class Optimizer(ABC):
 
     def __reduce__(self) -> tuple[type[Optimizer], tuple[Any], tuple[int, list[np.ndarray]]]:
         """Pickle and copy with what is trained, by the moments and the number of steps."""
-        return type(self), (self._given,), (self.steps, [moment.flat.copy() for moment in self.moments.values()])
+        moments = [moment.flat.copy() for moment in self.moments.values()]
+        return type(self), (self._arrays or self._trained,), (self.steps, moments)
 
     def __setstate__(self, state: tuple[int, list[np.ndarray]]) -> None:
         """The other half of `__reduce__`."""
@@ -175,15 +176,6 @@ class AdamW(Adam):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Momentum, RMSProp, Adam, AdamW)}
-
-
-def checked_limits(clip_norm: float | None, clip_value: float | None) -> tuple[float | None, float | None]:
-    """Both limits as numbers above 0, or None."""
-    found = [
-        _check.optional(_check.number, name, value, 0, open_ends="(")
-        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value))
-    ]
-    return found[0], found[1]
 
 
 def _check_trainable(arrays: Mapping[str, np.ndarray]) -> None:

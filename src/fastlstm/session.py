@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlstm import _check
 from fastlstm.engines import States
-from fastlstm.optim import OPTIMIZERS, checked_limits
+from fastlstm.optim import OPTIMIZERS
 from fastlstm.schedules import Schedule, from_json
 
 
@@ -35,7 +35,6 @@ class Options:
             raise TypeError(
                 f"schedule must be None or one of fastlstm.schedules, such as Cosine(epochs=50), got {self.schedule!r}"
             )
-        clip_norm, clip_value = checked_limits(self.clip_norm, self.clip_value)
         return replace(
             self,
             epochs=_check.count("epochs", self.epochs, 0),
@@ -43,8 +42,8 @@ class Options:
             seq_length=_check.count("seq_length", self.seq_length),
             optimizer=_check.choice("optimizer", self.optimizer, OPTIMIZERS),
             learning_rate=_check.number("learning_rate", self.learning_rate, 0, open_ends="("),
-            clip_norm=clip_norm,
-            clip_value=clip_value,
+            clip_norm=_check.optional(_check.number, "clip_norm", self.clip_norm, 0, open_ends="("),
+            clip_value=_check.optional(_check.number, "clip_value", self.clip_value, 0, open_ends="("),
             validation=_check.optional(_check.number, "validation", self.validation, 0, 1, open_ends=")"),
             patience=_check.optional(_check.count, "patience", self.patience),
             restore_best=bool(self.restore_best),
