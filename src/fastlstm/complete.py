@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastlstm.engines import of_some
 from fastlstm.sample import known_frequencies, read
 from fastlstm.vocabulary import is_in_words
 
@@ -62,9 +63,7 @@ def complete(
         if not len(rows):
             break
         scores, open_ = longer[rows, symbols], [(*open_[row], int(v)) for row, v in zip(rows, symbols, strict=True)]
-        y, state = network.advance(
-            symbols[None].astype(np.int32), tuple(np.ascontiguousarray(part[:, rows]) for part in state)
-        )
+        y, state = network.advance(symbols[None].astype(np.int32), of_some(state, rows))
         following = network.log_probabilities(y[-1], vocabulary.unknown)
     return [(vocabulary.decode(symbols), float(np.exp(score))) for score, symbols in found if score > -np.inf]
 

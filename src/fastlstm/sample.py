@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastlstm import _check
+from fastlstm.engines import of_some, set_some
 from fastlstm.text import as_text
 
 if TYPE_CHECKING:
@@ -100,15 +101,14 @@ class Generator:
         frequencies = np.cumsum(known_frequencies(self._vocabulary))
         symbols[fresh, 0] = np.searchsorted(frequencies, uniforms[0, fresh] * frequencies[-1], side="right")
         _, state = read(self._network, symbols[fresh, :1])
-        for own, part in zip(self._state, state, strict=True):
-            own[:, fresh] = part
+        set_some(self._state, fresh, state)
         return 1
 
     def _write(self, symbols: np.ndarray, uniforms: np.ndarray, rows: np.ndarray, before: int) -> None:
         """Go on with the texts of `rows`, which have `before` symbols, into `symbols` (B, n)."""
         every = rows.all()
         part = symbols if every else symbols[rows]
-        state = self._state if every else tuple(own.compress(rows, axis=1) for own in self._state)
+        state = self._state if every else of_some(self._state, rows)
         unknown = self._vocabulary.unknown
         done, state = self._network.write(
             part, uniforms if every else uniforms[:, rows], state, never=-1 if unknown is None else unknown,
@@ -120,8 +120,7 @@ class Generator:
             self._state = state
             return
         symbols[rows] = part
-        for own, found in zip(self._state, state, strict=True):
-            own[:, rows] = found
+        set_some(self._state, rows, state)
 
 
 def known_frequencies(vocabulary: "Vocabulary") -> np.ndarray:

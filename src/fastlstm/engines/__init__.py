@@ -53,6 +53,19 @@ def copies(states: States) -> States:
     return tuple([part.copy() if isinstance(part, np.ndarray) else [array.copy() for array in part] for part in states])
 
 
+def of_some(states: States, rows: np.ndarray) -> States:
+    """Copies of the states of some sequences: of these places, or of those that are marked."""
+    parts = [[cell[rows] for cell in part] for part in states]
+    return tuple([np.array(part) if isinstance(of, np.ndarray) else part for part, of in zip(parts, states, strict=True)])
+
+
+def set_some(states: States, rows: np.ndarray, found: States) -> None:
+    """Write the states of some sequences, as `of_some` gives them."""
+    for part, values in zip(states, found, strict=True):
+        for cell, value in zip(part, values, strict=True):
+            cell[rows] = value
+
+
 class Workspace:
     """Arrays by name that are used again in every call, so that the operating system need not find memory each time.
 
