@@ -39,7 +39,16 @@ def test_limit(threads: int, weights: int, seconds: float, by: str) -> None:
     assert (least, name) == (pytest.approx(max(seconds, 0.5e-3 / threads)), by)
 
 
+def test_ratio_at_the_limit() -> None:
+    """If ours took the 0.5 ms of its arithmetic; none of what has none, such as an import."""
+    assert row().ratio_at_limit == pytest.approx(6)
+    assert row(threads=2).ratio_at_limit == pytest.approx(12)
+    assert row(peers={}).ratio_at_limit is None
+    assert row(flops=0).ratio_at_limit is None
+
+
 @pytest.mark.parametrize(("threads", "goal", "told"), [
+    (1, Goal(5.9), ("5.9×", "**no**")), (1, Goal(6.1), ("6.1×", "**no**, beyond the limit")),
     (1, Goal(1.5), ("1.5×", "yes")), (1, Goal(1.6), ("1.6×", "**no**")), (2, Goal(1.6), ("–", "–")),
     (2, Goal(1.6, two_threads=1.4), ("1.4×", "yes")), (1, Goal(1, share=0.9), ("1×, 90% of limit", "**no**")),
     (1, Goal(seconds=0.2), ("≤ 0.2 s", "yes")),
@@ -61,12 +70,13 @@ def test_page() -> None:
         "x",
     )
     info = row(goal=Goal(1.5)).info | {"absent": {"C": "No module named 'c'"}}
+    benchmark = {"extra_info": info, "stats": {"q1": 1.9e-3, "median": 2e-3, "q3": 2.1e-3}}
     page = report({
         "machine_info": {
             "described": described | {"threads": 1, "peers": {"A": "1", "B": "2", "C": "not installed"}}, "limits": LIMITS,
         },
-        "benchmarks": [{"extra_info": info, "stats": {"q1": 1.9e-3, "median": 2e-3, "q3": 2.1e-3}}],
+        "benchmarks": [benchmark, benchmark | {"extra_info": row(goal=Goal(7)).info}],
     })
-    assert "| something | 2 ms ±5% | 5 ms ±2% | 3 ms ±3% | B | **1.50×** | 50.0 | 25% of FMA | 1.5× | yes |" in page
+    assert "| something | 2 ms ±5% | 5 ms ±2% | 3 ms ±3% | B | **1.50×** | 50.0 | 25% of FMA | 6.00× | 1.5× | yes |" in page
     assert "- left out: C (No module named 'c')" in page
-    assert "Goals met: 1 of 1." in page
+    assert "Goals met: 1 of 2; beyond the limit are 1 others." in page
