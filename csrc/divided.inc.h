@@ -125,8 +125,8 @@ TASK(cross_entropy)
 {
     const TYPED(job) *j = context;
     PART(j->m, 1);
-    j->kernels->softmax_cross_entropy(j->doubles + begin, j->out + begin * j->n, j->tokens + begin, j->scale, end - begin,
-                                      j->n);
+    j->kernels->softmax_cross_entropy(j->doubles + begin, j->out + begin * j->n, j->tokens ? j->tokens + begin : NULL,
+                                      j->scale, end - begin, j->n);
 }
 
 void TYPED(fl_cross_entropy)(const TYPED(fl_kernels) *kernels, int64_t threads, double *losses, REAL *logits,

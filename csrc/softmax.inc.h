@@ -6,9 +6,9 @@ static void NAME(softmax_cross_entropy)(double *losses, REAL *logits, const int3
     enum { MOST = 64, NEAR = 16384 / sizeof(REAL) };
     REAL largest[MOST];
     double sums[MOST];
-    for (int64_t count; rows; rows -= count, logits += count * V, targets += count, losses += count) {
+    for (int64_t done = 0, count; done < rows; done += count, logits += count * V) {
         count = V * MOST <= NEAR ? MOST : V < NEAR ? NEAR / V : 1;
-        count = rows < count ? rows : count;
+        count = AT_MOST(rows - done, count);
         for (int64_t r = 0; r < count; r++) {
             const REAL *row = logits + r * V;
             vec most = vset(-(REAL)INFINITY);
@@ -16,7 +16,7 @@ static void NAME(softmax_cross_entropy)(double *losses, REAL *logits, const int3
             FOR_EACH_VEC(V, BODY);
 #undef BODY
             largest[r] = NAME(max_lanes)(most);
-            losses[r] = (double)largest[r] - (double)row[targets[r]];
+            losses[done + r] = (double)largest[r] - (targets ? (double)row[targets[done + r]] : 0);
         }
         for (int64_t r = 0; r < count; r++) {
             REAL *row = logits + r * V;
@@ -39,8 +39,9 @@ static void NAME(softmax_cross_entropy)(double *losses, REAL *logits, const int3
 #undef BODY
         }
         for (int64_t r = 0; r < count; r++) {
-            logits[r * V + targets[r]] -= (REAL)scale;
-            losses[r] += log(sums[r]);
+            losses[done + r] += log(sums[r]);
+            if (targets)
+                logits[r * V + targets[done + r]] -= (REAL)scale;
         }
     }
 }

@@ -25,7 +25,8 @@ typedef struct {
     /* Row-wise softmax cross-entropy.  losses[r] = log(sum_v exp(logits[r, v])) - logits[r, targets[r]]
      * losses  (rows,)     out, double, in nats
      * logits  (rows, V)   in: logits; out: gradient of scale * sum(losses)
-     * targets (rows,)     in, each in [0, V) */
+     * targets (rows,)     in, each in [0, V)
+     * targets NULL: losses[r] = log(sum_v exp(logits[r, v])), and what comes out is scale * softmax(logits) */
     void (*softmax_cross_entropy)(double *losses, REAL *logits, const int32_t *targets, double scale, int64_t rows,
                                   int64_t V);
 

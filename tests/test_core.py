@@ -322,6 +322,13 @@ def test_softmax_cross_entropy_equals_reference(isa, dtype, V, size):
     np.testing.assert_allclose(losses, want_losses, rtol=bound, atol=bound)
     np.testing.assert_allclose(gradient, 0.25 * want_gradient, rtol=0, atol=bound)
     assert (guard == 12345).all()
+    shares, guard = guarded(logits)
+    _core.softmax_cross_entropy(losses, shares, None, 0.25)
+    chosen = np.arange(5), targets
+    np.testing.assert_allclose(losses, want_losses + logits[chosen], rtol=bound, atol=bound)
+    want_gradient[chosen] += 1
+    np.testing.assert_allclose(shares, 0.25 * want_gradient, rtol=0, atol=bound)
+    assert (guard == 12345).all()
 
 
 @pytest.mark.parametrize("threads", [2, 3, 9])
@@ -335,6 +342,10 @@ def test_softmax_cross_entropy_with_threads_is_the_same_to_the_bit(isa, dtype, t
         np.testing.assert_array_equal(alone, logits)
         np.testing.assert_array_equal(losses, [*want_losses, np.nan])
         assert (guard == 12345).all()
+        (without,) = random_arrays(dtype, (rows, V))
+        _core.softmax_cross_entropy(losses[:-1], without, None, 0.25, threads)
+        without[np.arange(rows), targets] -= dtype.type(0.25)
+        np.testing.assert_array_equal(without, logits)
 
 
 def cross_entropy(logits, targets, scale=1.0):

@@ -163,6 +163,26 @@ def test_streamed_equals_whole(isa, dtype, B, engine):
             assert relative_error(got, want) <= 1e-13
 
 
+def test_streams_of_tokens_check_every_step(dtype, engine):
+    """The first step of tokens finds no table of them, those after it do; vectors may come between."""
+    case = random_case(I=5, L=2, dtype=dtype)
+    stream, expected = case.rnn.stream(4), case.rnn.stream(4)
+    for t in range(3):
+        for wrong, error, message in (
+            ([0, 5, 1, 2], IndexError, r"token id 5 at position 1 is outside \[0, 5\)"),
+            ([0, 1, 2, -1], IndexError, r"token id -1 at position 3 is outside \[0, 5\)"),
+            ([0, 1, 2], ValueError, r"x must have shape \(4,\), got \(3,\)"),
+        ):
+            with pytest.raises(error, match=message):
+                stream.step(np.array(wrong, np.int32))
+        with pytest.raises(ValueError, match=r"x must have shape \(4, 5\), got \(4,\)"):
+            stream.step(np.zeros(4, np.float32))
+        np.testing.assert_array_equal(stream.step(np.array([t, 4, 0, 1], np.int32)), expected.step([t, 4, 0, 1]))
+    np.testing.assert_array_equal(stream.step(np.repeat(np.int32([0, 4, 0, 1]), 2)[::2]), expected.step([0, 4, 0, 1]))
+    np.testing.assert_array_equal(stream.step(np.eye(5)[[1, 2, 3, 4]]), expected.step(np.eye(5)[[1, 2, 3, 4]]))
+    np.testing.assert_array_equal(stream.step(np.int32([4, 3, 2, 1])), expected.step([4, 3, 2, 1]))
+
+
 @pytest.mark.parametrize("lengths", [None, RAGGED])
 def test_tokens_equal_one_hot_vectors(dtype, engine, lengths):
     case = random_case(I=5, L=2, dtype=dtype, lengths=lengths)

@@ -30,7 +30,7 @@ def product_transposed(
     sums: np.ndarray | None = None,
 ) -> None: ...
 def softmax_cross_entropy(
-    losses: np.ndarray, logits: np.ndarray, targets: np.ndarray, scale: float, threads: int = 1
+    losses: np.ndarray, logits: np.ndarray, targets: np.ndarray | None, scale: float, threads: int = 1
 ) -> None: ...
 def optimise(
     kind: str, parameters: np.ndarray, first_moment: np.ndarray | None, second_moment: np.ndarray | None,

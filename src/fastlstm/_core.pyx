@@ -419,7 +419,10 @@ def product_transposed(object C, object A, object B, object scratch, bint add=Fa
 
 
 def softmax_cross_entropy(object losses, object logits, object targets, double scale, int64_t threads=1) -> None:
-    """losses = -log softmax(logits)[target]; logits become the gradient of scale * sum(losses)."""
+    """losses = -log softmax(logits)[target]; logits become the gradient of scale * sum(losses).
+
+    targets None: losses = log sum exp(logits); logits become scale * softmax(logits).
+    """
     cdef int64_t width = width_of(logits), rows, V
     cdef double *loss = <double *>writable(losses, sizeof(double))
     cdef void *z = writable(logits, width)

@@ -12,6 +12,7 @@ cdef void in_both_directions(fl_layer *layers, int64_t cells, char *h, char *c, 
 cdef class Stack:
     cdef fl_stack stack
     cdef readonly int64_t wide  # GH
+    cdef int64_t table_rows  # of the first layer's biases: how many tokens there are, where it reads them
     cdef object weights, dtype
     cdef int take(self, object x, Py_buffer *view, int ndim) except -1
 
@@ -28,4 +29,3 @@ cdef class Steps(Stack):
     cdef readonly int64_t threads
     cdef object memory  # of the gates, the steps and their input
     cdef tuple output_shape
-    cdef object advance(self, object out)

@@ -16,6 +16,8 @@ from fastlstm._core cimport (
     writable,
 )
 
+INT32 = np.dtype(np.int32)
+
 
 def forward(Cell cell, object h, object c, object gates, object recurrent, object x, object tokens, object W, object bias,
             object U, object recurrent_bias, object batch_sizes, bint keep, object rows, object scratch, bint divide_units,
@@ -105,7 +107,7 @@ cdef class Stack:
         cdef int64_t L = len(U), k
         cdef Cell cell
         self.dtype = bias[0].dtype
-        self.wide = bias[0].shape[1]
+        self.table_rows, self.wide = bias[0].shape
         parts = W, bias, U, recurrent_bias
         pointers = np.array([[<size_t>address(array) for array in part] for part in parts], np.uintp)
         cdef size_t[:, ::1] places = pointers
@@ -123,14 +125,16 @@ cdef class Stack:
         self.stack.U, self.stack.recurrent_bias = <const void **>&places[2, 0], <const void **>&places[3, 0]
 
     cdef int take(self, object x, Py_buffer *view, int ndim) except -1:
-        """Whether x (..., I) is an array of so many dimensions that the stack can read as it is; then release `view`."""
-        if type(x) is not ndarray or x.dtype != self.dtype or self.stack.W[0] is NULL:
+        """Whether x is an array of so many dimensions that the stack can read as it is, numbers (..., I), or where it reads token
+        ids, those; then release `view`."""
+        cdef bint reads_tokens = self.stack.W[0] is NULL
+        if type(x) is not ndarray or x.dtype != (INT32 if reads_tokens else self.dtype):
             return False
         try:
             PyObject_GetBuffer(x, view, PyBUF_C_CONTIGUOUS)
         except ValueError:
             return False
-        if view.ndim == ndim and view.shape[ndim - 1] == self.stack.I:
+        if view.ndim == ndim and (ndim == 1 if reads_tokens else view.shape[ndim - 1] == self.stack.I):
             return True
         PyBuffer_Release(view)
         return False
@@ -368,24 +372,23 @@ cdef class Steps(Stack):
         return (h,) if self.c is None else (h, self.c)
 
     def step(self, x: object, out: object = None) -> object:
-        """Advance by the input x (B, I), which is an array of the stack's dtype; returns the last layer's output (B, H), in
-        `out` or fresh. None, and nothing done, where x is anything else: then the caller must look at it more closely."""
+        """Advance by the input x, an array (B, I) of the stack's dtype, or where it reads tokens of int32 ids (B,); returns the
+        last layer's output (B, H), in `out` or fresh. None, and nothing done, where x is anything else: then the caller must look
+        at it more closely."""
         cdef Py_buffer view
-        cdef bint fits
-        if not self.take(x, &view, 2):
+        cdef bint reads_tokens = self.stack.W[0] is NULL, fits
+        cdef int64_t b
+        if not self.take(x, &view, 1 if reads_tokens else 2):
             return None
         fits = view.shape[0] == self.stack.B
         if fits:
-            memcpy(self.stack.x, view.buf, view.len)
+            memcpy(<void *>self.stack.tokens if reads_tokens else <void *>self.stack.x, view.buf, view.len)
         PyBuffer_Release(&view)
-        return self.advance(out) if fits else None
-
-    def step_tokens(self, const int32_t[::1] tokens, out: object = None) -> object:
-        """As `step`, for checked token ids (B,)."""
-        memcpy(self.stack.tokens, &tokens[0], self.stack.B * sizeof(int32_t))
-        return self.advance(out)
-
-    cdef object advance(self, object out):
+        if reads_tokens and fits:
+            for b in range(self.stack.B):
+                fits = fits and 0 <= self.stack.tokens[b] < self.table_rows
+        if not fits:
+            return None
         if out is None:
             out = empty(self.output_shape, self.dtype)
         with nogil:

@@ -136,23 +136,22 @@ class LanguageNetwork:
 
     def log_probabilities(self, h: np.ndarray, never: int | None = None) -> np.ndarray:
         """Log p (B, V) of each token but `never` to be the next one, for outputs h (B, H) of the last layer."""
-        logits = self._logits(h, never)
-        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-
-    def probabilities(self, h: np.ndarray) -> np.ndarray:
-        """P (B, V) of each token to be the next one, for outputs h (B, H) of the last layer."""
-        found = self._logits(h, None)
-        np.exp(found, out=found)
-        found /= found.sum(axis=1, keepdims=True)
-        return found
-
-    def _logits(self, h: np.ndarray, never: int | None) -> np.ndarray:
-        """Logits (B, V) less the largest of each row; -inf for the token `never`."""
-        logits = np.empty((len(h), self.V), self.dtype)
-        current_engine().affine(logits, h, self.parameters, self.output, self.parameters.arrays["output.bias"])
+        logits = self._logits(h)
         if never is not None:
             logits[:, never] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    def probabilities(self, h: np.ndarray) -> np.ndarray:
+        """P (B, V) of each token to be the next one, for outputs h (B, H) of the last layer; rows of NaN where it has none."""
+        found = self._logits(h)
+        _core.softmax_cross_entropy(np.empty(len(h)), found, None, 1, threads_for(EXPONENTIAL_WORK * found.size))
+        return found
+
+    def _logits(self, h: np.ndarray) -> np.ndarray:
+        """(B, V), for outputs h (B, H) of the last layer."""
+        logits = np.empty((len(h), self.V), self.dtype)
+        current_engine().affine(logits, h, self.parameters, self.output, self.parameters.arrays["output.bias"])
         return logits
 
     def losses(self, ids: np.ndarray, targets: np.ndarray, state: States) -> tuple[np.ndarray, States]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,8 @@ def _following(network: LanguageNetwork, ids: np.ndarray) -> Iterator[np.ndarray
 
 
 def _finite(found: np.ndarray) -> np.ndarray:
-    """Probabilities, which a network of weights that are NaN or infinite has none of."""
-    if not np.isfinite(found).all():
+    """Probabilities, which a network of weights that are NaN or infinite has none of: rows are NaN from end to end."""
+    if isnan(found[:, 0].sum()):
         raise FloatingPointError("the network's output is NaN or infinite")
     return found
 
@@ -86,15 +87,18 @@ class SymbolStream:
             TypeError, IndexError: what came is neither, or an id is outside [0, V).
             FloatingPointError: the network's weights are NaN or infinite.
         """
-        ids = self._ids([symbols] if isinstance(symbols, str | bytes) else symbols)
+        ids = self._ids(symbols)
         vectors = self._network.vectors
         outputs = self._stream.step(ids if vectors is None else vectors[ids])
         return _finite(self._network.probabilities(outputs))
 
     def _ids(self, symbols: Any) -> np.ndarray:
+        if isinstance(symbols, str | bytes):
+            symbols = [symbols]
         if isinstance(symbols, list | tuple) and any(isinstance(symbol, str | bytes) for symbol in symbols):
-            symbols = [self._vocabulary.id_of(symbol) for symbol in symbols]
-        ids = _check.tokens("symbols", symbols, 1, self._network.V)
+            ids = np.array([self._vocabulary.id_of(symbol) for symbol in symbols], np.int32)
+        else:
+            ids = _check.tokens("symbols", symbols, 1, self._network.V)
         if len(ids) != self._B:
             raise ValueError(f"symbols must be one for each of {self._B} texts, got {len(ids)}")
         return ids

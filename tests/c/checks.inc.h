@@ -234,15 +234,16 @@ static void NAME(check_beside_backward)(const NAME(fl_kernels) *kernels, int kin
 static void NAME(check_softmax)(const NAME(fl_kernels) *kernels, int64_t rows, int64_t V, double size)
 {
     size_t n = (size_t)(rows * V);
-    REAL *logits = NAME(random)(n), *gradient;
-    double *losses = exactly((size_t)rows * sizeof *losses), scale = 0.25;
+    REAL *logits = NAME(random)(n), *gradient, *shares;
+    double *losses = exactly((size_t)rows * sizeof *losses), *sums = exactly((size_t)rows * sizeof *sums), scale = 0.25;
     int32_t *targets = exactly((size_t)rows * sizeof *targets);
     for (size_t k = 0; k < n; k++)
         logits[k] *= (REAL)(size / 2);
     for (int64_t row = 0; row < rows; row++)
         targets[row] = (int32_t)((row * 7 + V - 1) % V);
-    gradient = NAME(copy)(logits, n);
+    gradient = NAME(copy)(logits, n), shares = NAME(copy)(logits, n);
     kernels->softmax_cross_entropy(losses, gradient, targets, scale, rows, V);
+    kernels->softmax_cross_entropy(sums, shares, NULL, scale, rows, V);
     for (int64_t row = 0; row < rows; row++) {
         const REAL *x = logits + row * V;
         double largest = x[0], sum = 0;
@@ -251,11 +252,14 @@ static void NAME(check_softmax)(const NAME(fl_kernels) *kernels, int64_t rows, i
         for (int64_t v = 0; v < V; v++)
             sum += exp(x[v] - largest);
         check("softmax_cross_entropy, loss", losses[row], log(sum) + (largest - x[targets[row]]), BOUND);
-        for (int64_t v = 0; v < V; v++)
-            check("softmax_cross_entropy, gradient", gradient[row * V + v],
-                  scale * (exp(x[v] - largest) / sum - (v == targets[row])), BOUND);
+        check("softmax_cross_entropy, no targets", sums[row], log(sum) + largest, BOUND);
+        for (int64_t v = 0; v < V; v++) {
+            const double share = exp(x[v] - largest) / sum;
+            check("softmax_cross_entropy, gradient", gradient[row * V + v], scale * (share - (v == targets[row])), BOUND);
+            check("softmax_cross_entropy, softmax", shares[row * V + v], scale * share, BOUND);
+        }
     }
-    free(logits), free(gradient), free(losses), free(targets);
+    free(logits), free(gradient), free(shares), free(losses), free(sums), free(targets);
 }
 
 static void NAME(check_adam)(const NAME(fl_kernels) *kernels, int64_t n)

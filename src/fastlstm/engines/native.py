@@ -328,7 +328,7 @@ class NativeStepper:
         reads_tokens = x.ndim == 1
         if reads_tokens != self._reads_tokens or self._changes[0] != self._version:
             self._refresh(reads_tokens=reads_tokens)
-        return self._steps.step_tokens(x, out) if reads_tokens else self._steps.step(x, out)
+        return self._steps.step(x, out)
 
 
 ENGINE = NativeEngine()
