@@ -49,7 +49,8 @@ def problem(
 
 
 def forward(case, held=None):
-    """The outputs, the final state and the tape."""
+    """The outputs, the final state and the tape; every layer holds the same gates."""
+    held = dict.fromkeys(range(len(case.layout.layers)), held or {})
     return reference.stack_forward(case.layout, case.parameters, case.x, case.state, case.lengths, case.masks, held)
 
 

@@ -112,7 +112,7 @@ def test_info(trained, capfd):
         (["train", "{corpus}", "--out", "nowhere/m.safetensors"], "nowhere does not exist"),
         (["train", "{corpus}", "--out", "."], ". is not a regular file"),
         (["train", "{corpus}", "--hidden-size", "0"], "hidden_size must be at least 1, got 0"),
-        (["train", "{corpus}", "--hidden-size", "many"], "invalid int value: 'many'"),
+        (["train", "{corpus}", "--hidden-size", "many"], "expected a whole number, or several between commas, got 'many'"),
         (["train", "{corpus}"], "the training text has 1672 symbols, fewer than the 2501 of one training window"),
         (["train", "{corpus}", "--schedule", "constant", "--decay", "0.5"], "the options of --decay need --schedule"),
         (["train", "{corpus}", "--schedule", "step", "--decay-after", "5"], "--schedule step has no after; its options are"),

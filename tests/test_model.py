@@ -1,6 +1,7 @@
 """`Model`: rows B4, B8 and C3, and its errors."""
 
 import copy
+import inspect
 import json
 import pickle
 import signal
@@ -269,7 +270,21 @@ def test_resume_needs_the_same_text_and_sizes():
         model.fit(TEXT, epochs=2, resume=True, **{**FIT, "batch_size": 5})
 
 
-def test_resume_takes_options_left_at_their_defaults_from_the_checkpoint(tmp_path):
+def test_options_that_are_given_count_on_resume_be_they_the_defaults():
+    model, taken = small(), []
+    model.fit(TEXT, epochs=2, learning_rate=1e-3, patience=5, **FIT)
+    model.fit(TEXT, resume=True, **FIT)
+    assert model.epochs_finished == 2
+    for options in ({"epochs": 50}, {"learning_rate": 2e-3}, {"patience": None}):
+        model.fit(TEXT, resume=True, max_seconds=1e-9, **FIT, **options)
+        taken.append((model.options.epochs, model.options.learning_rate, model.options.patience))
+    assert taken == [(50, 1e-3, 5), (50, 2e-3, 5), (50, 2e-3, None)]
+    assert "given" not in inspect.signature(Model.fit).parameters
+    with pytest.raises(TypeError, match="multiple values for keyword argument 'given'"):
+        model.fit(TEXT, given=["epochs"])
+
+
+def test_resume_takes_options_that_are_not_given_from_the_checkpoint(tmp_path):
     options = {"learning_rate": 1e-2, "clip_norm": 0.01, "validation": 0.1, **FIT}
     models = [small() for _ in range(2)]
     models[0].fit(TEXT, epochs=2, **options)

@@ -1,5 +1,7 @@
 """Models of every cell: training, files, writing; and what directions and skips are good for."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,12 @@ CELLS = {
     "plain": {"cell": "rnn"}, "GRU": {"cell": "gru"}, "peephole": {"peephole": "diagonal"},
     "full peephole": {"peephole": "full"},
     "coupled": {"coupled": True}, "skip": {"skip": True, "num_layers": 2}, "recurrent dropout": {"recurrent_dropout": 0.1},
+    "widths": {"hidden_size": (24, 20), "num_layers": 2}, "projected": {"proj_size": 16, "clip": 4.0},
+    "reset before": {"cell": "gru", "reset_after": False, "recurrent_activation": "hard_sigmoid"},
+    "plain, sigmoid, widths, skip": {
+        "cell": "rnn", "nonlinearity": "sigmoid", "hidden_size": (24, 16), "num_layers": 2, "skip": True, "bias": False,
+    },
+    "projected widths": {"hidden_size": (24, 20), "num_layers": 2, "proj_size": 16},
 }
 every_cell = pytest.mark.parametrize("options", CELLS.values(), ids=CELLS)
 
@@ -43,11 +51,23 @@ def test_learns_writes_and_is_the_same_from_a_file(options, tmp_path):
 
 
 @every_cell
-def test_stop_and_resume_is_as_never_stopped(options, tmp_path):
+def test_stop_and_resume_is_as_never_stopped(options, tmp_path, monkeypatch):
+    """Inside an epoch, with a state to carry on from."""
     whole, stopped, path = make(options), make(options), tmp_path / "m.safetensors"
     fit(whole, 4)
-    fit(stopped, 2, checkpoint=path)
+    saves, save = count(1), Model.save
+
+    def stop_at_the_twentieth(model, target):
+        save(model, target)
+        if next(saves) == 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Model, "save", stop_at_the_twentieth)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, 4, checkpoint=path, checkpoint_every=0)
+    monkeypatch.undo()
     resumed = Model.load(path)
+    assert any(np.any(cell) for cell in resumed._position.state[0])
     fit(resumed, 4, resume=True)
     assert_equal(resumed.parameters, whole.parameters)
 
@@ -56,7 +76,9 @@ def test_a_file_without_the_newer_options_is_an_lstms(tmp_path):
     model = make({})
     fit(model, 1)
     arrays, sections = model_file.pack(model)
-    for name in ("peephole", "coupled", "skip", "recurrent_dropout"):
+    for name in (
+        "peephole", "coupled", "skip", "recurrent_dropout", "bias", "clip", "activation", "recurrent_activation", "proj_size",
+    ):
         del sections["config"][name]
     checkpoint.write(tmp_path / "m.safetensors", arrays, sections)
     assert_equal(Model.load(tmp_path / "m.safetensors").parameters, model.parameters)
@@ -67,6 +89,14 @@ def test_a_file_without_the_newer_options_is_an_lstms(tmp_path):
     ({"bidirectional": True}, "a language model cannot be bidirectional: the reverse direction would see the next symbol"),
     ({"cell": "gru", "peephole": "full"}, "peephole is for cell 'lstm', got peephole='full' with cell 'gru'"),
     ({"cell": "rnn", "coupled": True}, "coupled is for cell 'lstm', got coupled=True with cell 'rnn'"),
+    ({"cell": "rnn", "activation": "relu"}, "activation is for cell 'lstm' or 'gru', got activation='relu' with cell 'rnn'"),
+    ({"reset_after": False}, "reset_after is for cell 'gru', got reset_after=False with cell 'lstm'"),
+    ({"nonlinearity": "rleu"}, "nonlinearity must be one of .*, got 'rleu'; did you mean 'relu'"),
+    ({"clip": 0}, r"clip must be in \(0, inf\), got 0"),
+    ({"proj_size": 24}, "proj_size must be less than hidden_size = 24, got 24"),
+    ({"hidden_size": (24, 12), "num_layers": 3}, "hidden_size must have one width for each of 3 layers, got 2"),
+    ({"hidden_size": (24, 0)}, r"hidden_size\[1\] must be at least 1, got 0"),
+    ({"proj_size": 9, "tied": True, "embedding": 24}, "tied weights need embedding = 9"),
     ({"skip": True, "tied": True, "embedding": 24, "num_layers": 2}, "tied weights need embedding = 48"),
 ])
 def test_options_that_make_no_sense_are_refused(options, message):
@@ -74,15 +104,50 @@ def test_options_that_make_no_sense_are_refused(options, message):
         make(options)
 
 
-@pytest.mark.parametrize("options", [["--cell", "gru"], ["--cell", "lstm", "--peephole", "full", "--coupled"], ["--skip"]])
+def test_hidden_sizes_that_are_all_the_same_are_one():
+    assert Model(hidden_size=[8, 8]).config == Model(hidden_size=8).config
+    assert Model(hidden_size=[8, 9, 7], vocabulary="ab").network.stack.hidden_size == (8, 9, 7)  # the layers are counted
+    assert "lstm 8-9-7, 2 characters" in repr(Model(hidden_size=[8, 9, 7], vocabulary="ab"))
+
+
+def test_a_model_that_holds_gates():
+    model = make({"num_layers": 2})
+    with pytest.raises(ValueError, match="the model has no vocabulary yet"):
+        model.hold(forget_gate=0.5)
+    fit(model, 30)
+    before = {name: array.copy() for name, array in model.parameters.items()}
+    with model.hold(forget_gate=0.5, input_gate=1.0):
+        fit(model, 1, optimizer="sgd", learning_rate=1.0)  # which has no moments of the epochs before
+    H = model.config["hidden_size"]
+    for name, array in model.parameters.items():  # a held gate's weights learn nothing
+        learnt = (array != before[name]).reshape(len(array), -1).any(axis=1)
+        assert learnt[-H:].all()
+        assert not (name.startswith("lstm.") and learnt[: 2 * H].any())
+    free = model.sample(50, prompt="the ", temperature=0)
+    with model.hold(output_gate=0.0, layers=1):
+        shut = model.predict_proba(TEXT[:9])
+        assert model.sample(50, prompt="the ", temperature=0) == 50 * model.predict("the")[-1]
+        assert model.evaluate(TEXT)["loss"] > 2
+    assert (shut == shut[0]).all()  # nothing gets out of the layer above
+    assert model.sample(50, prompt="the ", temperature=0) == free
+
+
+@pytest.mark.parametrize("options", [
+    ["--cell", "gru", "--no-reset-after"], ["--cell", "lstm", "--peephole", "full", "--coupled"], ["--skip"],
+    ["--hidden-size", "8,6,7", "--proj-size", "4", "--no-bias"], ["--cell", "rnn", "--nonlinearity", "relu", "--clip", "3"],
+])
 def test_command_line_trains_every_cell(options, corpus, tmp_path, capfd):
     path = tmp_path / "m.safetensors"
-    sizes = ["--hidden-size", "8", "--epochs", "1", "--batch-size", "4", "--seq-length", "20"]
-    assert cli.main(["train", str(corpus), "--out", str(path), *sizes, *options]) == 0
+    sizes = ["--epochs", "1", "--batch-size", "4", "--seq-length", "20"]
+    assert cli.main(["train", str(corpus), "--out", str(path), "--hidden-size", "8", *sizes, *options]) == 0
     capfd.readouterr()
     assert cli.main(["sample", str(path), "--length", "20", "--temperature", "0"]) == 0
     assert len(capfd.readouterr().out.strip("\n")) <= 20
-    assert Model.load(path).config["cell"] == (options[1] if options[0] == "--cell" else "lstm")
+    config = Model.load(path).config
+    assert config["cell"] == (options[1] if options[0] == "--cell" else "lstm")
+    expected = {"--no-reset-after": ("reset_after", False), "--proj-size": ("proj_size", 4), "--clip": ("clip", 3.0)}
+    for option, (name, value) in expected.items():
+        assert (config.get(name) == value) == (option in options)
 
 
 # ---- layers that learn ---------------------------------------------------------------------------------------------

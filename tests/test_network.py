@@ -13,9 +13,12 @@ SCALE = 0.7  # of the loss the gradients are taken of
 
 def make(embedding=None, num_layers=2, dtype="float64", V=V, **options):
     rng = np.random.default_rng(3)
-    network = LanguageNetwork(V, rng, hidden_size=H, num_layers=num_layers, embedding=embedding, dtype=dtype, **options)
-    tokens = rng.integers(0, V, (T + 1, B)).astype(np.int32)
-    state = tuple(0.3 * rng.standard_normal(part.shape).astype(dtype) for part in network.zero_state(B))
+    options = {"hidden_size": H, "num_layers": num_layers, "embedding": embedding, "dtype": dtype, **options}
+    network = LanguageNetwork(V, rng, **options)
+    tokens, state = rng.integers(0, V, (T + 1, B)).astype(np.int32), network.zero_state(B)
+    for part in state:
+        for cell in part:
+            cell[...] = 0.3 * rng.standard_normal(cell.shape)
     return network, tokens[:-1].copy(), tokens[1:].copy(), state
 
 
@@ -41,6 +44,10 @@ NETWORKS = {
     "full peephole, skip": {"peephole": "full", "skip": True},
     "skip, embedding, more tokens than places": {"embedding": 3, "skip": True, "V": T * B + 5},
     "skip, tied": {"embedding": 2 * H, "skip": True, "tied": True},
+    "widths, tied": {"hidden_size": (5, 3, 4), "num_layers": 3, "embedding": 4, "tied": True, "bias": False},
+    "widths, skip": {"hidden_size": [5, 3], "skip": True, "cell": "gru", "reset_after": False, "embedding": 3},
+    "projected, tied": {"proj_size": 2, "embedding": 2, "tied": True, "activation": "softsign", "clip": 2.0},
+    "plain, sigmoid": {"cell": "rnn", "nonlinearity": "sigmoid", "dropout": 0.5},
 }
 
 
@@ -192,8 +199,9 @@ def test_writing_step_by_step_equals_the_sampling_loop(options, monkeypatch):
         found.append((symbols, after))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert not (symbols == 2).any()
-    for one, other in zip(found[0][1], found[1][1], strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
+    for parts in zip(found[0][1], found[1][1], strict=True):
+        for one, other in zip(*parts, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12)
     network.parameters.arrays["output.bias"][0] = np.nan
     network.parameters.touch()
     assert network.write(symbols, uniforms, state, **choice)[0] == 0

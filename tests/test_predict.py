@@ -12,6 +12,7 @@ TEXT = "abracadabra, and again abracadabra"
 KINDS = [
     {}, {"cell": "gru", "embedding": 5}, {"cell": "rnn", "skip": True, "num_layers": 2}, {"tied": True, "dtype": "float64"},
     {"symbols": "bytes", "peephole": "full"}, {"symbols": "words", "coupled": True},
+    {"hidden_size": (8, 5), "num_layers": 2, "proj_size": 3},
 ]
 
 

@@ -419,12 +419,30 @@ def test_gates_are_held_in_one_thread_and_one_block():
         thread.start()
         thread.join()
         with rnn.hold(input_gate=0.5):
-            assert set(rnn.held) == {"output_gate", "input_gate"}
+            assert set(rnn.held[0]) == {"output_gate", "input_gate"}
         held = rnn(x)[0]
     np.testing.assert_array_equal(seen[0], free)
     assert held.any()
     assert not np.array_equal(held, free)
     np.testing.assert_array_equal(rnn(x)[0], free)
+
+
+def test_gates_are_held_in_some_layers():
+    rnn, x, value = LSTM(3, (4, 6, 4), 3, bidirectional=True, seed=0), np.ones((5, 2, 3)), np.linspace(0, 1, 6)
+    with rnn.hold(layers=1, forget_gate=value), rnn.hold(layers=[0, 2], input_gate=np.full(4, 0.25)):
+        with rnn.hold(layers=1, candidate=0.5):
+            pass
+        with rnn.hold(layers=1):
+            held = rnn.trace(x)
+    for k, layer in enumerate(held):  # in both directions
+        assert np.array_equal(layer.forget_gate, np.broadcast_to(np.float32(value), (5, 2, 6))) == (k in (2, 3))
+        assert (layer.input_gate == 0.25).all() == (k not in (2, 3))
+        assert not (layer.candidate == 0.5).any()
+    assert not rnn.held
+    with pytest.raises(ValueError, match=r"forget_gate must have shape \(6,\), got \(4,\)"):
+        rnn.hold(layers=1, forget_gate=np.ones(4))
+    with pytest.raises(IndexError, match=r"layer 3 is outside \[0, 3\)"):
+        rnn.hold(layers=[0, 3], forget_gate=1)
 
 
 def test_held_gates_are_named_as_the_cell_has_them():

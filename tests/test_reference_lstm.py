@@ -19,7 +19,7 @@ def single(cell, x, c, held=None, **parameters):
     weights = {name: np.zeros(shape) for name, shape in layout.shapes().items()}
     weights |= {f"{name}_l0": np.array(value, float) for name, value in parameters.items()}
     h, c = np.zeros((1, cell.output_size)), np.array([c], float)
-    *_, tape = reference.stack_forward(layout, weights, np.array([[x]], float), ([h], [c]), held=held)
+    *_, tape = reference.stack_forward(layout, weights, np.array([[x]], float), ([h], [c]), held={0: held or {}})
     (found,) = reference.quantities(tape)
     return {name: a[0, 0] for name, a in found.items()}
 

@@ -118,9 +118,10 @@ def test_layers_above_those_that_are_kept_are_not_computed(engine, options):
 
 def test_held_gates_are_held_while_tracing():
     model = untrained(num_layers=3)
-    with model.network.stack.hold(forget_gate=0.25):
-        part = model.trace(TEXT, layers=[1], quantities=["forget_gate"])
+    with model.hold(forget_gate=0.25, layers=[1, 2]):
+        part = model.trace(TEXT, layers=[0, 1], quantities=["forget_gate"])
     assert (part.layers[1].forget_gate == 0.25).all()
+    assert not (part.layers[0].forget_gate == 0.25).any()
 
 
 def test_long_texts_take_the_memory_of_what_is_kept():

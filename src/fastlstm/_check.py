@@ -103,6 +103,23 @@ def count(name: str, value: object, least: int = 1) -> int:
     return number
 
 
+def layers(value: int | Iterable[int] | None, L: int) -> list[int]:
+    """`value`, one layer of L or several, as their numbers in order; None is all."""
+    several = [value] if isinstance(value, int | np.integer) else range(L) if value is None else value
+    chosen = sorted({count("layers", k, 0) for k in several})
+    if chosen and chosen[-1] >= L:
+        raise IndexError(f"layer {chosen[-1]} is outside [0, {L})")
+    return chosen
+
+
+def projection(value: object, widths: Sequence[int]) -> int:
+    """`value` as the numbers of a projected output, fewer than any layer has units; 0 for none."""
+    size, narrowest = count("proj_size", value, 0), min(widths)
+    if size >= narrowest:
+        raise ValueError(f"proj_size must be less than hidden_size = {narrowest}, got {size}")
+    return size
+
+
 def number(name: str, value: object, least: float, most: float = np.inf, *, open_ends: str = "") -> float:
     """`value` as a float between `least` and `most`; `open_ends` names those that are not allowed: "(", ")" or both."""
     try:

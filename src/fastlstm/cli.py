@@ -124,7 +124,7 @@ def _info(arguments: argparse.Namespace) -> None:
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        shown = ", ".join(value) if isinstance(value, list) else f"{value:.6g}" if isinstance(value, float) else value
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else f"{value:.6g}" if isinstance(value, float) else value
         print(f"{name.replace('_', ' '):{width}}  {shown}")
 
 

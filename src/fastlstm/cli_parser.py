@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 
 import fastlstm
 from fastlstm.cells import PEEPHOLES
+from fastlstm.config import CELLS, TASKS
 from fastlstm.engines import NAMES as ENGINES
 from fastlstm.experiments import EXPERIMENTS
 from fastlstm.init import INITIALIZERS
-from fastlstm.model import CELLS, TASKS
 from fastlstm.optim import OPTIMIZERS
+from fastlstm.reference import ACTIVATIONS
 from fastlstm.schedules import SCHEDULES
 from fastlstm.structure import KINDS as STRUCTURES
 from fastlstm.vocabulary import SYMBOLS
@@ -154,6 +155,15 @@ def _add_text(command: Parser, default: str) -> None:
     command.add_argument("--glob", default="*", help="which files of directories to take, such as '*.py'")
 
 
+def _sizes(text: str) -> int | list[int]:
+    """A number, or several between commas."""
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, or several between commas, got {text!r}") from None
+    return sizes if len(sizes) > 1 else sizes[0]
+
+
 def _add_training(train: Parser) -> None:
     train.add_argument("--out", type=Path, help="file for the model (default: model.safetensors, or the one resumed)")
     train.add_argument("--resume", type=Path, metavar="FILE", help="go on where this checkpoint stopped, on the same text")
@@ -167,7 +177,7 @@ def _add_training(train: Parser) -> None:
     model = train.add_argument_group("the model")
     model.add_argument("--task", choices=TASKS, help="what to learn (default: language)")
     model.add_argument("--cell", choices=CELLS, help="kind of cell (default: lstm)")
-    model.add_argument("--hidden-size", type=int, help="units of each layer (default: 128)")
+    model.add_argument("--hidden-size", type=_sizes, metavar="H", help="units of each layer, or 64,128,32 (default: 128)")
     model.add_argument("--num-layers", type=int, help="layers (default: 2)")
     model.add_argument("--embedding", type=int, help="width of a learnt vector for each symbol (default: one-hot)")
     model.add_argument("--tied", action="store_true", default=None, help="use such vectors as output weights too")
@@ -175,6 +185,15 @@ def _add_training(train: Parser) -> None:
     model.add_argument("--recurrent-dropout", type=float, help="and inside the recurrence (default: 0)")
     model.add_argument("--peephole", choices=PEEPHOLES, help="let the LSTM's gates see c, their own unit's or all")
     model.add_argument("--coupled", action="store_true", default=None, help="let the LSTM write only as much as it forgets")
+    model.add_argument("--proj-size", type=int, help="project the LSTM's outputs to fewer numbers (default: no)")
+    model.add_argument("--activation", choices=ACTIVATIONS, help="of candidates, in LSTM and GRU (default: tanh)")
+    model.add_argument("--recurrent-activation", choices=ACTIVATIONS, help="of their gates (default: sigmoid)")
+    model.add_argument(
+        "--reset-after", action=argparse.BooleanOptionalAction, help="the GRU resets after the product, or before it"
+    )
+    model.add_argument("--nonlinearity", choices=ACTIVATIONS, help="of the plain cell (default: tanh)")
+    model.add_argument("--bias", action=argparse.BooleanOptionalAction, help="whether cells have biases")
+    model.add_argument("--clip", type=float, help="clip what gates are made of to this size (default: no)")
     model.add_argument("--skip", action="store_true", default=None, help="let all layers read the input and reach the output")
     model.add_argument("--initializer", choices=INITIALIZERS, help="of the weights (default: uniform)")
     model.add_argument("--symbols", choices=SYMBOLS, help="what a symbol is (default: characters)")

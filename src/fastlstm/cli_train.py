@@ -18,8 +18,9 @@ from fastlstm.schedules import SCHEDULES, Schedule
 from fastlstm.session import Options
 
 MODEL_OPTIONS = (
-    "task", "cell", "hidden_size", "num_layers", "embedding", "tied", "dropout", "recurrent_dropout", "peephole", "coupled",
-    "skip", "initializer", "symbols", "max_symbols", "min_count", "dtype", "seed",
+    "task", "cell", "hidden_size", "num_layers", "embedding", "tied", "bias", "dropout", "recurrent_dropout", "peephole",
+    "coupled", "skip", "activation", "recurrent_activation", "clip", "proj_size", "reset_after", "nonlinearity", "initializer",
+    "symbols", "max_symbols", "min_count", "dtype", "seed",
 )
 FIT_OPTIONS = (
     "epochs", "batch_size", "seq_length", "optimizer", "learning_rate", "clip_norm", "clip_value", "validation", "patience",
@@ -134,7 +135,7 @@ def run(arguments: argparse.Namespace) -> None:
     keeper, to_go_on = Keeper(files, arguments.resume), shlex.join(_to_go_on(arguments, files.out))
     try:
         records = fitting.fit(
-            model, [part for _, part in sources], None, Options(**options), given=options, resume=arguments.resume is not None,
+            model, [part for _, part in sources], None, Options(**options), options, resume=arguments.resume is not None,
             max_seconds=arguments.max_seconds, checkpoint=files.out, checkpoint_every=arguments.checkpoint_every,
             callbacks=[keeper.epoch, *([sample] if length else [])], progress=True,
         )

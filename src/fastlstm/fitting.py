@@ -28,13 +28,13 @@ Callback = Callable[["Model", dict[str, Any]], None]
 
 
 def fit(
-    model: Model, x: Data, held_out: Data | None, options: Options, *, resume: bool, max_seconds: float | None,
-    checkpoint: str | os.PathLike | None, checkpoint_every: float | None, callbacks: Callback | Iterable[Callback],
-    progress: bool | None, given: Collection[str] | None = None,
+    model: Model, x: Data, held_out: Data | None, options: Options, given: Collection[str], *, resume: bool,
+    max_seconds: float | None, checkpoint: str | os.PathLike | None, checkpoint_every: float | None,
+    callbacks: Callback | Iterable[Callback], progress: bool | None,
 ) -> list[dict[str, Any]]:
     """See `Model.fit`; a fraction to hold out is among the options, `held_out` is data of its own.
 
-    given: the names of the options that count with `resume`; None is those that are not the defaults.
+    given: names among which are those of the options that were given, which count with `resume`.
     """
     position, options = model._position, options.checked()
     if resume:

@@ -73,19 +73,15 @@ class LSTM(Recurrent):
     ) -> None:
         options = _given(locals())
         self.peephole, self.coupled = _check.optional(_check.choice, "peephole", peephole, PEEPHOLES), bool(coupled)
-        self.proj_size = _check.count("proj_size", proj_size, 0)
         cell = Cell(
-            "lstm", input_size, 0, bool(bias), activation, recurrent_activation, clip, self.peephole, self.coupled,
-            self.proj_size,
+            "lstm", input_size, 0, bool(bias), activation, recurrent_activation, clip, self.peephole, self.coupled, proj_size,
         )
         super().__init__(
             cell, hidden_size, num_layers, dropout=dropout, recurrent_dropout=recurrent_dropout,
             bidirectional=bidirectional, merge=merge, skip=skip, initializer=initializer, dtype=dtype, seed=seed,
             options=options,
         )
-        narrowest = min(place.cell.hidden_size for place in self.places)
-        if self.proj_size >= narrowest:
-            raise ValueError(f"proj_size must be less than hidden_size = {narrowest}, got {self.proj_size}")
+        self.proj_size = self.places[0].cell.proj_size
 
 
 class GRU(Recurrent):

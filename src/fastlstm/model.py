@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial, wraps
+from inspect import signature
 from math import prod
 from numbers import Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from fastlstm import _check, checkpoint, corpus, fitting, model_file, predict, training
-from fastlstm.cells import PEEPHOLES
+from fastlstm import _check, checkpoint, config, corpus, fitting, model_file, predict, training
 from fastlstm.complete import complete
 from fastlstm.corpus import Data
 from fastlstm.fitting import Callback
-from fastlstm.init import INITIALIZERS
-from fastlstm.network import LSTM_OPTIONS, STACK_OPTIONS, STACKS, LanguageNetwork
+from fastlstm.network import LanguageNetwork
 from fastlstm.optim import Optimizer
 from fastlstm.predict import SymbolStream
 from fastlstm.sample import Generator
@@ -28,14 +28,26 @@ from fastlstm.schedules import Schedule
 from fastlstm.session import Options, Position
 from fastlstm.text import is_text, not_a_file_name, read
 from fastlstm.trace import Trace, trace
-from fastlstm.vocabulary import SYMBOLS, Vocabulary
+from fastlstm.vocabulary import Vocabulary
 
-TASKS = ("language",)
-CELLS = tuple(STACKS)
+_Fit = TypeVar("_Fit", bound=Callable[..., list[dict[str, Any]]])
+
 
 def _refuse_targets(y: None) -> None:
     if y is not None:
         raise ValueError("y must be None: a language model's targets are the text itself")
+
+
+def _noting_given(fit: _Fit) -> _Fit:
+    """`fit`, whose argument `given`, which callers do not see, has the names of the options that they give."""
+
+    @wraps(fit)
+    def noting(model: Model, x: Data, y: None = None, **options: Any) -> list[dict[str, Any]]:
+        return fit(model, x, y, given=options.keys(), **options)
+
+    whole = signature(fit)
+    noting.__signature__ = whole.replace(parameters=[p for p in whole.parameters.values() if p.name != "given"])
+    return noting
 
 
 class Model:
@@ -45,16 +57,20 @@ class Model:
 
     Args:
         task: "language".
-        cell: "lstm", "gru" or "rnn" (the plain cell, with tanh).
-        hidden_size: H, units of each layer.
+        cell: "lstm", "gru" or "rnn" (the plain cell), as in `fastlstm.LSTM`, `GRU` and `RNN`.
+        hidden_size: H, units of each layer; or a sequence of them, one for each layer, which `num_layers` then need not repeat.
         num_layers: L.
         embedding: E, width of a learnt vector for each symbol; None feeds one-hot vectors.
         tied: whether these vectors are the output layer's weights too (Press & Wolf 2017); E is then H.
         dropout: probability of dropping each output between layers while training, in [0, 1).
         recurrent_dropout: that of dropping each unit's h inside the recurrence, the same ones through a window, in [0, 1).
         bidirectional: only False makes sense for the next symbol.
-        peephole, coupled: of the LSTM; see `fastlstm.LSTM`.
         skip: whether every layer reads the input too, and the output layer reads all layers (Graves 2013).
+        bias, clip: of every cell, see `LSTM`.
+        peephole, coupled, proj_size: of the LSTM.
+        activation, recurrent_activation: of the LSTM and the GRU.
+        reset_after: of the GRU; see `GRU`.
+        nonlinearity: of the plain cell; see `RNN`.
         initializer: of the weights: "uniform", "xavier" or "orthogonal", as in `LSTM`.
         symbols: "characters" (Unicode code points), "bytes" or "words" (with the space before them; see `Vocabulary`).
         vocabulary: the symbols in id order, "<unk>" for all others if it is among them; None takes those of the first text
@@ -72,42 +88,23 @@ class Model:
     """
 
     def __init__(
-        self, task: str = "language", *, cell: str = "lstm", hidden_size: int = 128, num_layers: int = 2,
-        embedding: int | None = None, tied: bool = False, dropout: float = 0.0, recurrent_dropout: float = 0.0,
-        bidirectional: bool = False, peephole: str | None = None, coupled: bool = False, skip: bool = False,
+        self, task: str = "language", *, cell: str = "lstm", hidden_size: int | Sequence[int] = 128,
+        num_layers: int = config.NUM_LAYERS, embedding: int | None = None, tied: bool = False, bias: bool = True,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, bidirectional: bool = False, peephole: str | None = None,
+        coupled: bool = False, skip: bool = False, activation: str = "tanh", recurrent_activation: str = "sigmoid",
+        clip: float | None = None, proj_size: int = 0, reset_after: bool = True, nonlinearity: str = "tanh",
         initializer: str = "uniform", symbols: str = "characters", vocabulary: Iterable[str] | None = None,
         max_symbols: int | None = None, min_count: int = 1, dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
-        self.config: dict[str, Any] = {
-            "task": _check.choice("task", task, TASKS),
-            "cell": _check.choice("cell", cell, CELLS),
-            "hidden_size": _check.count("hidden_size", hidden_size),
-            "num_layers": _check.count("num_layers", num_layers),
-            "embedding": _check.optional(_check.count, "embedding", embedding),
-            "tied": bool(tied),
-            "dropout": _check.number("dropout", dropout, 0, 1, open_ends=")"),
-            "recurrent_dropout": _check.number("recurrent_dropout", recurrent_dropout, 0, 1, open_ends=")"),
-            "peephole": _check.optional(_check.choice, "peephole", peephole, PEEPHOLES),
-            "coupled": bool(coupled),
-            "skip": bool(skip),
-            "initializer": _check.choice("initializer", initializer, INITIALIZERS),
-            "symbols": _check.choice("symbols", symbols, SYMBOLS),
-            "max_symbols": _check.optional(partial(_check.count, least=2), "max_symbols", max_symbols),
-            "min_count": _check.count("min_count", min_count),
-            "dtype": _check.float_dtype(dtype).name,
-        }
         if bidirectional:
             raise ValueError("a language model cannot be bidirectional: the reverse direction would see the next symbol")
-        for name in LSTM_OPTIONS:
-            if self.config[name] and cell != "lstm":
-                raise ValueError(f"{name} is for cell 'lstm', got {name}={self.config[name]!r} with cell {cell!r}")
-        width = hidden_size * (num_layers if skip else 1)
-        if tied and embedding is None:
-            self.config["embedding"] = width
-        elif tied and embedding != width:
-            raise ValueError(f"tied weights need embedding = {width}, the width of the output, got {embedding}")
-        if symbols == "bytes" and (max_symbols is not None or min_count != 1):
-            raise ValueError("max_symbols and min_count are for characters and words; of bytes there are always 256")
+        self.config = config.checked({
+            "task": task, "cell": cell, "hidden_size": hidden_size, "num_layers": num_layers, "embedding": embedding,
+            "tied": tied, "bias": bias, "dropout": dropout, "recurrent_dropout": recurrent_dropout, "peephole": peephole,
+            "coupled": coupled, "skip": skip, "activation": activation, "recurrent_activation": recurrent_activation,
+            "clip": clip, "proj_size": proj_size, "reset_after": reset_after, "nonlinearity": nonlinearity,
+            "initializer": initializer, "symbols": symbols, "max_symbols": max_symbols, "min_count": min_count, "dtype": dtype,
+        })
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else _check.count("seed", seed, 0)
         self._rng = np.random.default_rng(self.seed)
         self._training = threading.Lock()
@@ -122,12 +119,8 @@ class Model:
     def _build(self, vocabulary: Vocabulary) -> None:
         if not len(vocabulary):
             raise ValueError("the vocabulary is empty")
-        c = self.config
-        options = {name: c[name] for name in STACK_OPTIONS if name not in LSTM_OPTIONS or c["cell"] == "lstm"}
-        self.network = LanguageNetwork(
-            len(vocabulary), self._rng, cell=c["cell"], hidden_size=c["hidden_size"], num_layers=c["num_layers"],
-            embedding=c["embedding"], tied=c["tied"], **options,
-        )
+        sizes = {name: self.config[name] for name in ("cell", "hidden_size", "num_layers", "embedding", "tied")}
+        self.network = LanguageNetwork(len(vocabulary), self._rng, **sizes, **config.stack_options(self.config))
         self.vocabulary = vocabulary
 
     def _ids(self, x: Data) -> np.ndarray:
@@ -160,6 +153,7 @@ class Model:
 
     # ---- training ------------------------------------------------------------------------------------------------
 
+    @_noting_given
     def fit(
         self, x: Data, y: None = None, *, epochs: int = 50, batch_size: int = 50, seq_length: int = 50,
         optimizer: str = "adam", learning_rate: float = 2e-3, schedule: Schedule | None = None,
@@ -167,6 +161,7 @@ class Model:
         patience: int | None = None, restore_best: bool = False, max_seconds: float | None = None,
         checkpoint: str | os.PathLike | None = None, checkpoint_every: float | None = None, resume: bool = False,
         callbacks: Callback | Iterable[Callback] = (), progress: bool | None = None, threads: int | None = None,
+        given: Collection[str] = (),
     ) -> list[dict[str, Any]]:
         """Train on a text by truncated back-propagation through time.
 
@@ -195,8 +190,8 @@ class Model:
             checkpoint_every: seconds between further checkpoints, inside the epochs too.
             resume: go on from the checkpoint this model was loaded from, in the middle of its epoch, to the same weights
                 as without the stop (on the same engine, instruction set and number of threads). `x` must be the same text.
-                Options left at their defaults are taken from the checkpoint; batch_size, seq_length and validation cannot
-                be changed.
+                Options that are not given are taken from the checkpoint; batch_size, seq_length and validation cannot be
+                changed.
             callbacks: functions, or one, called as callback(model, record) after each epoch.
             progress: show progress on standard error; None if it is a terminal.
             threads: most threads that compute, on which the last bits depend; None is `fastlstm.get_threads()`, or what
@@ -223,11 +218,32 @@ class Model:
                 validation if is_fraction else None, patience, restore_best, threads,
             )
             return fitting.fit(
-                self, x, None if is_fraction else validation, options, resume=resume, max_seconds=max_seconds,
+                self, x, None if is_fraction else validation, options, given, resume=resume, max_seconds=max_seconds,
                 checkpoint=checkpoint, checkpoint_every=checkpoint_every, callbacks=callbacks, progress=progress,
             )
         finally:
             self._training.release()
+
+    def hold(self, *, layers: int | Iterable[int] | None = None, **gates: ArrayLike) -> AbstractContextManager[None]:
+        """Hold gates at values of your own inside a `with` block: what the model then writes, expects and learns.
+
+        Args:
+            layers, gates: as `fastlstm.LSTM.hold` has them.
+
+        Returns:
+            What `with` takes: outside of it nothing is held.
+
+        Raises:
+            ValueError: the model has no vocabulary yet; or naming the gate, what was expected and what came.
+            IndexError: a layer the model does not have.
+
+        >>> model = Model(hidden_size=16, num_layers=1, vocabulary="ab", seed=0)
+        >>> with model.hold(output_gate=0.0):  # nothing gets out of the layer: one distribution after all texts
+        ...     p = model.predict_proba("abba")
+        >>> bool((p == p[0]).all())
+        True
+        """
+        return self._built().stack.hold(layers=layers, **gates)
 
     # ---- using ---------------------------------------------------------------------------------------------------
 
@@ -439,5 +455,7 @@ class Model:
         """The configuration and the number of parameters."""
         size = sum(prod(a.shape) for a in self.parameters.values())
         c = self.config
+        H = c["hidden_size"]
+        layers = f"{c['num_layers']}x{H}" if isinstance(H, int) else "-".join(map(str, H))
         symbols = f"{len(self.vocabulary)} {c['symbols']}" if self.vocabulary else "no vocabulary yet"
-        return f"<Model {c['task']} {c['cell']} {c['num_layers']}x{c['hidden_size']}, {symbols}, {size:,} parameters>"
+        return f"<Model {c['task']} {c['cell']} {layers}, {symbols}, {size:,} parameters>"

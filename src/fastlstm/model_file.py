@@ -9,11 +9,15 @@ import numpy as np
 from fastlstm import _check
 from fastlstm.network import STACKS, network_shapes
 from fastlstm.optim import OPTIMIZERS
+from fastlstm.recurrent import layer_widths
 from fastlstm.session import Options, Position
 from fastlstm.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from fastlstm.cells import Layout
+    from fastlstm.engines import States
     from fastlstm.model import Model
+
 
 def pack(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and sections of a model whose vocabulary is known."""
@@ -31,7 +35,7 @@ def pack(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if model._position:
         sections["options"], sections["position"] = model._options.to_json(), model._position.to_json()
         if model._position.state:
-            arrays |= {f"state.{name}": part for name, part in zip(_states(model), model._position.state, strict=True)}
+            arrays |= _state_arrays(model._position.state, model.network.stack.layout)
         if model._position.best_weights is not None:
             arrays["best_weights"] = model._position.best_weights
     return arrays, sections
@@ -58,10 +62,8 @@ def unpack(model_class: type[Model], arrays: dict[str, np.ndarray], sections: di
         model._optimizer = optimizer
     if "position" in sections:
         model._options, model._position = Options.from_json(sections["options"]), Position.from_json(sections["position"])
-        if "state.h" in arrays:
-            shape = (model.config["num_layers"], model._options.batch_size, model.config["hidden_size"])
-            names = [f"state.{name}" for name in _states(model)]
-            model._position.state = tuple(_check.array(n, arrays.pop(n), shape, model.network.dtype) for n in names)
+        if any(name.startswith("state.") for name in arrays):
+            model._position.state = _take_state(arrays, model)
         if "best_weights" in arrays:
             model._position.best_weights = _check.array(
                 "best_weights", arrays.pop("best_weights"), parameters.flat.shape, model.network.dtype
@@ -72,8 +74,26 @@ def unpack(model_class: type[Model], arrays: dict[str, np.ndarray], sections: di
     return model
 
 
-def _states(model: Model) -> tuple[str, ...]:
-    return model.network.stack.layout.states
+def _state_arrays(state: States, layout: Layout) -> dict[str, np.ndarray]:
+    """The carried state by names: `state.h`, or `state.h.0`, `state.h.1`, … where layers have different sizes."""
+    arrays: dict[str, np.ndarray] = {}
+    for (name, size), part in zip(layout.state_sizes.items(), state, strict=True):
+        arrays |= {f"state.{name}.{k}": cell for k, cell in enumerate(part)} if size is None else {f"state.{name}": part}
+    return arrays
+
+
+def _take_state(arrays: dict[str, np.ndarray], model: Model) -> States:
+    """The inverse of `_state_arrays`, for what a model's training carries; the arrays are taken out."""
+    stack, B = model.network.stack, model._options.batch_size
+
+    def take(name: str, *shape: int) -> np.ndarray:
+        return _check.array(f"state.{name}", arrays.pop(f"state.{name}"), shape, stack.dtype)
+
+    return tuple([
+        take(name, len(stack.places), B, size) if size is not None
+        else [take(f"{name}.{k}", B, place.cell.state_size(name)) for k, place in enumerate(stack.places)]
+        for name, size in stack.layout.state_sizes.items()
+    ])
 
 
 def _counts(counts: np.ndarray) -> np.ndarray:
@@ -85,11 +105,11 @@ def _counts(counts: np.ndarray) -> np.ndarray:
 def _check_sizes(config: dict[str, Any], V: int, arrays: dict[str, np.ndarray]) -> None:
     """Compare the sizes a file declares with the arrays it has, before anything of those sizes is made."""
     _check.choice("cell", config["cell"], STACKS)
-    _check.count("hidden_size", config["hidden_size"])
     L = _check.count("num_layers", config["num_layers"])
     dtype = _check.float_dtype(config["dtype"])
     if len(arrays) < L:
         raise ValueError(f"num_layers is {L}, but there are only {len(arrays)} tensors")
+    _check.projection(config.get("proj_size", 0), layer_widths(config["hidden_size"], L, dtype))
     for name, shape in network_shapes(V, config).items():
         if name not in arrays:
             raise ValueError(f"missing parameters: {name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,9 +20,12 @@ from fastlstm.recurrent import Recurrent
 from fastlstm.threads import threads_for
 
 STACKS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
-# Options of a model that its stack takes as they are, those of the LSTM alone last.
-LSTM_OPTIONS = ("peephole", "coupled")
-STACK_OPTIONS = ("dropout", "recurrent_dropout", "skip", "initializer", "dtype", *LSTM_OPTIONS)
+# Options of a model that its stack takes as they are, if its cells have them, first those that shapes depend on.
+SHAPING_OPTIONS = ("bias", "peephole", "coupled", "proj_size")
+STACK_OPTIONS = (
+    *SHAPING_OPTIONS, "dropout", "recurrent_dropout", "skip", "activation", "recurrent_activation", "clip", "reset_after",
+    "nonlinearity", "initializer", "dtype",
+)
 
 # Logits are computed, turned into gradients and used up in blocks of about this many elements: few enough to stay in the
 # cache, and of 10,000 words still enough rows that their product with the output weights is fast.
@@ -33,11 +36,23 @@ MOST_PACKINGS = 2
 EXPONENTIAL_WORK = 20
 
 
+def _layout(input_size: int, config: Mapping[str, Any]) -> Layout:
+    """The stack of a model; what `config` leaves out has its default."""
+    H, L = config["hidden_size"], config["num_layers"]
+    options = {name: config[name] for name in SHAPING_OPTIONS if name in config}
+    widths = tuple(H) if isinstance(H, list | tuple) else (H,) * L
+    return Layout.stacked(Cell(config["cell"], input_size, 0, **options), widths, skip=config.get("skip", False))
+
+
+def output_size(config: Mapping[str, Any]) -> int:
+    """Numbers that the output layer of a `LanguageNetwork` reads."""
+    return _layout(1, config).output_size
+
+
 def network_shapes(V: int, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name and shape of every parameter of a `LanguageNetwork`; what `config` leaves out has its default."""
-    H, L, E = config["hidden_size"], config["num_layers"], config["embedding"]
-    options = {name: config[name] for name in LSTM_OPTIONS if config.get(name)}
-    layout = Layout.stacked(Cell(config["cell"], E or V, H, **options), (H,) * L, skip=config.get("skip", False))
+    E = config["embedding"]
+    layout = _layout(E or V, config)
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}
     shapes |= {f"{config['cell']}.{name}": shape for name, shape in layout.shapes().items()}
     if not config.get("tied"):
@@ -55,14 +70,15 @@ class LanguageNetwork:
         V: tokens.
         rng: draws the initial parameters.
         cell: "lstm", "gru" or "rnn".
-        hidden_size, num_layers: of the stack.
+        hidden_size, num_layers: of the stack; hidden_size may be a sequence, of each layer.
         embedding: E, width of the token vectors; None feeds one-hot vectors, which are never built.
         tied: the token vectors are the output layer's weights too (Press & Wolf 2017); E is then the width of the output.
         options: of the stack, those of `STACK_OPTIONS`; `initializer` is the output layer's too.
     """
 
     def __init__(
-        self, V: int, rng: np.random.Generator, *, cell: str = "lstm", hidden_size: int = 128, num_layers: int = 2,
+        self, V: int, rng: np.random.Generator, *, cell: str = "lstm", hidden_size: int | Sequence[int] = 128,
+        num_layers: int = 2,
         embedding: int | None = None, tied: bool = False, **options: Any,
     ) -> None:
         self.V, self.embedding = V, _check.optional(_check.count, "embedding", embedding)
@@ -70,15 +86,16 @@ class LanguageNetwork:
         self.dtype, initializer = self.stack.dtype, self.stack.initializer
         self.output = "embedding.weight" if tied else "output.weight"
         self._apart = self.embedding is not None and not tied  # token vectors that are not the output's weights
-        self.output_size = self.stack.layout.output_size
+        layout = self.stack.layout
+        self.output_size, width = layout.output_size, layout.layer_size(len(layout.layers) - 1)
         self._options = config = {
             "cell": cell, "hidden_size": hidden_size, "num_layers": num_layers, "embedding": embedding, "tied": tied, **options,
         }
         self._section = f"{cell}."
         self.parameters = Parameters(network_shapes(V, config), self.dtype)
-        init.section(self.parameters.section("output."), hidden_size, initializer, rng)
+        init.section(self.parameters.section("output."), width, initializer, rng)
         if tied:  # logits want small weights
-            init.section(self.parameters.section("embedding."), hidden_size, initializer, rng)
+            init.section(self.parameters.section("embedding."), width, initializer, rng)
         elif embedding:
             self.parameters.arrays["embedding.weight"][...] = rng.standard_normal((V, embedding))
         self.stack.bind(self.parameters.section(self._section))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -25,9 +25,11 @@ from fastlstm.stream import Stream
 if TYPE_CHECKING:
     from fastlstm.trace import TraceLayer
 
-_NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
-# By the id of a stack its gates that are held by hand, in this thread or task.
-_HELD: ContextVar[Mapping[int, Mapping[str, np.ndarray]]] = ContextVar("fastlstm_held", default=MappingProxyType({}))
+# Gates that are held by hand: by the number of the layer and their names.
+Held = Mapping[int, Mapping[str, np.ndarray]]
+_NOTHING: Held = MappingProxyType({})
+# By the id of a stack those of it, in this thread or task.
+_HELD: ContextVar[Mapping[int, Held]] = ContextVar("fastlstm_held", default=MappingProxyType({}))
 # As callers see it: h, or (h, c); each (L*D, B, H), or a list of (D, B, H_k) where widths differ by layer.
 State = Any
 
@@ -70,9 +72,10 @@ class Recurrent:
     ) -> None:
         self.dtype = _check.float_dtype(dtype)
         self._options = {**options, "dtype": self.dtype.name}
-        widths = _widths(hidden_size, num_layers, self.dtype)
+        widths = layer_widths(hidden_size, num_layers, self.dtype, left_out=1)
         self.num_layers = len(widths)
-        self.hidden_size = _one_or_all(widths)
+        self.hidden_size = one_or_all(widths)
+        cell = replace(cell, proj_size=_check.projection(cell.proj_size, widths))
         self.input_size = _check.count("input_size", cell.input_size)
         self.bias, self.bidirectional, self.skip = cell.bias, bool(bidirectional), bool(skip)
         self.dropout = _check.number("dropout", dropout, 0, 1, open_ends=")")
@@ -124,7 +127,7 @@ class Recurrent:
         """A stack of the first so many layers, which shares their parameters."""
         stack = object.__new__(type(self))
         layout = replace(self.layout, layers=self.layout.layers[:layers])
-        hidden_size = _one_or_all(tuple(layer[0].hidden_size for layer in layout.layers))
+        hidden_size = one_or_all(tuple(layer[0].hidden_size for layer in layout.layers))
         stack.__dict__ |= {
             **self.__dict__, "num_layers": layers, "hidden_size": hidden_size, "layout": layout,
             "places": list(layout.places()), "store": self.store.renamed({name: name for name in layout.shapes()}),
@@ -290,22 +293,24 @@ class Recurrent:
         self._check_size("batch_size", B)
         return Stream(self, B, self._engine_name)
 
-    def hold(self, **gates: ArrayLike) -> AbstractContextManager[None]:
-        """Hold gates at values of your own, in all layers, inside a `with` block, in this thread or task; for experiments.
+    def hold(self, *, layers: int | Iterable[int] | None = None, **gates: ArrayLike) -> AbstractContextManager[None]:
+        """Hold gates at values of your own inside a `with` block, in this thread or task; for experiments.
 
         A held gate has this value whatever its weights say, and passes no gradient to them. Computed by the reference
         engine, some hundred times slower than the others. A stream holds them if it was made, and steps, inside the block.
 
         Args:
-            gates: a finite number, or (H,) where all layers have H units, for each of `input_gate`, `forget_gate`, `candidate`,
-                `output_gate` (LSTM), `reset_gate`, `update_gate`, `candidate` (GRU). Coupled gates have no input gate of their
-                own.
+            layers: which, one or several, in both directions; None is all.
+            gates: a finite number, or (H,) where these layers have H units, for each of `input_gate`, `forget_gate`,
+                `candidate`, `output_gate` (LSTM), `reset_gate`, `update_gate`, `candidate` (GRU). Coupled gates have no input
+                gate of their own.
 
         Returns:
             What `with` takes: outside of it nothing is held.
 
         Raises:
             ValueError: naming the gate, what was expected and what came.
+            IndexError: a layer the stack does not have.
 
         >>> import fastlstm, numpy as np
         >>> rnn = fastlstm.LSTM(3, 4, seed=0)
@@ -316,6 +321,8 @@ class Recurrent:
         """
         names = [name for name in self.places[0].cell.gates.values() if name != "hidden_state"]
         values = {}
+        chosen = _check.layers(layers, self.num_layers)
+        widths = {place.cell.hidden_size for place in self.places if place.layer in chosen}
         if not names:
             raise ValueError("a plain cell has no gates to hold")
         for name, value in gates.items():
@@ -323,24 +330,25 @@ class Recurrent:
                 raise ValueError("coupled gates have no input gate of their own: hold forget_gate, i is 1 - f")
             _check.choice("the gate", name, names)
             found = _check.any_array(name, value)
-            if found.ndim and not isinstance(self.hidden_size, int):
+            if found.ndim and len(widths) > 1:
                 raise ValueError(f"{name} must be a number where widths differ by layer, got shape {found.shape}")
-            values[name] = _check.array(name, found, found.shape and (self.hidden_size,), np.dtype(np.float64)).copy()
+            values[name] = _check.array(name, found, found.shape and tuple(widths), np.dtype(np.float64)).copy()
             if not np.isfinite(values[name]).all():
                 raise ValueError(f"{name} must be finite, got NaN or Inf")
-        return self._holding(values)
+        return self._holding({k: values for k in chosen})
 
     @contextmanager
-    def _holding(self, values: Mapping[str, np.ndarray]) -> Iterator[None]:
-        token = _HELD.set({**_HELD.get(), id(self): {**self.held, **values}})
+    def _holding(self, held: Held) -> Iterator[None]:
+        held = {k: {**self.held.get(k, {}), **values} for k, values in held.items() if values}
+        token = _HELD.set({**_HELD.get(), id(self): {**self.held, **held}})
         try:
             yield
         finally:
             _HELD.reset(token)
 
     @property
-    def held(self) -> Mapping[str, np.ndarray]:
-        """The gates that are held by hand, by name."""
+    def held(self) -> Held:
+        """The gates that are held by hand, by layer and name."""
         return _HELD.get().get(id(self), _NOTHING)
 
     # ---- dropout, states, checks ---------------------------------------------------------------------------------
@@ -432,17 +440,19 @@ class Recurrent:
         return f"{type(self).__name__}({', '.join([sizes, *given[2:]])})"
 
 
-def _one_or_all(widths: tuple[int, ...]) -> int | tuple[int, ...]:
+def one_or_all(widths: tuple[int, ...]) -> int | tuple[int, ...]:
     """The hidden size of all layers, or of each where they differ."""
     return widths[0] if len(set(widths)) == 1 else widths
 
 
-def _widths(hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype) -> tuple[int, ...]:
-    """The hidden size of each layer."""
+def layer_widths(
+    hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype, *, left_out: int | None = None
+) -> tuple[int, ...]:
+    """The hidden size of each layer; `left_out` layers, a default, are as many as there are sizes."""
     L = _check.count("num_layers", num_layers)
     if isinstance(hidden_size, tuple | list):
         widths = tuple(_check.count(f"hidden_size[{k}]", width) for k, width in enumerate(hidden_size))
-        if not widths or L not in (1, len(widths)):
+        if not widths or L not in (left_out, len(widths)):
             raise ValueError(f"hidden_size must have one width for each of {L} layers, got {len(widths)}")
         return widths
     H = _check.count("hidden_size", hidden_size)

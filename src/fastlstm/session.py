@@ -50,14 +50,9 @@ class Options:
             threads=_check.optional(_check.count, "threads", self.threads),
         )
 
-    def resuming(self, saved: "Options", given: Collection[str] | None) -> "Options":
-        """The `given` of these options (None is those that are not the defaults), else the saved ones.
-
-        Refused where the text is cut by them.
-        """
-        if given is None:
-            given = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
-        changed = {name: getattr(self, name) for name in given}
+    def resuming(self, saved: "Options", given: Collection[str]) -> "Options":
+        """These options where their names are among the `given`, else the saved ones; refused where they cut the text."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given}
         for name in ("batch_size", "seq_length", "validation"):
             before, now = getattr(saved, name), changed.get(name, getattr(saved, name))
             if before != now:

@@ -285,9 +285,7 @@ def trace(
         layers, quantities: which to keep, one or several; None is all.
     """
     T, L = len(tokens), network.stack.num_layers
-    chosen = range(L) if layers is None else sorted({_check.count("layers", k, 0) for k in _several(layers)})
-    if chosen and chosen[-1] >= L:
-        raise IndexError(f"layer {chosen[-1]} is outside [0, {L})")
+    chosen = _check.layers(layers, L)
     # Held gates are the whole stack's; else what is above the highest layer that is kept need not be computed.
     stack = network.stack if network.stack.held else network.stack.lowest(chosen[-1] + 1 if chosen else 1)
     state, workspace = stack.zero_states(1), Workspace()

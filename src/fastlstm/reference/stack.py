@@ -97,7 +97,7 @@ def _cell_backward(
 
 def stack_forward(
     layout: Layout, parameters: Mapping[str, Array], x: Array, state: Sequence[Sequence[Array]],
-    lengths: ArrayLike | None = None, masks: Masks | None = None, held: Mapping[str, ArrayLike] | None = None,
+    lengths: ArrayLike | None = None, masks: Masks | None = None, held: Mapping[int, Mapping[str, ArrayLike]] | None = None,
 ) -> tuple[Array, State, StackTape]:
     """All layers over all steps.
 
@@ -105,7 +105,7 @@ def stack_forward(
     x (T, B, I); state: (h,) or (h, c), each a sequence over the cells in the order of `Layout.places`, (B, ·) each.
     lengths (B,): steps t >= lengths[b] are padding, never looked at; None is T for all.
     masks: of dropout; None drops nothing.
-    held: gates held at a value in every cell, see `Equations`.
+    held: by the number of a layer the gates that its cells hold at a value, see `Equations`.
     Returns y (T, B, ·), 0 in padding, the final state, as `state`, and the tape.
     """
     T, B = x.shape[:2]
@@ -121,7 +121,7 @@ def stack_forward(
             read = np.concatenate([below, x], axis=2) if layout.skip else below
         directions = []
         for place in (place for place in places if place.layer == k):
-            cell = CELLS[place.cell.kind](place.cell, held)
+            cell = CELLS[place.cell.kind](place.cell, (held or {}).get(k))
             y, steps = _cell_forward(
                 cell, _local(place, parameters), read, [arrays[place.index] for arrays in final], running,
                 _order(T, place.direction), masks.recurrent[place.index],

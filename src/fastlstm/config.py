@@ -1,0 +1,85 @@
+"""What a model is made with: the options of `Model`, checked, as its file keeps them."""
+
+from collections.abc import Mapping
+from functools import cache, partial
+from inspect import Parameter, signature
+from typing import Any
+
+from fastlstm import _check
+from fastlstm.cells import PEEPHOLES
+from fastlstm.init import INITIALIZERS
+from fastlstm.network import STACK_OPTIONS, STACKS, output_size
+from fastlstm.recurrent import layer_widths, one_or_all
+from fastlstm.reference import ACTIVATIONS
+from fastlstm.vocabulary import SYMBOLS
+
+TASKS = ("language",)
+CELLS = tuple(STACKS)
+NUM_LAYERS = 2  # the default
+
+
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as plain values, each in its range and of use to the cell.
+
+    Raises:
+        ValueError, TypeError: naming the option, what was expected and what came.
+    """
+    dtype = _check.float_dtype(given["dtype"])
+    widths = layer_widths(given["hidden_size"], given["num_layers"], dtype, left_out=NUM_LAYERS)
+    hidden_size = one_or_all(widths)
+    share, positive = partial(_check.number, least=0, most=1, open_ends=")"), partial(_check.number, least=0, open_ends="(")
+    function = partial(_check.choice, choices=ACTIVATIONS)
+    config: dict[str, Any] = {
+        "task": _check.choice("task", given["task"], TASKS),
+        "cell": _check.choice("cell", given["cell"], CELLS),
+        "hidden_size": hidden_size if isinstance(hidden_size, int) else list(hidden_size),
+        "num_layers": len(widths),
+        "embedding": _check.optional(_check.count, "embedding", given["embedding"]),
+        "tied": bool(given["tied"]),
+        "bias": bool(given["bias"]),
+        "dropout": share("dropout", given["dropout"]),
+        "recurrent_dropout": share("recurrent_dropout", given["recurrent_dropout"]),
+        "peephole": _check.optional(_check.choice, "peephole", given["peephole"], PEEPHOLES),
+        "coupled": bool(given["coupled"]),
+        "skip": bool(given["skip"]),
+        "activation": function("activation", given["activation"]),
+        "recurrent_activation": function("recurrent_activation", given["recurrent_activation"]),
+        "nonlinearity": function("nonlinearity", given["nonlinearity"]),
+        "clip": _check.optional(positive, "clip", given["clip"]),
+        "proj_size": _check.projection(given["proj_size"], widths),
+        "reset_after": bool(given["reset_after"]),
+        "initializer": _check.choice("initializer", given["initializer"], INITIALIZERS),
+        "symbols": _check.choice("symbols", given["symbols"], SYMBOLS),
+        "max_symbols": _check.optional(partial(_check.count, least=2), "max_symbols", given["max_symbols"]),
+        "min_count": _check.count("min_count", given["min_count"]),
+        "dtype": dtype.name,
+    }
+    _remove_others_options(config)
+    if config["symbols"] == "bytes" and (config["max_symbols"] is not None or config["min_count"] != 1):
+        raise ValueError("max_symbols and min_count are for characters and words; of bytes there are always 256")
+    if config["tied"]:
+        width = output_size(config)
+        if config["embedding"] not in (None, width):
+            raise ValueError(f"tied weights need embedding = {width}, the width of the output, got {config['embedding']}")
+        config["embedding"] = width
+    return config
+
+
+def stack_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the layers of the model take."""
+    return {name: config[name] for name in STACK_OPTIONS if name in config}
+
+
+@cache
+def _taken(cell: str) -> Mapping[str, Parameter]:
+    """The options of a cell's layers."""
+    return signature(STACKS[cell]).parameters
+
+
+def _remove_others_options(config: dict[str, Any]) -> None:
+    """Options that the cell does not have, which must be as other cells have them by default."""
+    cell = config["cell"]
+    for name in STACK_OPTIONS:
+        having = [other for other in CELLS if name in _taken(other)]
+        if cell not in having and (value := config.pop(name)) != _taken(having[0])[name].default:
+            raise ValueError(f"{name} is for cell {' or '.join(map(repr, having))}, got {name}={value!r} with cell {cell!r}")
