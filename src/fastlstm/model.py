@@ -61,7 +61,8 @@ class Model:
         hidden_size: H, units of each layer; or a sequence of them, one for each layer, which `num_layers` then need not repeat.
         num_layers: L.
         embedding: E, width of a learnt vector for each symbol; None feeds one-hot vectors.
-        tied: whether these vectors are the output layer's weights too (Press & Wolf 2017); E is then H.
+        tied: whether these vectors are the output layer's weights too (Press & Wolf 2017); E is then the width of the
+            output, H.
         dropout: probability of dropping each output between layers while training, in [0, 1).
         recurrent_dropout: that of dropping each unit's h inside the recurrence, the same ones through a window, in [0, 1).
         bidirectional: only False makes sense for the next symbol.

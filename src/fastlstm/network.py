@@ -78,8 +78,7 @@ class LanguageNetwork:
 
     def __init__(
         self, V: int, rng: np.random.Generator, *, cell: str = "lstm", hidden_size: int | Sequence[int] = 128,
-        num_layers: int = 2,
-        embedding: int | None = None, tied: bool = False, **options: Any,
+        num_layers: int = 2, embedding: int | None = None, tied: bool = False, **options: Any,
     ) -> None:
         self.V, self.embedding = V, _check.optional(_check.count, "embedding", embedding)
         self.stack = STACKS[cell](embedding or V, hidden_size, num_layers, seed=int(rng.integers(2**63)), **options)
