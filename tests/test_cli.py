@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from command_line import SIZES, TEXT, run
-from fastlstm import Model, cli, cli_text, fitting
+from fastlstm import Model, cli, cli_text, fitting, get_threads
 from fastlstm import corpus as corpus_of_ids
+from fastlstm.network import LanguageNetwork
 
 
 def test_files_reach_the_library_as_paths(tmp_path, trained, capfd, monkeypatch):
@@ -60,6 +61,21 @@ def test_sample_is_the_models(trained, capfd):
     assert cli.main(["sample", str(trained), "--length", "50", "--prompt", "the ", "--seed", "3", "--temperature", "0.5",
                      "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == {"prompt": "the ", "text": expected, "seed": 3}
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "surprisal"])
+def test_threads_are_for_all_that_compute(command, corpus, trained, monkeypatch):
+    used, compute = [], LanguageNetwork.advance
+
+    def noting(*arguments):
+        used.append(get_threads())
+        return compute(*arguments)
+
+    monkeypatch.setattr(LanguageNetwork, "advance", noting)
+    for threads in (1, 3):
+        arguments = ["--length", "5", "--prompt", "a"] if command == "sample" else [str(corpus)]
+        assert cli.main([command, str(trained), *arguments, "--threads", str(threads)]) == 0
+    assert set(used) == {1, 3}
 
 
 def test_what_the_terminal_cannot_show_is_escaped(corpus, trained):
@@ -132,6 +148,7 @@ def test_info(trained, capfd):
         (["sample", "{corpus}"], "text.txt: "),
         (["sample", "{trained}", "--prompt", "ÄÖ"], "character 'Ä' (U+00C4) at position 0"),
         (["sample", "{trained}", "--length", "-1"], "length must be at least 0, got -1"),
+        (["sample", "{trained}", "--threads", "0"], "threads must be at least 1, got 0"),
         (["sample", "model.pt"], ".pt files are pickles and are not opened"),
         (["demo", "--seconds", "1"], "seconds must be in (4, inf), got 1"),
         ([], "COMMAND"),

@@ -18,12 +18,12 @@ from fastlstm import _check, _json, cli_inspect, cli_text, cli_train, corpus, ex
 from fastlstm.cli_parser import parser
 from fastlstm.model import Model
 from fastlstm.progress import say
+from fastlstm.threads import held_threads
 
 
 def _demo(arguments: argparse.Namespace) -> None:
     from fastlstm.demo import run
 
-    fastlstm.set_threads(arguments.threads)
     result = run(arguments.seconds, arguments.out, arguments.seed)
     if arguments.json:
         _json.show(result)
@@ -158,7 +158,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         fastlstm.set_engine(getattr(arguments, "engine", None))
-        COMMANDS[arguments.command](arguments)
+        with held_threads(_check.optional(_check.count, "threads", getattr(arguments, "threads", None))):
+            COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         if arguments.command != "train":  # which has said how to go on

@@ -138,7 +138,6 @@ def parser() -> Parser:
         command.add_argument("--seed", type=int, help="same seed, same result (default: a new one)")
     for command in (demo, train, sample, evaluate, surprisal, inspect, experiment):
         command.add_argument("--engine", choices=ENGINES, help="what computes (default: the fastest on this processor)")
-    for command in (demo, train):
         command.add_argument(
             "--threads", type=int, help="threads at most (default: FASTLSTM_NUM_THREADS, or one for each processor)"
         )

@@ -16,8 +16,8 @@ _held: ContextVar[int | None] = ContextVar("fastlstm_threads", default=None)
 
 
 @contextmanager
-def held_threads(n: int) -> Iterator[None]:
-    """Use `n` threads in a `with` block, in this thread or task only."""
+def held_threads(n: int | None) -> Iterator[None]:
+    """Use `n` threads in a `with` block, in this thread or task only; None is as `set_threads` has it."""
     token = _held.set(n)
     try:
         yield
