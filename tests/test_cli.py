@@ -134,6 +134,7 @@ def test_info(trained, capfd):
         (["train", "{corpus}", "--schedule", "step", "--decay-after", "5"], "--schedule step has no after; its options are"),
         (["train", "{corpus}", "--schedule", "cosin"], "did you mean cosine?"),
         (["train", "{corpus}", "--resume", "{trained}", "--hidden-size", "9"], "--hidden-size is fixed by the checkpoint"),
+        (["train", "{corpus}", "--lr", "0.1"], "unrecognized argument --lr; see"),
         (["train", "{trained}"], "is not UTF-8"),
         (["train", "{corpus}", "--sample-length", "-1"], "sample_length must be at least 0, got -1"),
         (["train", "{corpus}", "--log", "{corpus}"], "text.txt exists and is not a fastlstm log; remove it first"),

@@ -149,6 +149,8 @@ def test_options_that_are_given_count_though_they_are_the_defaults(trained, corp
     assert "time is up after 2 of 50 epochs" in capfd.readouterr().err
     assert cli.main(["train", str(corpus), "--resume", str(trained), "--batch-size", "50"]) == 2
     assert "batch_size must be 4 to resume this checkpoint, got 50" in capfd.readouterr().err
+    assert cli.main(["train", str(corpus), "--resume", str(trained), "--epochs", "3", *SIZES]) == 0  # those it has
+    assert Model.load(trained).epochs_finished == 3
 
 
 @pytest.mark.parametrize("place", ["encoded", "Progress"])

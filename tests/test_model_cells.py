@@ -94,7 +94,8 @@ def test_a_file_without_the_newer_options_is_an_lstms(tmp_path):
     ({"nonlinearity": "rleu"}, "nonlinearity must be one of .*, got 'rleu'; did you mean 'relu'"),
     ({"clip": 0}, r"clip must be in \(0, inf\), got 0"),
     ({"proj_size": 24}, "proj_size must be less than hidden_size = 24, got 24"),
-    ({"hidden_size": (24, 12), "num_layers": 3}, "hidden_size must have one width for each of 3 layers, got 2"),
+    ({"hidden_size": (24, 12), "num_layers": 3}, "hidden_size must have one width for each of 3 layers, got 24, 12"),
+    ({"hidden_size": []}, "hidden_size must have a width for each layer, got none"),
     ({"hidden_size": (24, 0)}, r"hidden_size\[1\] must be at least 1, got 0"),
     ({"proj_size": 9, "tied": True, "embedding": 24}, "tied weights need embedding = 9"),
     ({"skip": True, "tied": True, "embedding": 24, "num_layers": 2}, "tied weights need embedding = 48"),
@@ -126,8 +127,11 @@ def test_a_model_that_holds_gates():
     free = model.sample(50, prompt="the ", temperature=0)
     with model.hold(output_gate=0.0, layers=1):
         shut = model.predict_proba(TEXT[:9])
-        assert model.sample(50, prompt="the ", temperature=0) == 50 * model.predict("the")[-1]
+        always = 50 * model.predict("the")[-1]
+        assert model.sample(50, prompt="the ", temperature=0) == always
         assert model.evaluate(TEXT)["loss"] > 2
+        begun = model.sample_iter(50, "the ", temperature=0)
+    assert "".join(begun) == always  # as it was begun
     assert (shut == shut[0]).all()  # nothing gets out of the layer above
     assert model.sample(50, prompt="the ", temperature=0) == free
 

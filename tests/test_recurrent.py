@@ -432,8 +432,7 @@ def test_gates_are_held_in_some_layers():
     with rnn.hold(layers=1, forget_gate=value), rnn.hold(layers=[0, 2], input_gate=np.full(4, 0.25)):
         with rnn.hold(layers=1, candidate=0.5):
             pass
-        with rnn.hold(layers=1):
-            held = rnn.trace(x)
+        held = rnn.trace(x)
     for k, layer in enumerate(held):  # in both directions
         assert np.array_equal(layer.forget_gate, np.broadcast_to(np.float32(value), (5, 2, 6))) == (k in (2, 3))
         assert (layer.input_gate == 0.25).all() == (k not in (2, 3))
@@ -456,6 +455,10 @@ def test_held_gates_are_named_as_the_cell_has_them():
             rnn.hold(**{name: 1.0})
     with pytest.raises(ValueError, match=r"must be a number where widths differ by layer, got shape \(4,\)"):
         LSTM(3, (4, 6), 2).hold(forget_gate=np.ones(4))
+    with pytest.raises(ValueError, match=r"hold needs a gate and its value, such as input_gate=1\.0"):
+        LSTM(3, 4).hold()
+    with pytest.raises(TypeError, match=r"layers must be a whole number, got 1\.0"):
+        LSTM(3, 4).hold(layers=1.0, forget_gate=1)
     with pytest.raises(ValueError, match="a plain cell has no gates to hold"):
         RNN(3, 4).hold(forget_gate=1.0)
     with pytest.raises(ValueError, match=r"forget_gate must have shape \(4,\), got \(3,\)"):
@@ -485,7 +488,12 @@ def test_layouts_have_the_widths_they_say():
     (GRU, {"clip": "1"}, TypeError, "clip must be a number, got '1'"),
     (LSTM, {"recurrent_dropout": 1}, ValueError, "recurrent_dropout must be in [0, 1), got 1"),
     (GRU, {"merge": "add"}, ValueError, "merge must be one of 'concat', 'sum', got 'add'"),
-    (GRU, {"hidden_size": (8, 9), "num_layers": 3}, ValueError, "one width for each of 3 layers, got 2"),
+    (GRU, {"reset_after": "no"}, TypeError, "reset_after must be True or False, got 'no'"),
+    (LSTM, {"bias": None}, TypeError, "bias must be True or False, got None"),
+    (RNN, {"skip": 2}, TypeError, "skip must be True or False, got 2"),
+    (RNN, {"num_layers": True}, TypeError, "num_layers must be a whole number, got True"),
+    (RNN, {"nonlinearity": "RELU"}, ValueError, "got 'RELU'; did you mean 'relu'"),
+    (GRU, {"hidden_size": (8, 9), "num_layers": 3}, ValueError, "one width for each of 3 layers, got 8, 9"),
     (GRU, {"hidden_size": (8, 0)}, ValueError, "hidden_size[1] must be at least 1, got 0"),
     (RNN, {"nonlinearity": "tahn"}, ValueError, "got 'tahn'; did you mean 'tanh'?"),
 ])

@@ -116,6 +116,21 @@ def test_layers_above_those_that_are_kept_are_not_computed(engine, options):
         np.testing.assert_array_equal(found, want)
 
 
+def test_views_of_projected_layers(tmp_path):
+    """A projected output is of no single neuron; there are fewer of them than neurons."""
+    trace = untrained(hidden_size=6, num_layers=1, proj_size=2).trace(TEXT)
+    assert trace.layers[0].hidden_state.shape == (len(TEXT), 2)
+    labels = [row.label for row in trace.view(0, 5, None).rows]
+    assert labels == ["input_gate", "forget_gate", "candidate", "cell_state", "output_gate"]
+    assert len(trace.view(0, None, "hidden_state").rows) == 2
+    assert len(trace.view(0, None, "cell_state").rows) == 6
+    assert trace.view(0, 1, "hidden_state").rows
+    with pytest.raises(IndexError, match=r"neuron 2 is outside \[0, 2\)"):
+        trace.view(0, 2, "hidden_state")
+    with pytest.raises(IndexError, match=r"neuron 6 is outside \[0, 6\)"):
+        trace.view(0, 6, None)
+
+
 def test_held_gates_are_held_while_tracing():
     model = untrained(num_layers=3)
     with model.hold(forget_gate=0.25, layers=[1, 2]):

@@ -95,9 +95,11 @@ def lengths(value: object, T: int, B: int) -> np.ndarray:
 def count(name: str, value: object, least: int = 1) -> int:
     """`value` as an int of at least `least`."""
     try:
-        number = operator.index(value)
+        number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     return number
@@ -105,7 +107,7 @@ def count(name: str, value: object, least: int = 1) -> int:
 
 def layers(value: int | Iterable[int] | None, L: int) -> list[int]:
     """`value`, one layer of L or several, as their numbers in order; None is all."""
-    several = [value] if isinstance(value, int | np.integer) else range(L) if value is None else value
+    several = range(L) if value is None else value if isinstance(value, Iterable) else [value]
     chosen = sorted({count("layers", k, 0) for k in several})
     if chosen and chosen[-1] >= L:
         raise IndexError(f"layer {chosen[-1]} is outside [0, {L})")
@@ -136,6 +138,13 @@ def number(name: str, value: object, least: float, most: float = np.inf, *, open
     return found
 
 
+def flag(name: str, value: object) -> bool:
+    """`value`, which must be True or False, or 1 or 0."""
+    if isinstance(value, int | np.bool_) and value in (0, 1):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
 def optional(check: Callable[..., Any], name: str, value: object, *args: Any, **kwargs: Any) -> Any:
     """None as it is, anything else as `check(name, value, ...)` has it."""
     return None if value is None else check(name, value, *args, **kwargs)
@@ -146,8 +155,9 @@ def choice(name: str, value: object, choices: Iterable[str]) -> str:
     choices = list(choices)
     if value in choices:
         return value
-    close = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    lowered = {one.lower(): one for one in choices}
+    close = difflib.get_close_matches(str(value).lower(), lowered, n=1)
+    hint = f"; did you mean {lowered[close[0]]!r}?" if close else ""
     raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{hint}")
 
 

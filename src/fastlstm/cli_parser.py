@@ -57,8 +57,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def _did_you_mean(given: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(given, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    bare = {name.lstrip("-").lower(): name for name in known}  # dashes are alike in all
+    close = difflib.get_close_matches(given.lstrip("-").lower(), bare, n=1)
+    return f"; did you mean {bare[close[0]]}?" if close else ""
 
 
 class Formatter(argparse.HelpFormatter):

@@ -57,10 +57,11 @@ def _schedule(arguments: argparse.Namespace, saved: Schedule | None, epochs: int
 
 def _resumed(arguments: argparse.Namespace) -> Model:
     """The model to go on with."""
-    changed = [name for name in MODEL_OPTIONS if getattr(arguments, name) is not None]
-    if changed:
-        raise ValueError(f"--{changed[0].replace('_', '-')} is fixed by the checkpoint; leave it out with --resume")
     model = Model.load(arguments.resume)
+    fixed = {**model.config, "seed": model.seed}
+    for name, value in _given(arguments, MODEL_OPTIONS).items():
+        if value != fixed.get(name):
+            raise ValueError(f"--{name.replace('_', '-')} is fixed by the checkpoint; leave it out with --resume")
     if model.options is None:
         raise ValueError(f"{arguments.resume} holds no training to resume")
     return model

@@ -6,15 +6,16 @@ from inspect import Parameter, signature
 from typing import Any
 
 from fastlstm import _check
-from fastlstm.cells import PEEPHOLES
+from fastlstm.cells import Cell
 from fastlstm.init import INITIALIZERS
 from fastlstm.network import STACK_OPTIONS, STACKS, output_size
-from fastlstm.recurrent import layer_widths, one_or_all
+from fastlstm.recurrent import checked_cell, layer_widths, one_or_all
 from fastlstm.reference import ACTIVATIONS
 from fastlstm.vocabulary import SYMBOLS
 
 TASKS = ("language",)
 CELLS = tuple(STACKS)
+CELL_OPTIONS = ("bias", "activation", "recurrent_activation", "clip", "peephole", "coupled", "proj_size", "reset_after")
 NUM_LAYERS = 2  # the default
 
 
@@ -27,27 +28,21 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     dtype = _check.float_dtype(given["dtype"])
     widths = layer_widths(given["hidden_size"], given["num_layers"], dtype, left_out=NUM_LAYERS)
     hidden_size = one_or_all(widths)
-    share, positive = partial(_check.number, least=0, most=1, open_ends=")"), partial(_check.number, least=0, open_ends="(")
-    function = partial(_check.choice, choices=ACTIVATIONS)
+    share = partial(_check.number, least=0, most=1, open_ends=")")
+    kind = _check.choice("cell", given["cell"], CELLS)
+    cell = checked_cell(Cell(kind, 1, 0, **{name: given[name] for name in CELL_OPTIONS}), widths)
     config: dict[str, Any] = {
         "task": _check.choice("task", given["task"], TASKS),
-        "cell": _check.choice("cell", given["cell"], CELLS),
+        "cell": kind,
         "hidden_size": hidden_size if isinstance(hidden_size, int) else list(hidden_size),
         "num_layers": len(widths),
         "embedding": _check.optional(_check.count, "embedding", given["embedding"]),
-        "tied": bool(given["tied"]),
-        "bias": bool(given["bias"]),
+        "tied": _check.flag("tied", given["tied"]),
         "dropout": share("dropout", given["dropout"]),
         "recurrent_dropout": share("recurrent_dropout", given["recurrent_dropout"]),
-        "peephole": _check.optional(_check.choice, "peephole", given["peephole"], PEEPHOLES),
-        "coupled": bool(given["coupled"]),
-        "skip": bool(given["skip"]),
-        "activation": function("activation", given["activation"]),
-        "recurrent_activation": function("recurrent_activation", given["recurrent_activation"]),
-        "nonlinearity": function("nonlinearity", given["nonlinearity"]),
-        "clip": _check.optional(positive, "clip", given["clip"]),
-        "proj_size": _check.projection(given["proj_size"], widths),
-        "reset_after": bool(given["reset_after"]),
+        "skip": _check.flag("skip", given["skip"]),
+        **{name: getattr(cell, name) for name in CELL_OPTIONS},
+        "nonlinearity": _check.choice("nonlinearity", given["nonlinearity"], ACTIVATIONS),
         "initializer": _check.choice("initializer", given["initializer"], INITIALIZERS),
         "symbols": _check.choice("symbols", given["symbols"], SYMBOLS),
         "max_symbols": _check.optional(partial(_check.count, least=2), "max_symbols", given["max_symbols"]),

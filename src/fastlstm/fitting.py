@@ -37,7 +37,7 @@ def fit(
     given: names among which are those of the options that were given, which count with `resume`.
     """
     position, options = model._position, options.checked()
-    if resume:
+    if _check.flag("resume", resume):
         if position is None:
             raise ValueError("nothing to resume: this model has had no training; load a checkpoint of one by Model.load")
         options = options.resuming(model._options, given)

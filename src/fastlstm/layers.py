@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from fastlstm import _check
-from fastlstm.cells import PEEPHOLES, Cell
+from fastlstm.cells import Cell
 from fastlstm.recurrent import Recurrent
 from fastlstm.reference import ACTIVATIONS
 
@@ -72,16 +72,14 @@ class LSTM(Recurrent):
         dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         options = _given(locals())
-        self.peephole, self.coupled = _check.optional(_check.choice, "peephole", peephole, PEEPHOLES), bool(coupled)
-        cell = Cell(
-            "lstm", input_size, 0, bool(bias), activation, recurrent_activation, clip, self.peephole, self.coupled, proj_size,
-        )
+        cell = Cell("lstm", input_size, 0, bias, activation, recurrent_activation, clip, peephole, coupled, proj_size)
         super().__init__(
             cell, hidden_size, num_layers, dropout=dropout, recurrent_dropout=recurrent_dropout,
             bidirectional=bidirectional, merge=merge, skip=skip, initializer=initializer, dtype=dtype, seed=seed,
             options=options,
         )
-        self.proj_size = self.places[0].cell.proj_size
+        cell = self.places[0].cell
+        self.peephole, self.coupled, self.proj_size = cell.peephole, cell.coupled, cell.proj_size
 
 
 class GRU(Recurrent):
@@ -112,15 +110,13 @@ class GRU(Recurrent):
         reset_after: bool = True, initializer: str = "uniform", dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         options = _given(locals())
-        self.reset_after = bool(reset_after)
-        cell = Cell(
-            "gru", input_size, 0, bool(bias), activation, recurrent_activation, clip, reset_after=self.reset_after,
-        )
+        cell = Cell("gru", input_size, 0, bias, activation, recurrent_activation, clip, reset_after=reset_after)
         super().__init__(
             cell, hidden_size, num_layers, dropout=dropout, recurrent_dropout=recurrent_dropout,
             bidirectional=bidirectional, merge=merge, skip=skip, initializer=initializer, dtype=dtype, seed=seed,
             options=options,
         )
+        self.reset_after = self.places[0].cell.reset_after
 
 
 class RNN(Recurrent):
@@ -150,7 +146,7 @@ class RNN(Recurrent):
         options = _given(locals())
         self.nonlinearity = _check.choice("nonlinearity", nonlinearity, ACTIVATIONS)
         super().__init__(
-            Cell("rnn", input_size, 0, bool(bias), nonlinearity, clip=clip), hidden_size, num_layers, dropout=dropout,
+            Cell("rnn", input_size, 0, bias, nonlinearity, clip=clip), hidden_size, num_layers, dropout=dropout,
             recurrent_dropout=recurrent_dropout, bidirectional=bidirectional, merge=merge, skip=skip,
             initializer=initializer, dtype=dtype, seed=seed, options=options,
         )

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from functools import partial, wraps
 from inspect import signature
 from math import prod
@@ -97,7 +98,7 @@ class Model:
         initializer: str = "uniform", symbols: str = "characters", vocabulary: Iterable[str] | None = None,
         max_symbols: int | None = None, min_count: int = 1, dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
-        if bidirectional:
+        if _check.flag("bidirectional", bidirectional):
             raise ValueError("a language model cannot be bidirectional: the reverse direction would see the next symbol")
         self.config = config.checked({
             "task": task, "cell": cell, "hidden_size": hidden_size, "num_layers": num_layers, "embedding": embedding,
@@ -397,9 +398,10 @@ class Model:
         self, length: int = 500, prompt: str | bytes = "", *, temperature: float = 1.0, top_k: int | None = None,
         top_p: float | None = None, stop: str | bytes | None = None, seed: int | None = None,
     ) -> Iterator[str | bytes]:
-        """The text `sample` would return, one symbol at a time, as it is written."""
-        generator = self._generator(length, [prompt], temperature, top_k, top_p, stop, seed)
-        return (text for (text,) in generator.pieces(length, 1))
+        """The text `sample` would return, one symbol at a time, as it is written, on the engine and with the gates held now."""
+        pieces = self._generator(length, [prompt], temperature, top_k, top_p, stop, seed).pieces(length, 1)
+        following = partial(copy_context().run, next, pieces, None)  # with gates held, and on the engine, as they are now
+        return (text for (text,) in iter(following, None))
 
     def complete(
         self, prefix: str | bytes, n: int = 5, *, length: int | None = None

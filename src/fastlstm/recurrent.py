@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, init, results
-from fastlstm.cells import MERGES, Cell, Layout, Masks
+from fastlstm.cells import MERGES, PEEPHOLES, Cell, Layout, Masks
 from fastlstm.engines import Shelf, States, Workspace, copies, current_name, engine_called
 from fastlstm.parameters import Parameters
 from fastlstm.reference import ACTIVATIONS
@@ -75,18 +75,14 @@ class Recurrent:
         widths = layer_widths(hidden_size, num_layers, self.dtype, left_out=1)
         self.num_layers = len(widths)
         self.hidden_size = one_or_all(widths)
-        cell = replace(cell, proj_size=_check.projection(cell.proj_size, widths))
-        self.input_size = _check.count("input_size", cell.input_size)
-        self.bias, self.bidirectional, self.skip = cell.bias, bool(bidirectional), bool(skip)
+        cell = checked_cell(cell, widths)
+        self.input_size, self.bias, self.clip = cell.input_size, cell.bias, cell.clip
+        self.activation, self.recurrent_activation = cell.activation, cell.recurrent_activation
+        self.skip, self.bidirectional = _check.flag("skip", skip), _check.flag("bidirectional", bidirectional)
         self.dropout = _check.number("dropout", dropout, 0, 1, open_ends=")")
         self.recurrent_dropout = _check.number("recurrent_dropout", recurrent_dropout, 0, 1, open_ends=")")
         self.merge = _check.choice("merge", merge, MERGES)
-        for name in ("activation", "recurrent_activation"):
-            _check.choice(name, getattr(cell, name), ACTIVATIONS)
-        self.activation, self.recurrent_activation = cell.activation, cell.recurrent_activation
         self.initializer = _check.choice("initializer", initializer, init.INITIALIZERS)
-        self.clip = _check.optional(partial(_check.number, open_ends="("), "clip", cell.clip, 0)
-        cell = replace(cell, input_size=self.input_size, clip=self.clip)
         self.layout = Layout.stacked(cell, widths, bidirectional=self.bidirectional, merge=self.merge, skip=self.skip)
         self.places = list(self.layout.places())
         gates = len(cell.gates)
@@ -321,10 +317,12 @@ class Recurrent:
         """
         names = [name for name in self.places[0].cell.gates.values() if name != "hidden_state"]
         values = {}
-        chosen = _check.layers(layers, self.num_layers)
-        widths = {place.cell.hidden_size for place in self.places if place.layer in chosen}
         if not names:
             raise ValueError("a plain cell has no gates to hold")
+        if not gates:
+            raise ValueError(f"hold needs a gate and its value, such as {names[0]}=1.0")
+        chosen = _check.layers(layers, self.num_layers)
+        widths = {place.cell.hidden_size for place in self.places if place.layer in chosen}
         for name, value in gates.items():
             if name == "input_gate" and self.places[0].cell.coupled:
                 raise ValueError("coupled gates have no input gate of their own: hold forget_gate, i is 1 - f")
@@ -339,7 +337,7 @@ class Recurrent:
 
     @contextmanager
     def _holding(self, held: Held) -> Iterator[None]:
-        held = {k: {**self.held.get(k, {}), **values} for k, values in held.items() if values}
+        held = {k: {**self.held.get(k, {}), **values} for k, values in held.items()}
         token = _HELD.set({**_HELD.get(), id(self): {**self.held, **held}})
         try:
             yield
@@ -445,15 +443,33 @@ def one_or_all(widths: tuple[int, ...]) -> int | tuple[int, ...]:
     return widths[0] if len(set(widths)) == 1 else widths
 
 
+def checked_cell(cell: Cell, widths: tuple[int, ...]) -> Cell:
+    """A cell of a stack of these hidden sizes, each of its options in its range."""
+    return replace(
+        cell,
+        input_size=_check.count("input_size", cell.input_size),
+        bias=_check.flag("bias", cell.bias),
+        activation=_check.choice("activation", cell.activation, ACTIVATIONS),
+        recurrent_activation=_check.choice("recurrent_activation", cell.recurrent_activation, ACTIVATIONS),
+        clip=_check.optional(partial(_check.number, open_ends="("), "clip", cell.clip, 0),
+        peephole=_check.optional(_check.choice, "peephole", cell.peephole, PEEPHOLES),
+        coupled=_check.flag("coupled", cell.coupled),
+        proj_size=_check.projection(cell.proj_size, widths),
+        reset_after=_check.flag("reset_after", cell.reset_after),
+    )
+
+
 def layer_widths(
     hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype, *, left_out: int | None = None
 ) -> tuple[int, ...]:
     """The hidden size of each layer; `left_out` layers, a default, are as many as there are sizes."""
     L = _check.count("num_layers", num_layers)
-    if isinstance(hidden_size, tuple | list):
+    if isinstance(hidden_size, Sequence) and not isinstance(hidden_size, str):
         widths = tuple(_check.count(f"hidden_size[{k}]", width) for k, width in enumerate(hidden_size))
-        if not widths or L not in (left_out, len(widths)):
-            raise ValueError(f"hidden_size must have one width for each of {L} layers, got {len(widths)}")
+        if not widths:
+            raise ValueError("hidden_size must have a width for each layer, got none")
+        if L not in (left_out, len(widths)):
+            raise ValueError(f"hidden_size must have one width for each of {L} layers, got {', '.join(map(str, widths))}")
         return widths
     H = _check.count("hidden_size", hidden_size)
     _check.memory("the parameters", L, dtype)  # before there is anything for each layer

@@ -46,7 +46,7 @@ class Options:
             clip_value=_check.optional(_check.number, "clip_value", self.clip_value, 0, open_ends="("),
             validation=_check.optional(_check.number, "validation", self.validation, 0, 1, open_ends=")"),
             patience=_check.optional(_check.count, "patience", self.patience),
-            restore_best=bool(self.restore_best),
+            restore_best=_check.flag("restore_best", self.restore_best),
             threads=_check.optional(_check.count, "threads", self.threads),
         )
 

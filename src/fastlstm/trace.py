@@ -196,7 +196,8 @@ class Trace:
         Args:
             layer: counted from 0.
             neuron: None for all of the layer, with a line for each.
-            quantity: None for all of the neuron's, with a line for each; cells without `cell_state` show `hidden_state` for it.
+            quantity: None for all of the neuron's, with a line for each (projected outputs are of no single neuron); cells
+                without `cell_state` show `hidden_state` for it.
             start, stop: steps shown; without `stop`, as many as are quickly seen.
 
         Returns:
@@ -243,14 +244,14 @@ class Trace:
     def _rows(self, layer: int, neuron: int | None, quantity: str | None) -> list[Row]:
         names = list(self._layer(layer).quantities) if quantity is None else [quantity]
         arrays = {name: self.quantity(layer, name) for name in names}
-        H = next((array.shape[1] for array in arrays.values()), 0)
+        H = max((array.shape[1] for array in arrays.values()), default=0)
         if neuron is None and quantity is None:
             raise ValueError("neuron and quantity cannot both be None: choose a neuron, or a quantity")
         if neuron is not None and _check.count("neuron", neuron, 0) >= H:
             raise IndexError(f"neuron {neuron} is outside [0, {H})")
         return [
             Row(str(n) if neuron is None else name, name, array[:, n], limits(name, array[:, n]))
-            for name, array in arrays.items() for n in (range(H) if neuron is None else [neuron])
+            for name, array in arrays.items() if array.shape[1] == H for n in (range(H) if neuron is None else [neuron])
         ]
 
     def _layer(self, k: int) -> TraceLayer:
