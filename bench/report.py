@@ -57,12 +57,16 @@ class Row(NamedTuple):
     @property
     def limit(self) -> tuple[float, str]:
         """The least seconds of a call, and what sets them."""
-        return least_seconds(self.info["flops"], self.info["weights"], self.info["reads"], self.limits, self.threads)
+        return self.least("flops")
+
+    def least(self, operations: str) -> tuple[float, str]:
+        """The same of all "flops", or of those "needed"."""
+        return least_seconds(self.info[operations], self.info["weights"], self.info["reads"], self.limits, self.threads)
 
     @property
     def ratio_at_limit(self) -> float | None:
-        """What the ratio would be if ours took the least."""
-        least = self.limit[0]
+        """What the ratio would be if ours took the least that the needed operations take."""
+        least = self.least("needed")[0]
         return self.info["peers"][self.best][1] / least if self.best and least else None
 
     @property
@@ -184,14 +188,14 @@ def report(results: dict[str, Any]) -> str:
         *(f"- left out: {name} ({why})" for name, why in sorted(absent)),
         "",
         "Ratio: the best peer's time by ours, measured in turn in one run. Limit: all arithmetic at the FMA peak, or every "
-        "step's reading of the weights from the cache they fit in, whichever takes longer; what the ratio would be there, and "
-        "whether a goal asks for more. Products with one-hot vectors count, which are not made.",
+        "step's reading of the weights from the cache they fit in, whichever takes longer; what the ratio would be there, "
+        "of which products with one-hot vectors are left out, since nobody has to make them, and whether a goal asks for more.",
         "",
         *("| " + " | ".join(cells) + " |" for cells in (titles, ["---"] * len(titles), *(r.cells(libraries) for r in rows))),
     ]
     verdicts = [row.verdict()[1] for row in rows]
     reached, asked = verdicts.count("yes"), sum(verdict != NOTHING for verdict in verdicts)
-    beyond = f"; beyond the limit are {verdicts.count(BEYOND)} others" if BEYOND in verdicts else ""
+    beyond = f"; beyond the limit: {verdicts.count(BEYOND)}" if BEYOND in verdicts else ""
     return "\n".join([*lines, "", f"Goals met: {reached} of {asked}{beyond}.", ""])
 
 

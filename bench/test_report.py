@@ -16,7 +16,7 @@ LIMITS = {
 def row(threads: int = 1, goal: Goal | None = None, **info) -> Row:
     """A call of ours takes 2 ms, of the peers 3 and 5."""
     info = {
-        "name": "something", "flops": 1e8, "symbols": 1, "per_second": False, "weights": 0, "reads": 0,
+        "name": "something", "flops": 1e8, "needed": 1e8, "symbols": 1, "per_second": False, "weights": 0, "reads": 0,
         "goal": asdict(goal or Goal()), "absent": {}, "peers": {"A": [4.9e-3, 5e-3, 5.1e-3], "B": [2.9e-3, 3e-3, 3.1e-3]},
     } | info
     return Row(info, [1.9e-3, 2e-3, 2.1e-3], LIMITS, threads)
@@ -44,7 +44,8 @@ def test_ratio_at_the_limit() -> None:
     assert row().ratio_at_limit == pytest.approx(6)
     assert row(threads=2).ratio_at_limit == pytest.approx(12)
     assert row(peers={}).ratio_at_limit is None
-    assert row(flops=0).ratio_at_limit is None
+    assert row(needed=0).ratio_at_limit is None
+    assert row(needed=0.5e8).ratio_at_limit == pytest.approx(12)
 
 
 @pytest.mark.parametrize(("threads", "goal", "told"), [
@@ -79,4 +80,4 @@ def test_page() -> None:
     })
     assert "| something | 2 ms ±5% | 5 ms ±2% | 3 ms ±3% | B | **1.50×** | 50.0 | 25% of FMA | 6.00× | 1.5× | yes |" in page
     assert "- left out: C (No module named 'c')" in page
-    assert "Goals met: 1 of 2; beyond the limit are 1 others." in page
+    assert "Goals met: 1 of 2; beyond the limit: 1." in page

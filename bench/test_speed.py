@@ -20,8 +20,9 @@ def test_speed(benchmark, scenario: Scenario, threads: int, pytestconfig: pytest
         except ImportError as error:
             absent[peer.name] = str(error)
     benchmark.extra_info |= {
-        "name": work.name, "flops": work.flops, "symbols": work.symbols, "per_second": work.per_second,
-        "weights": work.weights, "reads": work.reads, "goal": asdict(scenario.goal), "absent": absent,
+        "name": work.name, "flops": work.flops, "needed": work.needed, "symbols": work.symbols,
+        "per_second": work.per_second, "weights": work.weights, "reads": work.reads, "goal": asdict(scenario.goal),
+        "absent": absent,
     }
     seconds = pytestconfig.getoption("seconds")
     benchmark.extra_info["peers"] = in_turn(benchmark, work.call(OURS, threads), calls, seconds, threads)

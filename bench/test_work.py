@@ -30,6 +30,9 @@ def test_language_model() -> None:
     """One-hot input counts as V numbers."""
     work = LanguageTraining(2, H, 5, T=T, B=B)
     assert work.flops == 3 * 2 * T * B * (4 * H * (5 + H) + 4 * H * 2 * H + H * 5)
+    assert work.needed == 3 * 2 * T * B * (4 * H * H + 4 * H * 2 * H + H * 5)
+    embedded = LanguageTraining(2, H, 5, 3, T=T, B=B)
+    assert embedded.needed == embedded.flops == 3 * 2 * T * B * (4 * H * (3 + H) + 4 * H * 2 * H + H * 5)
 
 
 def test_lengths() -> None:

@@ -56,7 +56,8 @@ class Work(ABC):
 
     kind: ClassVar[str]
     per_second: ClassVar[bool] = False  # speed is told as symbols per second, else as the time of a call
-    flops: float = 0.0  # of one call
+    flops: float = 0.0  # of one call, counted whatever is saved
+    needed: float = 0.0 # of these what cannot be saved: products with one-hot vectors need not be made
     symbols: int = 1    # written or learnt in one call
     weights: int = 0    # bytes of the weights that are read again at every step, as each step depends on the one before
     reads: int = 0      # how often a call reads them
@@ -103,6 +104,10 @@ class LayerWork(Work):
     @property
     def flops(self) -> float:
         return stack_flops(sum(self.lengths) if self.lengths else self.T * self.B, self.layout)
+
+    @property
+    def needed(self) -> float:
+        return self.flops
 
     @property
     def weights(self) -> int:
@@ -200,7 +205,11 @@ class LanguageWork(Work):
 
     @property
     def flops(self) -> float:
-        return stack_flops(self.symbols, self.layout) + 2.0 * self.symbols * self.H * self.V
+        return self.passes * (stack_flops(self.symbols, self.layout) + 2.0 * self.symbols * self.H * self.V)
+
+    @property
+    def needed(self) -> float:
+        return self.flops - (0 if self.E else self.passes * 8.0 * self.symbols * self.H * self.V)
 
     def model(self) -> fastlstm.Model:
         """Untrained, always with the same parameters."""
@@ -220,6 +229,7 @@ class LanguageTraining(LanguageWork):
     B: int = 50
     windows: int = 1
     kind = "language_training"
+    passes = 3
 
     @property
     def name(self) -> str:
@@ -228,10 +238,6 @@ class LanguageTraining(LanguageWork):
     @property
     def symbols(self) -> int:
         return self.windows * self.T * self.B
-
-    @property
-    def flops(self) -> float:
-        return 3 * super().flops
 
     @property
     def weights(self) -> int:

@@ -202,9 +202,28 @@ def option(arrays, sections):
     sections["config"]["unheard_of"] = 1
 
 
+def of(section, **values):
+    """A change of these values of a section."""
+    return lambda arrays, sections: sections[section].update(values)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (of("config", hidden_size=[3, 4]), "hidden_size must have one width for each of 1 layers, got 3, 4"),
+        (of("config", hidden_size=["3"]), r"hidden_size\[0\] must be a whole number, got '3'"),
+        (of("config", hidden_size=[10**9]), r"lstm\.weight_ih_l0 must have shape \(4000000000, 2\), got \(12, 2\)"),
+        (of("config", proj_size=3), "proj_size must be less than hidden_size = 3, got 3"),
+        (of("config", proj_size="x"), "proj_size must be a whole number, got 'x'"),
+        (of("config", bias=False), "tensors this version does not know: .*lstm.bias_hh_l0"),
+        (of("config", bias="no"), "bias must be True or False, got 'no'"),
+        (of("config", clip=[1]), r"clip must be a number, got \[1\]"),
+        (of("position", window=True), "window must be a whole number, got True"),
+        (of("position", symbols=10**400), "symbols must be in .*, got inf"),
+        (of("position", history=[{}]), "it lacks 'epoch'"),
+        (of("position", history=[{"epoch": 1, "loss": "x"}]), "loss of a record must be a number, got 'x'"),
+        (of("position", epoch=2), "2 epochs are finished, but there are only 1 records"),
+        (of("position", state=[[1, 2]]), "the position holds what must be arrays"),
         (wrong_shape, r"output\.bias must have shape \(2,\), got \(7,\)"),
         (missing, "missing parameters: lstm.bias_ih_l0"),
         (leftover, "tensors this version does not know: lstm.weight_ih_l7"),

@@ -279,6 +279,8 @@ def test_options_that_are_given_count_on_resume_be_they_the_defaults():
         model.fit(TEXT, resume=True, max_seconds=1e-9, **FIT, **options)
         taken.append((model.options.epochs, model.options.learning_rate, model.options.patience))
     assert taken == [(50, 1e-3, 5), (50, 2e-3, 5), (50, 2e-3, None)]
+    model.fit(TEXT, resume=True, max_seconds=1e-9, **{**FIT, "threads": None})
+    assert model.options.threads == 1  # that of before: no number was given
     assert "given" not in inspect.signature(Model.fit).parameters
     with pytest.raises(TypeError, match="multiple values for keyword argument 'given'"):
         model.fit(TEXT, given=["epochs"])

@@ -1,12 +1,15 @@
 """Models of every cell: training, files, writing; and what directions and skips are good for."""
 
+import copy
+import inspect
 from itertools import count
 
 import numpy as np
 import pytest
 
 import fastlstm
-from fastlstm import GRU, LSTM, RNN, Model, checkpoint, cli, model_file, optim
+from fastlstm import GRU, LSTM, RNN, Model, checkpoint, cli, cli_train, model_file, optim
+from fastlstm.cli_parser import parser
 from helpers import assert_equal
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
@@ -91,7 +94,9 @@ def test_a_file_without_the_newer_options_is_an_lstms(tmp_path):
     ({"cell": "rnn", "coupled": True}, "coupled is for cell 'lstm', got coupled=True with cell 'rnn'"),
     ({"cell": "rnn", "activation": "relu"}, "activation is for cell 'lstm' or 'gru', got activation='relu' with cell 'rnn'"),
     ({"reset_after": False}, "reset_after is for cell 'gru', got reset_after=False with cell 'lstm'"),
-    ({"nonlinearity": "rleu"}, "nonlinearity must be one of .*, got 'rleu'; did you mean 'relu'"),
+    ({"reset_after": None}, "reset_after is for cell 'gru', got reset_after=None with cell 'lstm'"),
+    ({"cell": "gru", "proj_size": 24}, "proj_size is for cell 'lstm', got proj_size=24 with cell 'gru'"),
+    ({"cell": "rnn", "nonlinearity": "rleu"}, "nonlinearity must be one of .*, got 'rleu'; did you mean 'relu'"),
     ({"clip": 0}, r"clip must be in \(0, inf\), got 0"),
     ({"proj_size": 24}, "proj_size must be less than hidden_size = 24, got 24"),
     ({"hidden_size": (24, 12), "num_layers": 3}, "hidden_size must have one width for each of 3 layers, got 24, 12"),
@@ -103,6 +108,28 @@ def test_a_file_without_the_newer_options_is_an_lstms(tmp_path):
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make(options)
+
+
+@pytest.mark.parametrize(("cell", "name", "value"), [
+    ("lstm", "bias", False), ("gru", "clip", 2.5), ("rnn", "clip", 2.5), ("lstm", "activation", "relu"),
+    ("gru", "activation", "softsign"), ("lstm", "recurrent_activation", "hard_sigmoid"), ("gru", "reset_after", False),
+    ("gru", "recurrent_activation", "hard_sigmoid"), ("rnn", "nonlinearity", "relu"), ("lstm", "proj_size", 3),
+    ("lstm", "peephole", "full"), ("lstm", "coupled", True), ("rnn", "skip", True), ("gru", "dropout", 0.25),
+    ("lstm", "recurrent_dropout", 0.25), ("rnn", "initializer", "xavier"), ("gru", "dtype", "float64"),
+])
+def test_layers_have_the_options_of_the_model(cell, name, value):
+    model = Model(cell=cell, hidden_size=8, vocabulary="abc", **{name: value})
+    assert model.config[name] == getattr(model.network.stack, name) == value
+    assert getattr(copy.deepcopy(model).network.stack, name) == value
+    if name == "nonlinearity":
+        assert model.network.stack.places[0].cell.activation == value
+
+
+def test_the_command_line_has_every_option_of_models():
+    options = set(inspect.signature(Model).parameters) - {"bidirectional", "vocabulary"}
+    assert set(cli_train.MODEL_OPTIONS) == options
+    arguments = vars(parser().parse_args(["train"]))
+    assert all(arguments[name] is None for name in options)  # what is not given is left to Model
 
 
 def test_hidden_sizes_that_are_all_the_same_are_one():
@@ -126,6 +153,9 @@ def test_a_model_that_holds_gates():
         assert not (name.startswith("lstm.") and learnt[: 2 * H].any())
     free = model.sample(50, prompt="the ", temperature=0)
     with model.hold(output_gate=0.0, layers=1):
+        for one in (model, model.stream(), model.network):
+            with pytest.raises(TypeError, match=r"gates are held by hand: .* outside the `with` block"):
+                copy.deepcopy(one)
         shut = model.predict_proba(TEXT[:9])
         always = 50 * model.predict("the")[-1]
         assert model.sample(50, prompt="the ", temperature=0) == always
@@ -138,7 +168,8 @@ def test_a_model_that_holds_gates():
 
 @pytest.mark.parametrize("options", [
     ["--cell", "gru", "--no-reset-after"], ["--cell", "lstm", "--peephole", "full", "--coupled"], ["--skip"],
-    ["--hidden-size", "8,6,7", "--proj-size", "4", "--no-bias"], ["--cell", "rnn", "--nonlinearity", "relu", "--clip", "3"],
+    ["--hidden-size", "8,6,7", "--proj-size", "4", "--no-bias", "--recurrent-activation", "hard_sigmoid"],
+    ["--activation", "softsign"], ["--cell", "rnn", "--nonlinearity", "relu", "--clip", "3"],
 ])
 def test_command_line_trains_every_cell(options, corpus, tmp_path, capfd):
     path = tmp_path / "m.safetensors"
@@ -149,7 +180,11 @@ def test_command_line_trains_every_cell(options, corpus, tmp_path, capfd):
     assert len(capfd.readouterr().out.strip("\n")) <= 20
     config = Model.load(path).config
     assert config["cell"] == (options[1] if options[0] == "--cell" else "lstm")
-    expected = {"--no-reset-after": ("reset_after", False), "--proj-size": ("proj_size", 4), "--clip": ("clip", 3.0)}
+    expected = {
+        "--no-reset-after": ("reset_after", False), "--proj-size": ("proj_size", 4), "--clip": ("clip", 3.0),
+        "--no-bias": ("bias", False), "--nonlinearity": ("nonlinearity", "relu"),
+        "--recurrent-activation": ("recurrent_activation", "hard_sigmoid"), "--activation": ("activation", "softsign"),
+    }
     for option, (name, value) in expected.items():
         assert (config.get(name) == value) == (option in options)
 

@@ -98,6 +98,13 @@ def test_networks_that_are_not_finite_predict_nothing():
     for call in (m.predict, m.predict_proba, m.stream().step):
         with pytest.raises(FloatingPointError, match="the network's output is NaN or infinite"):
             call("a")
+    m = model(embedding=3)
+    m.network.parameters.arrays["embedding.weight"][m.vocabulary.id_of("b")] = np.inf
+    m.network.parameters.touch()
+    assert m.predict("a")
+    for call, texts in ((m.predict, "ab"), (m.predict_proba, "aab"), (m.stream(2).step, ["a", "b"])):
+        with pytest.raises(FloatingPointError, match="the network's output is NaN or infinite"):  # of the last
+            call(texts)
 
 
 def test_models_without_a_vocabulary_predict_nothing():

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import sys
 import threading
 from itertools import product
@@ -457,8 +458,11 @@ def test_held_gates_are_named_as_the_cell_has_them():
         LSTM(3, (4, 6), 2).hold(forget_gate=np.ones(4))
     with pytest.raises(ValueError, match=r"hold needs a gate and its value, such as input_gate=1\.0"):
         LSTM(3, 4).hold()
-    with pytest.raises(TypeError, match=r"layers must be a whole number, got 1\.0"):
-        LSTM(3, 4).hold(layers=1.0, forget_gate=1)
+    for wrong in (1.0, "1", b"1", np.array(1.5), True):
+        with pytest.raises(TypeError, match=f"layers must be a whole number, got {re.escape(repr(wrong))}"):
+            LSTM(3, 4, 2).hold(layers=wrong, forget_gate=1)
+    with pytest.raises(ValueError, match="hold needs a layer, got none"):
+        LSTM(3, 4).hold(layers=[], forget_gate=np.ones(4))
     with pytest.raises(ValueError, match="a plain cell has no gates to hold"):
         RNN(3, 4).hold(forget_gate=1.0)
     with pytest.raises(ValueError, match=r"forget_gate must have shape \(4,\), got \(3,\)"):
@@ -485,6 +489,7 @@ def test_layouts_have_the_widths_they_say():
     (LSTM, {"proj_size": 8}, ValueError, "proj_size must be less than hidden_size = 8, got 8"),
     (LSTM, {"proj_size": -1}, ValueError, "proj_size must be at least 0, got -1"),
     (RNN, {"clip": 0}, ValueError, "clip must be in (0, inf), got 0"),
+    (RNN, {"clip": 10**400}, ValueError, "clip must be in (0, inf), got inf"),
     (GRU, {"clip": "1"}, TypeError, "clip must be a number, got '1'"),
     (LSTM, {"recurrent_dropout": 1}, ValueError, "recurrent_dropout must be in [0, 1), got 1"),
     (GRU, {"merge": "add"}, ValueError, "merge must be one of 'concat', 'sum', got 'add'"),

@@ -107,7 +107,8 @@ def count(name: str, value: object, least: int = 1) -> int:
 
 def layers(value: int | Iterable[int] | None, L: int) -> list[int]:
     """`value`, one layer of L or several, as their numbers in order; None is all."""
-    several = range(L) if value is None else value if isinstance(value, Iterable) else [value]
+    is_one = not isinstance(value, Iterable) or isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0
+    several = range(L) if value is None else [value] if is_one else value
     chosen = sorted({count("layers", k, 0) for k in several})
     if chosen and chosen[-1] >= L:
         raise IndexError(f"layer {chosen[-1]} is outside [0, {L})")
@@ -128,6 +129,8 @@ def number(name: str, value: object, least: float, most: float = np.inf, *, open
         found = float(value) if not isinstance(value, str | bytes) else None
     except (TypeError, ValueError):
         found = None
+    except OverflowError:
+        found = np.inf
     if found is None:
         raise TypeError(f"{name} must be a number, got {value!r}")
     above = found > least or (found == least and "(" not in open_ends)

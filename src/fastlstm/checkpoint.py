@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 MOST_HEADER = 100_000_000  # bytes; safetensors refuses larger ones
 _CHECKSUM_KEY = "fastlstm.checksum"
 _NO_CHECKSUM = "0" * 64  # what stands in the checksum's place while it is computed

@@ -189,10 +189,11 @@ def _add_training(train: Parser) -> None:
     model.add_argument("--activation", choices=ACTIVATIONS, help="of candidates, in LSTM and GRU (default: tanh)")
     model.add_argument("--recurrent-activation", choices=ACTIVATIONS, help="of their gates (default: sigmoid)")
     model.add_argument(
-        "--reset-after", action=argparse.BooleanOptionalAction, help="the GRU resets after the product, or before it"
+        "--reset-after", action=argparse.BooleanOptionalAction,
+        help="whether the GRU resets after the product, not before it (default: after)"
     )
     model.add_argument("--nonlinearity", choices=ACTIVATIONS, help="of the plain cell (default: tanh)")
-    model.add_argument("--bias", action=argparse.BooleanOptionalAction, help="whether cells have biases")
+    model.add_argument("--bias", action=argparse.BooleanOptionalAction, help="whether cells have biases (default: they do)")
     model.add_argument("--clip", type=float, help="clip what gates are made of to this size (default: no)")
     model.add_argument("--skip", action="store_true", default=None, help="let all layers read the input and reach the output")
     model.add_argument("--initializer", choices=INITIALIZERS, help="of the weights (default: uniform)")

@@ -30,7 +30,10 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     hidden_size = one_or_all(widths)
     share = partial(_check.number, least=0, most=1, open_ends=")")
     kind = _check.choice("cell", given["cell"], CELLS)
-    cell = checked_cell(Cell(kind, 1, 0, **{name: given[name] for name in CELL_OPTIONS}), widths)
+    own = _options_of(kind, given)
+    cell = checked_cell(Cell(kind, 1, 0, **{name: own[name] for name in CELL_OPTIONS if name in own}), widths)
+    if "nonlinearity" in own:
+        _check.choice("nonlinearity", own["nonlinearity"], ACTIVATIONS)
     config: dict[str, Any] = {
         "task": _check.choice("task", given["task"], TASKS),
         "cell": kind,
@@ -41,15 +44,13 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
         "dropout": share("dropout", given["dropout"]),
         "recurrent_dropout": share("recurrent_dropout", given["recurrent_dropout"]),
         "skip": _check.flag("skip", given["skip"]),
-        **{name: getattr(cell, name) for name in CELL_OPTIONS},
-        "nonlinearity": _check.choice("nonlinearity", given["nonlinearity"], ACTIVATIONS),
+        **{name: getattr(cell, name, value) for name, value in own.items() if name in (*CELL_OPTIONS, "nonlinearity")},
         "initializer": _check.choice("initializer", given["initializer"], INITIALIZERS),
         "symbols": _check.choice("symbols", given["symbols"], SYMBOLS),
         "max_symbols": _check.optional(partial(_check.count, least=2), "max_symbols", given["max_symbols"]),
         "min_count": _check.count("min_count", given["min_count"]),
         "dtype": dtype.name,
     }
-    _remove_others_options(config)
     if config["symbols"] == "bytes" and (config["max_symbols"] is not None or config["min_count"] != 1):
         raise ValueError("max_symbols and min_count are for characters and words; of bytes there are always 256")
     if config["tied"]:
@@ -71,10 +72,13 @@ def _taken(cell: str) -> Mapping[str, Parameter]:
     return signature(STACKS[cell]).parameters
 
 
-def _remove_others_options(config: dict[str, Any]) -> None:
-    """Options that the cell does not have, which must be as other cells have them by default."""
-    cell = config["cell"]
+def _options_of(cell: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the cell's layers; those of others must be as these have them by default."""
+    own: dict[str, Any] = {}
     for name in STACK_OPTIONS:
-        having = [other for other in CELLS if name in _taken(other)]
-        if cell not in having and (value := config.pop(name)) != _taken(having[0])[name].default:
+        having, value = [other for other in CELLS if name in _taken(other)], given[name]
+        if cell in having:
+            own[name] = value
+        elif value != _taken(having[0])[name].default:
             raise ValueError(f"{name} is for cell {' or '.join(map(repr, having))}, got {name}={value!r} with cell {cell!r}")
+    return own

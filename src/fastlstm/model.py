@@ -43,8 +43,8 @@ def _noting_given(fit: _Fit) -> _Fit:
     """`fit`, whose argument `given`, which callers do not see, has the names of the options that they give."""
 
     @wraps(fit)
-    def noting(model: Model, x: Data, y: None = None, **options: Any) -> list[dict[str, Any]]:
-        return fit(model, x, y, given=options.keys(), **options)
+    def noting(self: Model, /, x: Data, y: None = None, **options: Any) -> list[dict[str, Any]]:
+        return fit(self, x, y, given=options.keys(), **options)
 
     whole = signature(fit)
     noting.__signature__ = whole.replace(parameters=[p for p in whole.parameters.values() if p.name != "given"])
@@ -59,11 +59,11 @@ class Model:
     Args:
         task: "language".
         cell: "lstm", "gru" or "rnn" (the plain cell), as in `fastlstm.LSTM`, `GRU` and `RNN`.
-        hidden_size: H, units of each layer; or a sequence of them, one for each layer, which `num_layers` then need not repeat.
-        num_layers: L.
+        hidden_size: H, units of each layer; or a list of them, one for each layer.
+        num_layers: L; where there is a sequence of hidden sizes the default, 2, is as many as these.
         embedding: E, width of a learnt vector for each symbol; None feeds one-hot vectors.
         tied: whether these vectors are the output layer's weights too (Press & Wolf 2017); E is then the width of the
-            output, H.
+            output: H, or with `skip` and `proj_size` what these make of it.
         dropout: probability of dropping each output between layers while training, in [0, 1).
         recurrent_dropout: that of dropping each unit's h inside the recurrence, the same ones through a window, in [0, 1).
         bidirectional: only False makes sense for the next symbol.
@@ -347,7 +347,8 @@ class Model:
 
         Returns:
             `trace.layers[k].cell_state`, `hidden_state`, `forget_gate`, `input_gate`, `candidate` and `output_gate`, each
-            (T, H) and of the model's dtype; `trace.symbols`, `trace.tokens`, `trace.probabilities`.
+            (T, H) and of the model's dtype (`hidden_state` of projected layers has `proj_size` columns); `trace.symbols`,
+            `trace.tokens`, `trace.probabilities`.
         """
         network = self._built()
         if is_text(x):
@@ -452,6 +453,7 @@ class Model:
         """Pickle and copy through the bytes of a model file."""
         if self.network is None:
             return partial(type(self), **self.config, seed=self.seed), ()
+        self.network.stack.refuse_copies()
         return type(self)._from_bytes, (checkpoint.encode(*model_file.pack(self)),)
 
     def __repr__(self) -> str:

@@ -104,6 +104,7 @@ class LanguageNetwork:
 
     def __reduce__(self) -> tuple[Callable[..., LanguageNetwork], tuple[()], dict[str, np.ndarray]]:
         """Pickle and copy by the options and the parameters."""
+        self.stack.refuse_copies()
         return partial(type(self), self.V, np.random.default_rng(0), **self._options), (), dict(self.parameters)
 
     def __setstate__(self, parameters: dict[str, np.ndarray]) -> None:

@@ -138,12 +138,16 @@ class Recurrent:
 
     def __reduce__(self) -> tuple[Callable[..., Recurrent], tuple[()], dict[str, Any]]:
         """Pickle and copy by the arguments, the parameters and the generator's state."""
-        if self.held:
-            raise TypeError("gates are held by hand: copy and pickle the stack, and streams, outside the `with` block of hold")
+        self.refuse_copies()
         made_with = {**self._options, "initializer": "uniform"}  # the parameters it draws are replaced
         return partial(type(self), **made_with), (), {
             "initializer": self.initializer, "parameters": self.state_dict(), "generator": self._rng.bit_generator.state,
         }
+
+    def refuse_copies(self) -> None:
+        """TypeError inside the `with` block of `hold`, as a copy would hold nothing."""
+        if self.held:
+            raise TypeError("gates are held by hand: copies and pickles are made outside the `with` block of hold")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The other half of `__reduce__`."""
@@ -322,6 +326,8 @@ class Recurrent:
         if not gates:
             raise ValueError(f"hold needs a gate and its value, such as {names[0]}=1.0")
         chosen = _check.layers(layers, self.num_layers)
+        if not chosen:
+            raise ValueError("hold needs a layer, got none")
         widths = {place.cell.hidden_size for place in self.places if place.layer in chosen}
         for name, value in gates.items():
             if name == "input_gate" and self.places[0].cell.coupled:

@@ -53,6 +53,8 @@ class Options:
     def resuming(self, saved: "Options", given: Collection[str]) -> "Options":
         """These options where their names are among the `given`, else the saved ones; refused where they cut the text."""
         changed = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given}
+        if changed.get("threads", 0) is None:  # no number, but whatever there was
+            del changed["threads"]
         for name in ("batch_size", "seq_length", "validation"):
             before, now = getattr(saved, name), changed.get(name, getattr(saved, name))
             if before != now:
@@ -107,13 +109,21 @@ class Position:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Position":
         """The inverse of `to_json`."""
+        if values.keys() & {"state", "best_weights"}:
+            raise ValueError("the position holds what must be arrays")
         position = cls(**values)
         for name in ("epoch", "window", "symbols", "fingerprint"):
-            _check.count(name, getattr(position, name), 0)
+            _check.number(name, _check.count(name, getattr(position, name), 0), 0, 2**64)
         for name in ("loss_sum", "seconds"):
             _check.number(name, getattr(position, name), 0)
         if position.best_loss is not None:
             _check.number("best_loss", position.best_loss, 0)
         if not (isinstance(position.history, list) and all(isinstance(record, dict) for record in position.history)):
             raise TypeError("history must be a list of records")
+        for record in position.history:
+            _check.count("the epoch of a record", record["epoch"])
+            for name in ("loss", *(["validation_loss"] if "validation_loss" in record else [])):
+                _check.number(f"{name} of a record", record[name], 0)
+        if position.epoch > len(position.history):
+            raise ValueError(f"{position.epoch} epochs are finished, but there are only {len(position.history)} records")
         return position
