@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from work import Inference, LanguageTraining, LayerTraining, LayerWork, even_lengths
+from scenarios import SCENARIOS, Scenario
+from work import Inference, LanguageTraining, LayerTraining, LayerWork, Sampling, even_lengths
 
 T, B, H = 7, 4, 8
 
@@ -33,6 +34,17 @@ def test_language_model() -> None:
     assert work.needed == 3 * 2 * T * B * (4 * H * H + 4 * H * 2 * H + H * 5)
     embedded = LanguageTraining(2, H, 5, 3, T=T, B=B)
     assert embedded.needed == embedded.flops == 3 * 2 * T * B * (4 * H * (3 + H) + 4 * H * 2 * H + H * 5)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.work.name)
+def test_every_scenario_says_what_it_is_measured_by(scenario: Scenario) -> None:
+    """Writing needs a third of the operations of learning the same symbols; an import none."""
+    work = scenario.work
+    assert 0 <= work.needed <= work.flops
+    assert (work.flops > 0) == (work.needed > 0) == (work.reads > 0) == (work.name != "import")
+    if isinstance(work, Sampling):
+        learning = LanguageTraining(work.L, work.H, work.V, work.E, T=work.symbols, B=1)
+        assert (3 * work.flops, 3 * work.needed) == (learning.flops, learning.needed)
 
 
 def test_lengths() -> None:

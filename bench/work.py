@@ -57,7 +57,7 @@ class Work(ABC):
     kind: ClassVar[str]
     per_second: ClassVar[bool] = False  # speed is told as symbols per second, else as the time of a call
     flops: float = 0.0  # of one call, counted whatever is saved
-    needed: float = 0.0 # of these what cannot be saved: products with one-hot vectors need not be made
+    needed: float = 0.0  # of these what cannot be saved: products with one-hot vectors need not be made
     symbols: int = 1    # written or learnt in one call
     weights: int = 0    # bytes of the weights that are read again at every step, as each step depends on the one before
     reads: int = 0      # how often a call reads them
@@ -191,6 +191,7 @@ class LanguageWork(Work):
     H: int
     V: int
     E: int | None = None
+    passes: ClassVar[int] = 1  # through the network: a window of training counts as three
     per_second = True
 
     @property

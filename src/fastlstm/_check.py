@@ -158,10 +158,16 @@ def choice(name: str, value: object, choices: Iterable[str]) -> str:
     choices = list(choices)
     if value in choices:
         return value
-    lowered = {one.lower(): one for one in choices}
-    close = difflib.get_close_matches(str(value).lower(), lowered, n=1)
-    hint = f"; did you mean {lowered[close[0]]!r}?" if close else ""
+    close = nearest(str(value), choices)
+    hint = f"; did you mean {close!r}?" if close else ""
     raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{hint}")
+
+
+def nearest(given: str, known: Iterable[str]) -> str | None:
+    """That of the `known` names which `given` is most like, whatever the case and the dashes before it; None: none is."""
+    bare = {name.lstrip("-").lower(): name for name in known}
+    close = difflib.get_close_matches(given.lstrip("-").lower(), bare, n=1)
+    return bare[close[0]] if close else None
 
 
 def float_dtype(value: object) -> np.dtype:

@@ -1,7 +1,7 @@
 """What a layer is: its cell with its sizes and parameters; and how layers make a stack."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
@@ -93,6 +93,10 @@ class Cell:
             shape = (H,) if self.peephole == "diagonal" else (H, H)
             shapes |= {f"weight_c{gate}": shape for gate in self.gates if gate in "ifo"}
         return shapes
+
+
+# What a cell has beside its kind and its sizes.
+CELL_OPTIONS = tuple(f.name for f in fields(Cell) if f.name not in ("kind", "input_size", "hidden_size"))
 
 
 class Place(NamedTuple):

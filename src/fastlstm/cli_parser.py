@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import fastlstm
+from fastlstm import _check
 from fastlstm.cells import PEEPHOLES
 from fastlstm.config import CELLS, TASKS
 from fastlstm.engines import NAMES as ENGINES
@@ -57,9 +57,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _did_you_mean(given: str, known: Iterable[str]) -> str:
-    bare = {name.lstrip("-").lower(): name for name in known}  # dashes are alike in all
-    close = difflib.get_close_matches(given.lstrip("-").lower(), bare, n=1)
-    return f"; did you mean {bare[close[0]]}?" if close else ""
+    close = _check.nearest(given, known)
+    return f"; did you mean {close}?" if close else ""
 
 
 class Formatter(argparse.HelpFormatter):

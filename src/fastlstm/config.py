@@ -6,7 +6,7 @@ from inspect import Parameter, signature
 from typing import Any
 
 from fastlstm import _check
-from fastlstm.cells import Cell
+from fastlstm.cells import CELL_OPTIONS, Cell
 from fastlstm.init import INITIALIZERS
 from fastlstm.network import STACK_OPTIONS, STACKS, output_size
 from fastlstm.recurrent import checked_cell, layer_widths, one_or_all
@@ -15,7 +15,6 @@ from fastlstm.vocabulary import SYMBOLS
 
 TASKS = ("language",)
 CELLS = tuple(STACKS)
-CELL_OPTIONS = ("bias", "activation", "recurrent_activation", "clip", "peephole", "coupled", "proj_size", "reset_after")
 NUM_LAYERS = 2  # the default
 
 

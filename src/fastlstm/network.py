@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlstm import _check, _core, _sample, init
 from fastlstm._native import Steps
-from fastlstm.cells import Cell, Layout
+from fastlstm.cells import CELL_OPTIONS, Cell, Layout
 from fastlstm.engines import States, Workspace, current_engine, tokens
 from fastlstm.engines.native import ENGINE as NATIVE
 from fastlstm.engines.native import packed
@@ -20,12 +20,8 @@ from fastlstm.recurrent import Recurrent
 from fastlstm.threads import threads_for
 
 STACKS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
-# Options of a model that its stack takes as they are, if its cells have them, first those that shapes depend on.
-SHAPING_OPTIONS = ("bias", "peephole", "coupled", "proj_size")
-STACK_OPTIONS = (
-    *SHAPING_OPTIONS, "dropout", "recurrent_dropout", "skip", "activation", "recurrent_activation", "clip", "reset_after",
-    "nonlinearity", "initializer", "dtype",
-)
+# Options of a model that its stack takes as they are, if its cells have them.
+STACK_OPTIONS = (*CELL_OPTIONS, "nonlinearity", "dropout", "recurrent_dropout", "skip", "initializer", "dtype")
 
 # Logits are computed, turned into gradients and used up in blocks of about this many elements: few enough to stay in the
 # cache, and of 10,000 words still enough rows that their product with the output weights is fast.
@@ -39,7 +35,7 @@ EXPONENTIAL_WORK = 20
 def _layout(input_size: int, config: Mapping[str, Any]) -> Layout:
     """The stack of a model; what `config` leaves out has its default."""
     H, L = config["hidden_size"], config["num_layers"]
-    options = {name: config[name] for name in SHAPING_OPTIONS if name in config}
+    options = {name: config[name] for name in CELL_OPTIONS if name in config}
     widths = tuple(H) if isinstance(H, list | tuple) else (H,) * L
     return Layout.stacked(Cell(config["cell"], input_size, 0, **options), widths, skip=config.get("skip", False))
 

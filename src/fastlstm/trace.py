@@ -179,7 +179,8 @@ class Trace:
             The score on the last third of the text (R², or balanced accuracy where the target has two values), the mean
             score of targets moved against the text, and the p-value of the score among these.
         """
-        chosen = [k for k, layer in enumerate(self.layers) if layer.quantities] if layers is None else list(_several(layers))
+        kept = [k for k, layer in enumerate(self.layers) if layer.quantities]
+        chosen = kept if layers is None else _check.layers(layers, len(self.layers))
         if not chosen:
             raise ValueError("there is nothing to probe: no layer was kept, or asked for")
         states = np.concatenate([self.quantity(k, quantity) for k in chosen], axis=1)
