@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlstm import LSTM, reference
-from fastlstm.recurrent import Recurrent, State
+from fastlstm.recurrent import Recurrent
+from fastlstm.states import State
 
 RAGGED = (4, 0, 6, 1)  # lengths of T = 6: unsorted, one empty, one full
 

@@ -9,8 +9,8 @@ from fastlstm import _check
 from fastlstm.cells import CELL_OPTIONS, Cell
 from fastlstm.init import INITIALIZERS
 from fastlstm.network import STACK_OPTIONS, STACKS, output_size
-from fastlstm.recurrent import checked_cell, layer_widths, one_or_all
 from fastlstm.reference import ACTIVATIONS
+from fastlstm.stack_options import checked_cell, layer_widths, one_or_all
 from fastlstm.vocabulary import SYMBOLS
 
 TASKS = ("language",)

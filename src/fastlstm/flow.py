@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlstm import _check, reference
-from fastlstm.recurrent import Recurrent, State
+from fastlstm.recurrent import Recurrent
+from fastlstm.states import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ import numpy as np
 from fastlstm import _check
 from fastlstm.network import STACKS, network_shapes
 from fastlstm.optim import OPTIMIZERS
-from fastlstm.recurrent import layer_widths
 from fastlstm.session import Options, Position
+from fastlstm.stack_options import layer_widths
 from fastlstm.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

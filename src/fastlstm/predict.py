@@ -15,7 +15,7 @@ from fastlstm.training import EVALUATION_WINDOW
 
 if TYPE_CHECKING:
     from fastlstm.network import LanguageNetwork
-    from fastlstm.recurrent import State
+    from fastlstm.states import State
     from fastlstm.vocabulary import Vocabulary
 
 

@@ -1,37 +1,28 @@
-"""What LSTM, GRU and RNN have in common: parameters, running forwards and backwards, checks."""
+"""What LSTM, GRU and RNN have in common: parameters, running forwards and backwards, looking inside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from inspect import signature
-from itertools import count
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastlstm import _check, init, results
-from fastlstm.cells import MERGES, PEEPHOLES, Cell, Layout, Masks
+from fastlstm.cells import MERGES, Cell, Layout, Masks
 from fastlstm.engines import Shelf, States, Workspace, copies, current_name, engine_called
+from fastlstm.held import Held, held_of, holding
 from fastlstm.parameters import Parameters
-from fastlstm.reference import ACTIVATIONS
+from fastlstm.stack_options import checked_cell, layer_widths, one_or_all
+from fastlstm.states import State, checked_state, public_state, zero_states
 from fastlstm.stream import Stream
 
 if TYPE_CHECKING:
     from fastlstm.trace import TraceLayer
-
-# Gates that are held by hand: by the number of the layer and their names.
-Held = Mapping[int, Mapping[str, np.ndarray]]
-_NOTHING: Held = MappingProxyType({})
-# By the id of a stack those of it, in this thread or task.
-_HELD: ContextVar[Mapping[int, Held]] = ContextVar("fastlstm_held", default=MappingProxyType({}))
-# As callers see it: h, or (h, c); each (L*D, B, H), or a list of (D, B, H_k) where widths differ by layer.
-State = Any
 
 
 class Tape:
@@ -319,41 +310,12 @@ class Recurrent:
         >>> c.tolist() == np.full((1, 1, 4), 0.3, np.float32).tolist()
         True
         """
-        names = [name for name in self.places[0].cell.gates.values() if name != "hidden_state"]
-        values = {}
-        if not names:
-            raise ValueError("a plain cell has no gates to hold")
-        if not gates:
-            raise ValueError(f"hold needs a gate and its value, such as {names[0]}=1.0")
-        chosen = _check.layers(layers, self.num_layers)
-        if not chosen:
-            raise ValueError("hold needs a layer, got none")
-        widths = {place.cell.hidden_size for place in self.places if place.layer in chosen}
-        for name, value in gates.items():
-            if name == "input_gate" and self.places[0].cell.coupled:
-                raise ValueError("coupled gates have no input gate of their own: hold forget_gate, i is 1 - f")
-            _check.choice("the gate", name, names)
-            found = _check.any_array(name, value)
-            if found.ndim and len(widths) > 1:
-                raise ValueError(f"{name} must be a number where widths differ by layer, got shape {found.shape}")
-            values[name] = _check.array(name, found, found.shape and tuple(widths), np.dtype(np.float64)).copy()
-            if not np.isfinite(values[name]).all():
-                raise ValueError(f"{name} must be finite, got NaN or Inf")
-        return self._holding({k: values for k in chosen})
-
-    @contextmanager
-    def _holding(self, held: Held) -> Iterator[None]:
-        held = {k: {**self.held.get(k, {}), **values} for k, values in held.items()}
-        token = _HELD.set({**_HELD.get(), id(self): {**self.held, **held}})
-        try:
-            yield
-        finally:
-            _HELD.reset(token)
+        return holding(self, layers, gates)
 
     @property
     def held(self) -> Held:
         """The gates that are held by hand, by layer and name."""
-        return _HELD.get().get(id(self), _NOTHING)
+        return held_of(self)
 
     # ---- dropout, states, checks ---------------------------------------------------------------------------------
 
@@ -374,46 +336,18 @@ class Recurrent:
 
     def zero_states(self, B: int) -> States:
         """Zeros for B sequences, as engines take states."""
-        sizes = self.layout.state_sizes.items()
-        return tuple([
-            [np.zeros((B, place.cell.state_size(name)), self.dtype) for place in self.places] if size is None
-            else np.zeros((len(self.places), B, size), self.dtype) for name, size in sizes
-        ])
+        return zero_states(self.layout, B, self.dtype)
 
     def public_state(self, states: States) -> State:
         """States, which are an engine's, as callers see them."""
-        if None in self.layout.state_sizes.values():
-            D = len(self.layout.layers[0])
-            states = tuple([
-                part if isinstance(part, np.ndarray) else [np.array(part[k : k + D]) for k in range(0, len(part), D)]
-                for part in states
-            ])
-        return states if len(states) > 1 else states[0]
+        return public_state(self.layout, states)
 
     def checked_state(self, before: str, after: str, state: State | None, B: int) -> States:
         """A caller's state, or zeros for None, as engines take it; messages name its parts with `before` and `after`."""
         if state is None:
             return self.zero_states(B)
-        names = self.layout.states
-        called = [f"{before}{name}{after}" for name in names]
-        if len(names) == 1:
-            state = (state,)
-        elif not isinstance(state, tuple | list) or len(state) != len(names):
-            size = f" of {len(state)}" if hasattr(state, "__len__") else ""
-            raise TypeError(f"the state must be a pair ({', '.join(called)}), got {type(state).__name__}{size}")
-        return tuple(self._cells(*one, B) for one in zip(names, called, state, strict=True))
-
-    def _cells(self, name: str, called: str, part: Any, B: int) -> Sequence[np.ndarray]:
-        """One (B, ·) for each cell of a part of the state."""
-        size, D = self.layout.state_sizes[name], len(self.layout.layers[0])
-        if size is not None:
-            return _check.array(called, part, (len(self.places), B, size), self.dtype)
-        if not isinstance(part, tuple | list) or len(part) != self.num_layers:
-            size = f" of {len(part)}" if hasattr(part, "__len__") else ""
-            raise TypeError(f"{called} must be a list of {self.num_layers} arrays, got {type(part).__name__}{size}")
-        sizes = [place.cell.state_size(name) for place in self.places[::D]]
-        arrays = zip(count(), part, sizes, strict=False)
-        return [one for k, array, size in arrays for one in _check.array(f"{called}[{k}]", array, (D, B, size), self.dtype)]
+        called = {name: f"{before}{name}{after}" for name in self.layout.states}
+        return checked_state(self.layout, called, state, B, self.dtype)
 
     def _check_input(
         self, x: ArrayLike, state: State | None, lengths: ArrayLike | None
@@ -442,41 +376,3 @@ class Recurrent:
         sizes = f"{self.input_size}, {self._options['hidden_size']}"
         given = [f"{name}={value!r}" for name, value in self._options.items() if value != defaults[name]]
         return f"{type(self).__name__}({', '.join([sizes, *given[2:]])})"
-
-
-def one_or_all(widths: tuple[int, ...]) -> int | tuple[int, ...]:
-    """The hidden size of all layers, or of each where they differ."""
-    return widths[0] if len(set(widths)) == 1 else widths
-
-
-def checked_cell(cell: Cell, widths: tuple[int, ...]) -> Cell:
-    """A cell of a stack of these hidden sizes, each of its options in its range."""
-    return replace(
-        cell,
-        input_size=_check.count("input_size", cell.input_size),
-        bias=_check.flag("bias", cell.bias),
-        activation=_check.choice("activation", cell.activation, ACTIVATIONS),
-        recurrent_activation=_check.choice("recurrent_activation", cell.recurrent_activation, ACTIVATIONS),
-        clip=_check.optional(partial(_check.number, open_ends="("), "clip", cell.clip, 0),
-        peephole=_check.optional(_check.choice, "peephole", cell.peephole, PEEPHOLES),
-        coupled=_check.flag("coupled", cell.coupled),
-        proj_size=_check.projection(cell.proj_size, widths),
-        reset_after=_check.flag("reset_after", cell.reset_after),
-    )
-
-
-def layer_widths(
-    hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype, *, left_out: int | None = None
-) -> tuple[int, ...]:
-    """The hidden size of each layer; `left_out` layers, a default, are as many as there are sizes."""
-    L = _check.count("num_layers", num_layers)
-    if isinstance(hidden_size, Sequence) and not isinstance(hidden_size, str):
-        widths = tuple(_check.count(f"hidden_size[{k}]", width) for k, width in enumerate(hidden_size))
-        if not widths:
-            raise ValueError("hidden_size must have a width for each layer, got none")
-        if L not in (left_out, len(widths)):
-            raise ValueError(f"hidden_size must have one width for each of {L} layers, got {', '.join(map(str, widths))}")
-        return widths
-    H = _check.count("hidden_size", hidden_size)
-    _check.memory("the parameters", L, dtype)  # before there is anything for each layer
-    return (H,) * L

@@ -12,7 +12,8 @@ from fastlstm import _check
 from fastlstm.engines import copies, engine_called
 
 if TYPE_CHECKING:
-    from fastlstm.recurrent import Recurrent, State
+    from fastlstm.recurrent import Recurrent
+    from fastlstm.states import State
 
 
 class Stream:
