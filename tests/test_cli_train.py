@@ -72,6 +72,14 @@ def test_why_it_ended_before_the_last_epoch(corpus, tmp_path, capfd):
     assert "nothing to do: --epochs is 1, and 1 were done\n" in capfd.readouterr().err
 
 
+def test_warnings_are_lines_of_their_own(corpus, tmp_path):
+    options = ["--out", tmp_path / "m.safetensors", "--epochs", "2", "--dropout", "0.2", *SIZES]
+    told = run("train", corpus, *options).stderr.decode()
+    said = [line for line in told.splitlines() if "Warning" in line or line.startswith("fastlstm train: warning: ")]
+    assert len(said) == 1
+    assert said[0].endswith("warning: dropout=0.2 drops nothing between layers: there is one layer")
+
+
 def test_no_epoch_need_be_marked_as_the_best(corpus, tmp_path, capfd, monkeypatch):
     """The best one was cut off, and is no longer the best when it is finished."""
     out, fit = tmp_path / "m.safetensors", fitting.fit

@@ -195,6 +195,13 @@ def test_dropout_masks_are_scaled_to_keep_the_mean(dtype):
         assert abs(np.mean(mask == 0) - 0.2) < 0.01
 
 
+def test_dropout_between_layers_of_which_there_is_one(dtype):
+    rnn, x = LSTM(3, 4, dropout=0.25, dtype=dtype, seed=0), np.ones((5, 2, 3), dtype)
+    with pytest.warns(UserWarning, match="dropout=0.25 drops nothing between layers: there is one layer"):
+        y, *_ = rnn.forward(x)
+    np.testing.assert_array_equal(y, rnn(x)[0])  # which says nothing: nothing is ever dropped there
+
+
 # ---- errors ------------------------------------------------------------------------------------------------------
 
 

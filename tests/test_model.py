@@ -457,6 +457,9 @@ def test_infinite_gradient_is_refused_by_name(monkeypatch):
         (lambda: Model(vocabulary="ab").fit("ab" * 9, learning_rate=0), ValueError, r"learning_rate must be in \(0, inf\)"),
         (lambda: Model(vocabulary="ab").fit("ab" * 9, validation=1.0), ValueError, "validation must be in"),
         (lambda: Model(symbols="bytes", vocabulary="ab"), ValueError, "a model of bytes knows all 256 of them"),
+        (lambda: Model(vocabulary=5), TypeError, "vocabulary must hold symbols in the order of their ids, .* got int"),
+        (lambda: Model(vocabulary={"a", "b"}), TypeError, "vocabulary must hold .* as a list does, got set"),
+        (lambda: Model(vocabulary={"a": 1, "b": 0}), TypeError, "vocabulary must hold .* as a list does, got dict"),
         (lambda: Model(dropout="0.5"), TypeError, "dropout must be a number, got '0.5'"),
         (lambda: Model(vocabulary="ab").sample(3, prompt=7), TypeError, "prompt must be a str or bytes, got int"),
         (lambda: Model(vocabulary="ab").sample_iter(-1), ValueError, "length must be at least 0, got -1"),
@@ -639,8 +642,9 @@ def test_callbacks_are_functions():
     fit = {"epochs": 1, "batch_size": 2, "seq_length": 5, "progress": False}
     Model(hidden_size=2, seed=0).fit("ab" * 50, callbacks=lambda model, record: seen.append(record["epoch"]), **fit)
     assert seen == [1]
-    with pytest.raises(TypeError, match=r"callbacks must be functions of \(model, record\), got \[3\]"):
-        Model(hidden_size=2, seed=0).fit("ab" * 50, callbacks=[3], **fit)
+    for wrong in (3, [3]):
+        with pytest.raises(TypeError, match=r"callbacks must be functions of \(model, record\), got \[3\]"):
+            Model(hidden_size=2, seed=0).fit("ab" * 50, callbacks=wrong, **fit)
 
 
 def test_nothing_to_train_on_is_named():

@@ -31,6 +31,12 @@ def test_plain_lines_without_a_terminal(monkeypatch):
     assert epoch == "epoch 1/2: loss 2.0000 (2.886 bits), validation 2.5000 (3.600 bits), 1.2k/s"
 
 
+def test_a_part_of_an_epoch_is_called_one():
+    stream = io.StringIO()
+    Progress(9, 3, 200, 50, stream).epoch(record(4, 2.0), cut_off=True)
+    assert stream.getvalue() == "part of epoch 4/9: loss 2.0000 (2.886 bits), 1.2k/s\n"
+
+
 def test_a_word_when_the_loss_explodes():
     stream = io.StringIO()
     shown = Progress(1, 0, 10**6, 0, stream)

@@ -18,6 +18,11 @@ def shape_text(shape: Sequence[int | str]) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
+def kind(value: object) -> str:
+    """The type of a value as it is written in messages, with the length if it has one: tuple of 3."""
+    return type(value).__name__ + (f" of {len(value)}" if hasattr(value, "__len__") else "")
+
+
 def any_array(name: str, value: object) -> np.ndarray:
     """`value` as an array of whatever shape and dtype."""
     try:

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 
 import fastlstm
@@ -158,7 +159,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         fastlstm.set_engine(getattr(arguments, "engine", None))
-        with held_threads(_check.optional(_check.count, "threads", getattr(arguments, "threads", None))):
+        threads = _check.optional(_check.count, "threads", getattr(arguments, "threads", None))
+        with held_threads(threads), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: say(f"fastlstm {arguments.command}: warning: {message}")
             COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:

@@ -46,7 +46,8 @@ def fit(
     checkpoint_every = _check.optional(_check.number, "checkpoint_every", checkpoint_every, 0)
     if checkpoint is not None:
         check_target(checkpoint)
-    callbacks = [callbacks] if callable(callbacks) else list(callbacks)
+    is_one = callable(callbacks) or not isinstance(callbacks, Iterable)
+    callbacks = [callbacks] if is_one else list(callbacks)
     if not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be functions of (model, record), got {callbacks!r}")
     vocabulary, ids, held_out = encoded(model, x, held_out)
@@ -130,7 +131,7 @@ def _train(
 
     def after_epoch(record: dict[str, Any]) -> None:
         if display:
-            display.epoch(record)
+            display.epoch(record, cut_off=position.window > 0)
         if path is not None:
             model.save(path)
         for callback in callbacks:

@@ -97,10 +97,11 @@ class Progress:
             self._last_line = time.monotonic()
             self.say(f"{self._status()}, {self._speed():,.0f} symbols/s, {self._time_left()} left")
 
-    def epoch(self, record: dict[str, Any]) -> None:
-        """After each epoch: its record."""
-        self._epoch += 1
-        line = f"epoch {record['epoch']}/{self._epochs}: loss {record['loss']:.4f} ({record['bits_per_symbol']:.3f} bits)"
+    def epoch(self, record: dict[str, Any], *, cut_off: bool = False) -> None:
+        """After each epoch: its record, and whether its time was up before its end."""
+        self._epoch += not cut_off
+        which = f"{'part of ' if cut_off else ''}epoch {record['epoch']}/{self._epochs}"
+        line = f"{which}: loss {record['loss']:.4f} ({record['bits_per_symbol']:.3f} bits)"
         judged = record["loss"]
         if "validation_loss" in record:
             judged = record["validation_loss"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -321,6 +322,8 @@ class Recurrent:
 
     def dropout_masks(self, T: int, B: int, seed: int | tuple[int, int] | None) -> Masks | None:
         """Masks of 0, with probability `dropout` or `recurrent_dropout`, and else 1 / (1 - probability)."""
+        if self.dropout and self.num_layers == 1:
+            warnings.warn(f"dropout={self.dropout:g} drops nothing between layers: there is one layer", stacklevel=3)
         layout, outputs, recurrent = self.layout, [], []
         between = [] if self.dropout == 0 else [(T, B, layout.layer_size(k)) for k in range(self.num_layers - 1)]
         inside = [] if self.recurrent_dropout == 0 else [(B, place.cell.output_size) for place in self.places]

@@ -15,10 +15,10 @@ State = Any
 
 def zero_states(layout: Layout, B: int, dtype: np.dtype) -> States:
     """Of B sequences, as engines take states."""
-    cells = [place.cell for place in layout.places()]
+    count = len(layout.layers) * len(layout.layers[0])
     return tuple([
-        [np.zeros((B, cell.state_size(name)), dtype) for cell in cells] if size is None
-        else np.zeros((len(cells), B, size), dtype) for name, size in layout.state_sizes.items()
+        [np.zeros((B, place.cell.state_size(name)), dtype) for place in layout.places()] if size is None
+        else np.zeros((count, B, size), dtype) for name, size in layout.state_sizes.items()
     ])
 
 
@@ -38,7 +38,7 @@ def checked_state(layout: Layout, called: Mapping[str, str], state: State, B: in
     if len(called) == 1:
         state = (state,)
     elif not isinstance(state, tuple | list) or len(state) != len(called):
-        raise TypeError(f"the state must be a pair ({', '.join(called.values())}), got {_kind(state)}")
+        raise TypeError(f"the state must be a pair ({', '.join(called.values())}), got {_check.kind(state)}")
     return tuple(_of_cells(layout, *names, part, B, dtype) for names, part in zip(called.items(), state, strict=True))
 
 
@@ -48,13 +48,8 @@ def _of_cells(layout: Layout, name: str, called: str, part: Any, B: int, dtype: 
     if size is not None:
         return _check.array(called, part, (L * D, B, size), dtype)
     if not isinstance(part, tuple | list) or len(part) != L:
-        raise TypeError(f"{called} must be a list of {L} arrays, got {_kind(part)}")
+        raise TypeError(f"{called} must be a list of {L} arrays, got {_check.kind(part)}")
     arrays = []
     for k, (layer, array) in enumerate(zip(layout.layers, part, strict=True)):
         arrays.extend(_check.array(f"{called}[{k}]", array, (D, B, layer[0].state_size(name)), dtype))
     return arrays
-
-
-def _kind(value: Any) -> str:
-    """The type of a value, and its length if it has one."""
-    return type(value).__name__ + (f" of {len(value)}" if hasattr(value, "__len__") else "")

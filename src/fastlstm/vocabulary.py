@@ -4,7 +4,7 @@ import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,6 +57,9 @@ class Vocabulary:
 
     def __init__(self, kind: str, symbols: Iterable[str] = (), counts: ArrayLike | None = None) -> None:
         self.kind = _check.choice("symbols", kind, SYMBOLS)
+        if not isinstance(symbols, Iterable) or isinstance(symbols, Set | Mapping):
+            given = type(symbols).__name__
+            raise TypeError(f"vocabulary must hold symbols in the order of their ids, as a list does, got {given}")
         self.symbols: list[str] = list(symbols)
         if kind == "bytes" and self.symbols:
             raise ValueError("a model of bytes knows all 256 of them; leave vocabulary out")
