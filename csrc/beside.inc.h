@@ -1,13 +1,12 @@
 /* The products of one row with a packed matrix, and beside them a part of another product.
  *
  * One row takes one multiply-add for every vector of the matrix, and waits for the cache meanwhile: time enough for as many
- * more whose operands are near. So FL_BESIDE steps make the input's part of as many steps to come, or backwards the gradient of the
- * input of as many before, in tiles of FL_BESIDE rows and half a panel's vectors, each beside the row's products with ROW_PANELS
- * panels. Forward the tile's rows are copied, column by column; backwards, where they are long, they are read in place, and a tile
- * is cut where its first panels end. */
+ * more whose operands are near. So FL_BESIDE steps make the input's part of as many steps to come, or backwards the gradient
+ * of the input of as many before, in tiles of FL_BESIDE rows and half a panel's vectors, each beside the row's products with
+ * ROW_PANELS panels. Forward the tile's rows are copied, column by column; backwards, where they are long, they are read in
+ * place, and a tile is cut where its first panels end. */
 enum {
-    NAME(HALF) = (VECS + 1) / 2,
-    NAME(HALVES) = VECS / NAME(HALF),
+    NAME(HALF) = VECS / 2, /* vectors of half a panel */
     NAME(ROW_PANELS) = 4,
     NAME(ROW_STEPS) = 4, /* of the row, that a k of the tile goes with */
 };
@@ -22,9 +21,9 @@ typedef struct {
     const int64_t *first; /* column of each vector */
 } NAME(beside);
 
-/* The row's products, of the term h with some panels that have no gaps, and beside them all of `q`, where there is such a tile. The
- * row's sums are those of one order either way, since it depends on the threads which panels have one. copied: A's columns, and no
- * tile is cut. turned: the row's last number first. */
+/* The row's products, of the term h with some panels that have no gaps, and beside them all of `q`, where there is such a tile.
+ * Which panels have one depends on the number of threads, so the row is summed in the same order with and without. copied: A's
+ * columns, and no tile is cut. turned: the row's last number first. */
 FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *from, const NAME(term) *h,
                                  const NAME(panel) *panels, int64_t count, const int tiled, const int copied, const int turned)
 {
@@ -71,7 +70,8 @@ FL_INLINE void NAME(tile_beside)(const NAME(beside) *q, REAL *c, const REAL *fro
     } while (0)
     int64_t left = tiled ? q->K : 0;
     for (int64_t n = 0; n < count; n++) {
-        const int64_t *first = panels[n].first, together = AT_MOST(left, h->K / NAME(ROW_STEPS)), from_k = turned ? h->K - 1 : 0;
+        const int64_t *first = panels[n].first, from_k = turned ? h->K - 1 : 0;
+        const int64_t together = AT_MOST(left, h->K / NAME(ROW_STEPS));
         const REAL *panel = h->packed + (panels[n].number * h->K + from_k) * PANEL, *a = h->a + from_k;
         vec own[VECS];
         EACH(v, VECS)
@@ -121,7 +121,7 @@ FL_INLINE void NAME(row_beside)(const fl_beside *b, REAL *c, const REAL *from, c
     /* Of a tile: the numbers of k that go with as many panels, those it is cut to, and the pieces that makes. */
     const int64_t room = AT_MOST(row.whole - row.begin, NAME(ROW_PANELS)) * h->K / NAME(ROW_STEPS);
     const int64_t depth = !copied && room ? AT_MOST(room, q->K) : q->K, cuts = copied ? 1 : (q->K + depth - 1) / depth;
-    const int64_t pieces = (tiled.whole - tiled.begin) * NAME(HALVES) * cuts;
+    const int64_t pieces = (tiled.whole - tiled.begin) * 2 * cuts;
     int64_t piece = pieces * b->part / FL_BESIDE, last = pieces * (b->part + 1) / FL_BESIDE;
     for (int64_t done = 0, count; row.begin + done < row.whole || piece < last; done += count) {
         NAME(panel) panels[NAME(ROW_PANELS)];
@@ -132,8 +132,8 @@ FL_INLINE void NAME(row_beside)(const fl_beside *b, REAL *c, const REAL *from, c
             NAME(tile_beside)(NULL, c, from, h, panels, count, 0, copied, turned);
             continue;
         }
-        const int64_t tile = piece / cuts, k0 = piece % cuts * depth, half = tile % NAME(HALVES) * NAME(HALF);
-        const NAME(panel) at = NAME(panel_at)(tiled.begin + tile / NAME(HALVES), &of_tiles);
+        const int64_t tile = piece / cuts, k0 = piece % cuts * depth, half = tile % 2 * NAME(HALF);
+        const NAME(panel) at = NAME(panel_at)(tiled.begin + tile / 2, &of_tiles);
         NAME(beside) beside = {.C = q->C, .bias = q->bias, .A = copied ? b->columns : (const REAL *)q->A + k0,
                                .K = AT_MOST(q->K - k0, depth), .C_stride = q->N, .A_stride = q->K, .add = k0 > 0,
                                .W = W + (at.number * q->K + k0) * PANEL + half * LANES, .first = at.first + half};

@@ -122,7 +122,7 @@ typedef struct {
 static void wave_task(void *context, int64_t index, int64_t count)
 {
     fl_wave *wave = context;
-    const int64_t T = wave->layers->T, B = wave->layers->B, size = wave->layers->real64 ? sizeof(double) : sizeof(float);
+    const int64_t T = wave->layers->T, B = wave->layers->B, size = fl_width(wave->layers->real64);
     for (int64_t at = 0; at < T + (wave->count - 1) * wave->steps; at += wave->steps) {
         for (int64_t k = index; k < wave->count; k += count) {
             int64_t first = at - k * wave->steps;
@@ -150,7 +150,7 @@ void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads)
 
 void fl_stack_prepare(fl_stack *s)
 {
-    const int64_t size = s->real64 ? sizeof(double) : sizeof(float), state = s->B * s->H * size;
+    const int64_t size = fl_width(s->real64), state = s->B * s->H * size;
     const int64_t wide = fl_blocks(s->cells) * s->H;
     const int64_t strips = s->real64 ? s->row->f64->strip_count(wide, s->H) : s->row->f32->strip_count(wide, s->H);
     s->forward = s->real64 ? s->row->f64->cell_forward : s->row->f32->cell_forward;
@@ -197,6 +197,6 @@ void fl_stack_step(fl_stack *stack, int64_t threads)
 
 void *fl_stack_output(const fl_stack *s)
 {
-    int64_t layer = (s->turn & 1) * s->L + s->L - 1, size = s->real64 ? sizeof(double) : sizeof(float);
+    int64_t layer = (s->turn & 1) * s->L + s->L - 1, size = fl_width(s->real64);
     return (char *)s->h + layer * s->B * s->H * size;
 }

@@ -23,7 +23,10 @@ typedef struct {
     int64_t step;           /* number of this step, from 1: corrects the bias of the moments */
 } fl_update;
 
-/* In these structures `void` stands for the REAL of the kernels that they are given to. */
+/* In these structures `void` stands for the REAL of the kernels that they are given to: double where `real64`, else float. */
+
+/* Bytes of a REAL. */
+static inline int64_t fl_width(int real64) { return real64 ? sizeof(double) : sizeof(float); }
 
 /* C (M, N) = A (M, K) B, plus C itself where `add`, or else plus the bias; the columns of the strips [begin, end) of B. */
 typedef struct {
@@ -206,21 +209,22 @@ typedef struct {
                                      gates; out, the gradients of the pre-activations */
     void *recurrent;              /* FL_GRU, (N, 3H), without `keep` (B, 3H) of scratch: forward: out, u; backward: in, u's
                                      block n; out, the gradients of u */
-    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, but for LSTMs;
-                                     fl_layer_gradients: in */
-    void *c;                      /* LSTMs: likewise, backward: in; without `keep` (B, H): in, the initial; out, the final states */
+    void *h;                      /* (B + N, H)  forward: in, the initial states; out, the others; backward: in, but for
+                                     LSTMs; fl_layer_gradients: in */
+    void *c;                      /* LSTMs: likewise, backward: in; without `keep` (B, H): in, the initial; out, the final
+                                     states */
     /* forward, but for x in fl_layer_gradients, and for `ahead` and another W where there is dx: */
     const void *x, *W, *bias;     /* (N, I), packed from (I, GH) with group H, (GH,) */
     const void *recurrent_bias;   /* (3H,) FL_GRU, or NULL */
     const int32_t *tokens;        /* (N,)  instead of x and W, of which `bias` (·, GH) then has a row for every token */
-    int ahead;                    /* a sequence alone: where it is worth it, steps make the input's part of later ones meanwhile;
-                                     backward, dx of later ones */
+    int ahead;                    /* a sequence alone: where it is worth it, steps make the input's part of later ones
+                                     meanwhile; backward, dx of later ones */
     int64_t block;                /* rows of x multiplied at a time by one thread, at least B */
     int64_t *rows;                /* scratch (threads, block) */
     void *scratch;                /* (threads, block, GH) where gates are not kept */
     /* backward only: */
-    void *dx;                     /* (N, I)  where fl_layer_gradients follows, out: the gradient of x, once that is done; else NULL.
-                                     It may be the memory of dy. W then: packed from (GH, I), group 0 */
+    void *dx;                     /* (N, I)  where fl_layer_gradients follows, out: the gradient of x, once that is done;
+                                     else NULL. It may be the memory of dy. W then: packed from (GH, I), group 0 */
     void *dh, *dc;                /* (B, H)  in: gradients of the final states; out: of the initial ones; dc: LSTMs */
     const void *dy;               /* (N, H)  in: gradient of each h from above */
     fl_barrier *barrier;          /* set by the functions */
@@ -236,20 +240,21 @@ typedef struct {
     void *scratch;                /* (threads, scratch_size(N, I or H, whichever is larger)) */
 } fl_gradients;
 
-/* They and dx follow fl_layer_backward, in a layer that has read vectors in sequences without padding, whose x and h are still there. */
+/* Computes them and dx, after fl_layer_backward, of a layer that has read vectors in sequences without padding and whose x
+ * and h are as they were. */
 void fl_layer_gradients(const fl_layer *layer, const fl_gradients *gradients, int64_t threads);
 
 /* Layers side by side, each on a thread, with arrays and scratch of its own, which do not read each other's outputs. */
 void fl_layers_forward(fl_layer *layers, int64_t count);
 
-/* Backwards, with fl_layer_gradients of each. */
+/* fl_layer_backward and then fl_layer_gradients of such layers; gradients (count,). */
 void fl_layers_backward(fl_layer *layers, const fl_gradients *gradients, int64_t count);
 
 /* Layers as above, but that each reads the outputs of the one before, of sequences without padding and with nothing kept: as a
  * wave, every layer some steps behind the one that it reads. */
 void fl_wave_forward(const fl_layer *layers, int64_t count, int64_t threads);
 
-/* A stack of layers that goes on step by step. Its states change places: those before step `turn` are h + (turn % 2) L B H.*/
+/* A stack of layers that goes on step by step. Its states change places: those before step `turn` are h + (turn % 2) L B H. */
 typedef struct {
     const fl_row *row;
     int real64;

@@ -7,7 +7,8 @@ static fl_product TYPED(projection)(const fl_layer *l, const fl_share *s)
                         .begin = s->begin, .end = s->end};
 }
 
-/* That of M rows of the layer, which `rows` lists; into those rows of the layer's gates, or one after another into the scratch. */
+/* Multiplies the M rows of x that `rows` lists with W, into the same rows of the layer's gates, or one after another into the
+ * scratch. */
 static void TYPED(project)(const fl_layer *l, const fl_share *s, REAL *gates, const int64_t *rows, int64_t M)
 {
     fl_product product = TYPED(projection)(l, s);
@@ -19,8 +20,8 @@ static void TYPED(project)(const fl_layer *l, const fl_share *s, REAL *gates, co
     TYPED(kernels)(l->row)->product(&product);
 }
 
-/* Lists the thread's rows of as many steps from *t on, the first of them at `start`, as fit into a block; returns how many rows, and
- * in *t the step after them. */
+/* Lists the thread's rows of as many steps from *t on, the first of them at `start`, as fit into a block; returns how many
+ * rows, and in *t the step after them. */
 static int64_t TYPED(list_rows)(const fl_layer *l, const fl_share *s, int64_t *rows, int64_t *t, int64_t start)
 {
     int64_t listed = 0;
@@ -125,7 +126,7 @@ static fl_product TYPED(input_gradient)(const fl_layer *l)
                         .end = TYPED(kernels)(l->row)->strip_count(l->I, 0)};
 }
 
-/* How many of the last steps have theirs made beside earlier ones, FL_BESIDE beside the FL_BESIDE before them. */
+/* How many of the last steps have their dx made beside earlier steps, FL_BESIDE beside the FL_BESIDE before them. */
 static int64_t TYPED(steps_made_beside)(const fl_layer *l)
 {
     const int pays = l->dx && !l->divide_units && TYPED(pays_beside)(l, 6 << 20);

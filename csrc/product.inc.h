@@ -16,8 +16,8 @@ FL_INLINE int64_t NAME(tile_size)(int64_t left)
     return AT_MOST(left, TILE_ROWS);
 }
 
-/* What tiles of more than two rows fetch because it is used soon, a line for each k: `left` lines one after another, a tile K of
- * them; or with a step of more than a line, `left` of each of K rows of a matrix, a tile one of every row. */
+/* What tiles of more than two rows fetch because it is used soon, a line for each k: `left` lines one after another, a tile K
+ * of them; or with a step of more than a line, `left` of each of K rows of a matrix, a tile one of every row. */
 typedef struct {
     const REAL *at;
     int64_t left, step; /* numbers from the line of one k to that of the next */
@@ -60,8 +60,8 @@ FL_INLINE void NAME(fetch)(NAME(rows) *rows, const REAL *at, int64_t n)
     NAME(fetch_rows)(rows, at, n, LINE);
 }
 
-/* Where the tile `number` of a panel is to fetch a line for each of K numbers, *step apart; NULL: nowhere. First the next panel,
- * then what else is used soon. */
+/* Where the tile `number` of a panel is to fetch a line for each of K numbers, *step apart; NULL: nowhere. First the next
+ * panel, then what else is used soon. */
 FL_INLINE const REAL *NAME(next_lines)(NAME(rows) *rows, const REAL *panel, int64_t K, int64_t number, int64_t *step)
 {
     *step = LINE;
@@ -99,7 +99,7 @@ static void NAME(panel_product)(NAME(rows) *rows, int add, const REAL *panel, in
                     __builtin_prefetch(from[row] + at->first[v] + (rows->turned ? -LANES : LANES), 0, 2);
         int64_t step;
         const REAL *next = NAME(next_lines)(rows, panel, K, number, &step);
-        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, next, rows->columns ? step : 0, count);
+        NAME(tile)(rows->c + r, from ? from + r : NULL, rows->a + r, k0, panel, K, at, next, step, rows->columns, count);
     }
 }
 
@@ -140,7 +140,8 @@ static void NAME(product)(const fl_product *q)
     NAME(product_of_panels)(q, NAME(panels_before)(q->begin, &layout), NAME(panels_before)(q->end, &layout), &layout);
 }
 
-/* Copies `count` columns of A (K, ·), each k's to a row of COLUMNS, and on the way adds them up in `sums`, unless that is NULL. */
+/* Copies `count` columns of A (K, ·), each k's to a row of COLUMNS, and on the way adds them up in `sums`, unless that is
+ * NULL. */
 FL_INLINE void NAME(copy_columns)(REAL *copy, REAL *sums, const REAL *A, int64_t M, int64_t K, const int64_t count)
 {
     vec sum[NAME(COLUMNS) / LANES];

@@ -1,5 +1,5 @@
-/* Softmax cross-entropy, row by row; the largest logit is subtracted first, so that +-1e4 is safe. Each pass goes through as many
- * rows as stay in the L1 cache, so that few logits do not wait for the sum of their row. */
+/* Softmax cross-entropy, row by row; the largest logit is subtracted first, so that +-1e4 is safe. Each pass goes through as
+ * many rows as stay in the L1 cache, so that few logits do not wait for the sum of their row. */
 static void NAME(softmax_cross_entropy)(double *losses, REAL *logits, const int32_t *targets, double scale, int64_t rows,
                                         int64_t V)
 {

@@ -32,8 +32,8 @@ FL_INLINE int64_t NAME(strip_group)(int64_t rows, int64_t panels)
     return group > 1 ? group : 1;
 }
 
-/* Whether the products of a step for `count` rows fetch what its gates use: in tiles that are thick enough, where the step has all
- * strips of U (·, N). Lines that another thread writes would go to and fro. */
+/* Whether the products of a step for `count` rows fetch what its gates use: in tiles that are thick enough, where the step has
+ * all strips of U (·, N). Lines that another thread writes would go to and fro. */
 FL_INLINE int NAME(fetches)(int64_t count, int64_t strips, const NAME(layout) *layout)
 {
     return count > 2 && strips == layout->strips;

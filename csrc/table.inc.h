@@ -3,7 +3,8 @@
 typedef struct {
     /* Packed matrices: the numbers of B (K, N) in the order that products read them, in strips of columns.
      * group: 0 for any matrix; H for weights of G gates (N = GH), of which a strip has all gates of the same units
-     * strip_count  strips of B;  packed_size  REALs of `packed`, whose address should be a multiple of 64 bytes
+     * strip_count  strips of B;  packed_size  REALs of `packed`, whose address should be a multiple of 64 bytes;
+     *         scratch_size  REALs that product_transposed works in
      * strip_columns  of every strip but the last where group is 0
      * pack    fills the strips of part `part` of `parts`; B[k, n] is at B[k k_stride + n n_stride]
      * product_transposed  rows [begin, end) of C (M, N) = A' B, plus C itself where `add`, for A (K, M) and B (K, N), both

@@ -15,7 +15,8 @@ typedef struct {
     int64_t K;
 } NAME(term);
 
-/* One row: sums that are made at once, lest each wait for the one before, and vectors of a strip. */
+/* Of one row: the least sums that are made side by side, lest each multiply-add wait for the one before, and the most vectors
+ * of a strip. */
 enum { NAME(CHAINS) = 8, NAME(MOST_VECS) = 3 * VECS };
 
 #undef LANES_OF
@@ -152,12 +153,12 @@ FL_INLINE void NAME(tile_body)(REAL *const *c, const REAL *const *from, const RE
             NAME(store_of_tile)(c[r] + at->first[v], sums[r][v], LANES_OF(v));
 }
 
-/* The tile of any size; columns: 0, or where A's rows are copied columns, the step of `next`, which is LINE else. */
+/* The tile of any size; columns: A's rows are copied columns. next_step is LINE where they are not. */
 static void NAME(tile)(REAL *const *c, const REAL *const *from, const REAL *const *a, int64_t k0, const REAL *panel,
-                       int64_t K, const NAME(panel) *at, const REAL *next, int64_t columns, int64_t rows)
+                       int64_t K, const NAME(panel) *at, const REAL *next, int64_t next_step, int columns, int64_t rows)
 {
     const int whole = at->lanes[at->vecs - 1] == LANES;
-    const int64_t step = columns ? NAME(COLUMNS) : 1, next_step = columns ? columns : LINE;
+    const int64_t step = columns ? NAME(COLUMNS) : 1;
 #define BODY(lanes, a_stride, next_step, r, v) \
     NAME(tile_body)(c, from, a, k0, panel, K, at, next, next_step, lanes, a_stride, r, v)
 #define CASE(r, v)                                           \

@@ -1,6 +1,6 @@
 /* `vec`: LANES numbers of type REAL and the few operations on them that the kernels need. Included once per
- * instruction set and REAL; + - * / work on every vec as they stand. vlow and vhigh take turns with the numbers of a's and b's
- * lower halves, and of their upper ones. */
+ * instruction set and REAL; + - * / work on every vec as they stand. vlow(a, b) has the numbers of the lower halves of a and b
+ * in turn, a's first, vhigh(a, b) those of the upper halves. */
 #undef vec
 #undef LANES
 #undef vset
@@ -34,7 +34,8 @@
 #define vsqrt(x) _mm512_sqrt_ps(x)
 #define vexponent(x) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23))
 #define vlow(a, b) _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b)
-#define vhigh(a, b) _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b)
+#define vhigh(a, b) \
+    _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b)
 #define vload_part(p, n, fill) _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << (n)) - 1), p)
 #define vstore_masked(p, x, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), x)
 

@@ -67,9 +67,10 @@ def known_case(cell, H, B, dtype, T=5):
     """
     turn, (stack, options) = HIDDEN.index(H) + BATCHES.index(B), CELLS[cell]
     lengths = np.random.default_rng(turn).integers(0, T + 1, B) if turn % 2 else None
+    L = 1 + turn % 2
     case = random_case(
-        T, B, (1, 5, 33)[turn % 3], H, 1 + turn % 2, stack=stack, lengths=lengths, dtype=dtype, bias=turn % 4 < 3,
-        dropout=0.3, seed=turn, **options,
+        T, B, (1, 5, 33)[turn % 3], H, L, stack=stack, lengths=lengths, dtype=dtype, bias=turn % 4 < 3,
+        dropout=0.3 if L > 1 else 0.0, seed=turn, **options,
     )
     streamed = run_reference(case._replace(lengths=None))
     return case, turn, run_reference(case, dropout_seed=turn), run_reference(case), streamed

@@ -14,6 +14,8 @@ cdef extern from "fastlstm.h" nogil:
         double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_scale
         int64_t step
 
+    int64_t fl_width(int real64)
+
     ctypedef void (*fl_task)(void *context, int64_t index, int64_t count) noexcept nogil
 
     ctypedef struct fl_barrier:  # zeros make one

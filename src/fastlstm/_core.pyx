@@ -9,7 +9,7 @@ import os
 
 from libc.string cimport memset
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_STRIDES
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 cdef extern from "fastlstm.h" nogil:
@@ -192,13 +192,9 @@ cdef class Cell:
 
     def __init__(self, str kind, int activation, int recurrent_activation, bint coupled=False, peepholes=None,
                  double clip=0) -> None:
-        cdef Py_buffer view
         self.cell.kind, self.cell.coupled, self.peepholes = _CELLS[kind], coupled, peepholes
         self.cell.activation, self.cell.recurrent, self.cell.clip = activation, recurrent_activation, clip
-        if peepholes is not None:
-            PyObject_GetBuffer(peepholes, &view, PyBUF_C_CONTIGUOUS)
-            self.cell.peepholes = view.buf
-            PyBuffer_Release(&view)  # the array is kept
+        self.cell.peepholes = address(peepholes)
 
 
 # ---- BLAS --------------------------------------------------------------------------------------------------------
@@ -252,7 +248,6 @@ cdef void multiply(real *C, int64_t ld_c, const real *A, int64_t ld_a, const rea
     # BLAS is column-major: it reads our row-major arrays as their transposes and computes C' = op(B)' op(A)'.
     cdef char op_a = b"T" if transpose_a else b"N"
     cdef char op_b = b"T" if transpose_b else b"N"
-    cdef char op_vector = b"T" if transpose_b else b"N"
     cdef int rows = <int>m, columns = <int>n, inner = <int>k, one = 1
     cdef int step_a = <int>ld_a if transpose_a else 1  # of a single row
     cdef int lead_a = <int>ld_a, lead_b = inner if transpose_b else columns, lead_c = <int>ld_c
@@ -262,9 +257,9 @@ cdef void multiply(real *C, int64_t ld_c, const real *A, int64_t ld_a, const rea
         return
     if m == 1:  # gemm packs all of B for a single row; a row of C is op(B)' times a row of A
         if real is float:
-            sgemv(&op_vector, &lead_b, &b_columns, &alpha, <real *>B, &lead_b, <real *>A, &step_a, &beta, C, &one)
+            sgemv(&op_b, &lead_b, &b_columns, &alpha, <real *>B, &lead_b, <real *>A, &step_a, &beta, C, &one)
         else:
-            dgemv(&op_vector, &lead_b, &b_columns, &alpha, <real *>B, &lead_b, <real *>A, &step_a, &beta, C, &one)
+            dgemv(&op_b, &lead_b, &b_columns, &alpha, <real *>B, &lead_b, <real *>A, &step_a, &beta, C, &one)
     elif real is float:
         sgemm(&op_b, &op_a, &columns, &rows, &inner, &alpha, <real *>B, &lead_b, <real *>A, &lead_a, &beta, C, &lead_c)
     else:
@@ -392,8 +387,13 @@ def product_plain(
                                   <double *>space, strips, depth)
 
 
-def product_transposed(object C, object A, object B, object scratch, bint add=False, int64_t threads=1, object sums=None) -> None:
-    """C = A' B, plus C itself with `add`, and unless it is None likewise sums = A' 1; scratch (threads * scratch_size(K, N),)."""
+def product_transposed(
+    object C, object A, object B, object scratch, bint add=False, int64_t threads=1, object sums=None
+) -> None:
+    """C = A' B, plus C itself with `add`, and unless it is None likewise sums = A' 1.
+
+    scratch (threads * scratch_size(K, N),)
+    """
     cdef int64_t width = width_of(C), K = len(A), M, N
     cdef void *c = writable(C, width)
     cdef void *a = readable(A, width)
@@ -510,14 +510,12 @@ def add_bias(object out, object matrix, object bias, object other=None) -> None:
     cdef void *b = readable(bias, width)
     cdef void *second = readable(other, width)
     rows, columns = out.shape
-    row_stride, stride = matrix.strides
+    row_stride, stride = matrix.strides[0] // width, matrix.strides[1] // width
     with nogil:
         if width == sizeof(float):
-            add_to_rows(<float *>to, <float *>start, row_stride // width, stride // width, <float *>b, <float *>second, rows,
-                        columns)
+            add_to_rows(<float *>to, <float *>start, row_stride, stride, <float *>b, <float *>second, rows, columns)
         else:
-            add_to_rows(<double *>to, <double *>start, row_stride // width, stride // width, <double *>b, <double *>second, rows,
-                        columns)
+            add_to_rows(<double *>to, <double *>start, row_stride, stride, <double *>b, <double *>second, rows, columns)
 
 
 cdef void add_to_rows(real *out, const real *matrix, int64_t row_stride, int64_t stride, const real *bias, const real *other,

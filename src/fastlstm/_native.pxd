@@ -15,6 +15,7 @@ cdef class Stack:
     cdef int64_t table_rows  # of the first layer's biases: how many tokens there are, where it reads them
     cdef object weights, dtype
     cdef int take(self, object x, Py_buffer *view, int ndim) except -1
+    cdef tuple initial(self, object states, int64_t B)
 
 cdef class Whole(Stack):
     cdef int64_t directions, joined

@@ -11,9 +11,9 @@ import numpy as np
 from numpy import empty, ndarray, zeros  # looked up once
 
 from fastlstm._core cimport (
-    FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_forward_step, fl_layer, fl_stack, int32_t, int64_t, layer_backward,
-    layer_forward, layers_forward, readable, real, row, stack_output, stack_prepare, stack_step, wave_forward, width_of,
-    writable,
+    FL_GRU, FL_LSTM, Cell, address, fl_cell, fl_forward_step, fl_layer, fl_stack, fl_width, int32_t, int64_t,
+    layer_backward, layer_forward, layers_forward, readable, real, row, stack_output, stack_prepare, stack_step,
+    wave_forward, width_of, writable,
 )
 
 INT32 = np.dtype(np.int32)
@@ -125,8 +125,8 @@ cdef class Stack:
         self.stack.U, self.stack.recurrent_bias = <const void **>&places[2, 0], <const void **>&places[3, 0]
 
     cdef int take(self, object x, Py_buffer *view, int ndim) except -1:
-        """Whether x is an array of so many dimensions that the stack can read as it is, numbers (..., I), or where it reads token
-        ids, those; then release `view`."""
+        """Whether x is an array of so many dimensions that the stack can read as it is, numbers (..., I), or where it reads
+        token ids, those; then release `view`."""
         cdef bint reads_tokens = self.stack.W[0] is NULL
         if type(x) is not ndarray or x.dtype != (INT32 if reads_tokens else self.dtype):
             return False
@@ -139,6 +139,13 @@ cdef class Stack:
         PyBuffer_Release(view)
         return False
 
+    cdef tuple initial(self, object states, int64_t B):
+        """Copies of the states (h,), or (h, c) of LSTMs, each (L, B, H); zeros for None."""
+        if states is None:
+            shape = self.stack.L, B, self.stack.H
+            return tuple([zeros(shape, self.dtype) for _ in range(2 if self.stack.cells.kind == FL_LSTM else 1)])
+        return tuple([part.copy() for part in states])
+
 
 cdef char *taken(char **memory, size_t size) noexcept nogil:
     """The next `size` bytes of the memory, from the beginning of a cache line on; less than `LINE` are passed over."""
@@ -147,7 +154,8 @@ cdef char *taken(char **memory, size_t size) noexcept nogil:
     return start
 
 
-cdef void take_states(fl_layer *layers, int64_t begin, int64_t end, const char *h, const char *c, size_t state) noexcept nogil:
+cdef void take_states(fl_layer *layers, int64_t begin, int64_t end, const char *h, const char *c,
+                      size_t state) noexcept nogil:
     """The initial states of the layers [begin, end), h and c (layers, B, H) of `state` bytes each; c NULL: they have none, or
     have it already."""
     cdef int64_t k
@@ -197,7 +205,7 @@ cdef void in_both_directions(fl_layer *layers, int64_t cells, char *h, char *c, 
     cdef fl_layer *pair
     for k in range(0, cells, 2):
         pair = &layers[k]
-        step = pair.B * pair.I * (8 if pair.real64 else 4)
+        step = pair.B * pair.I * fl_width(pair.real64)
         for t in range(T):
             memcpy(<char *>pair[1].x + t * step, <const char *>pair.x + (T - 1 - t) * step, step)
         take_states(layers, k, k + 2, h, c, state)
@@ -216,8 +224,8 @@ cdef void in_both_directions(fl_layer *layers, int64_t cells, char *h, char *c, 
 
 cdef void join(real *out, const real *forwards, const real *backwards, int64_t T, int64_t B, int64_t H,
                int64_t joined) noexcept nogil:
-    """The outputs of both directions, each (1 + T, B, H) after the initial states, side by side where joined = 2H, else their sum;
-    those of `backwards` begin with the last step."""
+    """The outputs of both directions, each (1 + T, B, H) after the initial states, side by side where joined = 2H, else their
+    sum; those of `backwards` begin with the last step."""
     cdef int64_t t, b, k
     cdef const real *back
     forwards += B * H
@@ -252,7 +260,7 @@ cdef class Whole(Stack):
         alike: what they have in common, and c and x of the first.
         """
         cdef int64_t k, B = alike.B, H = alike.H, rows = threads * alike.block
-        cdef size_t width = 8 if alike.real64 else 4
+        cdef size_t width = fl_width(alike.real64)
         cdef fl_layer *layer
         for k in range(self.stack.L):
             layer = &layers[k]
@@ -265,7 +273,8 @@ cdef class Whole(Stack):
                 layer.scratch = taken(memory, rows * self.wide * width)
                 layer.recurrent = taken(memory, 3 * B * H * width) if layer.cell.kind == FL_GRU else NULL
             else:
-                layer.rows, layer.scratch, layer.recurrent = layers[k - own].rows, layers[k - own].scratch, layers[k - own].recurrent
+                layer.rows, layer.scratch = layers[k - own].rows, layers[k - own].scratch
+                layer.recurrent = layers[k - own].recurrent
             layer.h = taken(memory, (alike.T + 1) * B * H * width) if k < arrays else layers[k - arrays].h
             if k >= self.directions:
                 layer.x, layer.I = <char *>layers[k - 1].h + B * H * width, self.joined
@@ -284,13 +293,13 @@ cdef class Whole(Stack):
         """All steps of x (T, B, I) from the states (h,), or (h, c) of LSTMs, each (cells, B, H); None: zeros.
 
         block: rows of input that are multiplied at a time, B or more. threads: how many run each cell, dividing its units with
-        `divide_units`, else its sequences. With `apart` each cell is run by one, both directions at the same time, or layers as a
-        wave. Returns y (T, B, joined) and the final states.
+        `divide_units`, else its sequences. With `apart` each cell is run by one, both directions at the same time, or layers as
+        a wave. Returns y (T, B, joined) and the final states.
         """
         cdef int64_t T = x.shape[0], B = x.shape[1], H = self.stack.H, cells = self.stack.L, D = self.directions, k, t
         cdef int64_t own = (D if D == 2 else cells) if apart else 1, arrays = D if D == 2 else cells if apart else 2
         cdef int64_t shares = 1 if apart else threads, widest = max(self.stack.I, self.joined)
-        cdef size_t width = 8 if self.stack.real64 else 4, state = B * H * width
+        cdef size_t width = fl_width(self.stack.real64), state = B * H * width
         cdef size_t size = (T * sizeof(int64_t) + cells * sizeof(fl_layer) + arrays * (T + 1) * state
                             + own * (shares * block * (sizeof(int64_t) + self.wide * width) + 3 * state)
                             + (D - 1) * T * B * (widest + self.joined) * width + (4 + 3 * own + arrays) * LINE)
@@ -303,10 +312,7 @@ cdef class Whole(Stack):
         cdef fl_layer *layers = <fl_layer *>taken(&memory, cells * sizeof(fl_layer))
         for t in range(T):
             batch_sizes[t] = B
-        if states is None:
-            final = [zeros((cells, B, H), self.dtype) for _ in range(2 if self.stack.cells.kind == FL_LSTM else 1)]
-        else:
-            final = [part.copy() for part in states]
+        final = self.initial(states, B)
         cdef char *h = <char *>address(final[0])
         memset(&alike, 0, sizeof(alike))
         alike.row, alike.real64, alike.ahead = self.stack.row, self.stack.real64, self.ahead
@@ -334,7 +340,7 @@ cdef class Whole(Stack):
                     one_after_another(layers, cells, h, NULL, state, threads)
         if scratch.nbytes <= MOST_IDLE:
             self.idle = scratch
-        return out[first : first + outputs].reshape(T, B, self.joined), tuple(final)
+        return out[first : first + outputs].reshape(T, B, self.joined), final
 
 
 cdef class Steps(Stack):
@@ -373,8 +379,8 @@ cdef class Steps(Stack):
 
     def step(self, x: object, out: object = None) -> object:
         """Advance by the input x, an array (B, I) of the stack's dtype, or where it reads tokens of int32 ids (B,); returns the
-        last layer's output (B, H), in `out` or fresh. None, and nothing done, where x is anything else: then the caller must look
-        at it more closely."""
+        last layer's output (B, H), in `out` or fresh. None, and nothing done, where x is anything else: then the caller must
+        look at it more closely."""
         cdef Py_buffer view
         cdef bint reads_tokens = self.stack.W[0] is NULL, fits
         cdef int64_t b
@@ -393,5 +399,5 @@ cdef class Steps(Stack):
             out = empty(self.output_shape, self.dtype)
         with nogil:
             stack_step(&self.stack, self.threads)
-        memcpy(address(out), stack_output(&self.stack), self.stack.B * self.stack.H * (8 if self.stack.real64 else 4))
+        memcpy(address(out), stack_output(&self.stack), self.stack.B * self.stack.H * fl_width(self.stack.real64))
         return out

@@ -3,11 +3,11 @@
 
 from libc.string cimport memcpy, memset
 
-from numpy import dtype, uint8, zeros  # looked up once
+from numpy import dtype, uint8  # looked up once
 
 from fastlstm._core cimport (
-    FL_GRU, FL_LSTM, address, fl_gradients, fl_layer, int64_t, layer_backward, layer_gradients, layers_backward, readable, real,
-    row, writable,
+    FL_GRU, FL_LSTM, address, fl_gradients, fl_layer, fl_width, int64_t, layer_backward, layer_gradients, layers_backward,
+    readable, real, row, writable,
 )
 from fastlstm._native cimport LINE, Whole, in_both_directions, one_after_another, taken
 
@@ -19,8 +19,9 @@ BYTES = dtype(uint8)
 cdef class Pass:
     """One pass of a stack that reads vectors, over x (T, B, I) without padding, with memory for all that its way back needs.
 
-    block: rows of input that one thread multiplies at a time, B or more. shares: threads, divide_units, apart as in `Whole.run`,
-    but that only directions are apart. ahead: see `_native.forward`; backwards, of one thread, the gradient of their input.
+    block: rows of input that one thread multiplies at a time, B or more. shares: threads, divide_units, apart as in
+    `Whole.run`, but that only directions are apart. ahead: see `_native.forward`; backwards, of one thread, the gradient of
+    their input.
     """
 
     cdef Whole stack
@@ -33,14 +34,14 @@ cdef class Pass:
     def __init__(self, Whole stack, object x, int64_t block, tuple shares, bint ahead) -> None:
         cdef int64_t T = x.shape[0], B = x.shape[1], I = stack.stack.I, H = stack.stack.H, N = T * B, k, t
         cdef int64_t cells = stack.stack.L, D = stack.directions, L = cells // D, joined = stack.joined
-        cdef size_t width = 8 if stack.stack.real64 else 4, state = B * H * width
+        cdef size_t width = fl_width(stack.stack.real64), state = B * H * width
         cdef bint divide_units
         self.threads, divide_units, self.apart = shares
         self.stack, self.x, self.width, self.state = stack, x, width, state
         cdef bint has_c = stack.stack.cells.kind == FL_LSTM, has_recurrent = stack.stack.cells.kind == FL_GRU
         cdef size_t states = (T + 1) * state, gates = N * stack.wide * width, recurrent = has_recurrent * 3 * T * state
         cdef size_t listed = (D if self.apart else self.threads) * block * sizeof(int64_t)
-        # What the second direction reads, and what the layers between put out, which the states are where there is one direction.
+        # What the second direction reads, and what the layers between put out: the states, where there is one direction.
         cdef size_t inputs = (D - 1) * N * (I + (L - 1) * 2 * joined) * width
         self.memory = results.empty((
             T * sizeof(int64_t) + listed + cells * (sizeof(fl_layer) + (1 + has_c) * states + gates + recurrent) + inputs
@@ -77,10 +78,7 @@ cdef class Pass:
         cdef int64_t cells = self.stack.stack.L
         cdef fl_layer *top = &self.layers[cells - 1]
         y = results.empty((top.T, top.B, self.stack.joined), self.stack.dtype)
-        if states is None:
-            final = tuple([zeros((cells, top.B, top.H), self.stack.dtype) for _ in range(2 if top.c is not NULL else 1)])
-        else:
-            final = tuple([array.copy() for array in states])
+        final = self.stack.initial(states, top.B)
         cdef char *out = <char *>address(y)
         cdef char *h = <char *>address(final[0])
         cdef char *c = NULL if top.c is NULL else <char *>address(final[1])
@@ -159,7 +157,8 @@ cdef class Pass:
         return dx
 
 
-cdef void split(char *forwards, char *backwards, const char *output, int64_t T, int64_t B, size_t one, size_t joined) noexcept nogil:
+cdef void split(char *forwards, char *backwards, const char *output, int64_t T, int64_t B, size_t one,
+                size_t joined) noexcept nogil:
     """The parts of both directions, rows of `one` byte after another, in an output's gradient, rows of `joined` bytes: side by
     side, or the same. That of `backwards` begins with the last step."""
     cdef int64_t t, b
