@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
-from report import NOTHING, publish
+from report import NOTHING, publish, table
 from tinyshakespeare import FIT, MODEL, fit, parts
 
 CELLS: dict[str, dict[str, Any]] = {
@@ -59,16 +59,16 @@ def main() -> None:
         f"- 2 layers of 128, one-hot characters of {args.path.name}, T = B = 50, Adam {args.learning_rate:g}, "
         f"{args.epochs} epochs, seed {args.seed}",
         "",
-        *("| " + " | ".join(cells) + " |" for cells in (TITLES, ["---"] * len(TITLES))),
     ]
+    rows = [TITLES]
     for name, options in CELLS.items():
         model = fastlstm.Model(**MODEL, **options, vocabulary=sorted(set(train + validation + test)), seed=args.seed)
         known = options.keys() == {"cell"}  # to PyTorch
         pytorch_epochs = args.epochs if known else 0
         told = fit(model, train, validation, args.epochs, args.threads, pytorch_epochs, learning_rate=args.learning_rate)
         weights = sum(array.size for array in model.parameters.values())
-        lines.append("| " + " | ".join(row(name, weights, told)) + " |")
-    publish("\n".join([*lines, ""]), args.output)
+        rows.append(row(name, weights, told))
+    publish("\n".join([*lines, *table(rows), ""]), args.output)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import report as markdown
 from fastlstm import experiments
 
 RESULTS = Path(__file__).parent / "results"
@@ -133,12 +134,11 @@ def title(run: dict[str, Any]) -> str:
 def table(name: str, runs: Sequence[dict[str, Any]]) -> list[str]:
     """The runs of an experiment as Markdown."""
     columns = COLUMNS[name]
-    lines = ["| seed | " + " | ".join(columns) + " | seconds |", "|" + "---|" * (len(columns) + 2)]
+    rows = [["seed", *columns, "seconds"]]
     for run in runs:
         figures = {**run["figures"], **run["figures"].get("features", {})}
-        cells = [shown(figures[key]) for key in columns.values()]
-        lines.append(f"| {run['seed']} | " + " | ".join(cells) + f" | {run['seconds']:.1f} |")
-    return lines
+        rows.append([str(run["seed"]), *(shown(figures[key]) for key in columns.values()), f"{run['seconds']:.1f}"])
+    return markdown.table(rows)
 
 
 def report(runs: Sequence[dict[str, Any]]) -> str:
@@ -153,11 +153,11 @@ def report(runs: Sequence[dict[str, Any]]) -> str:
         f"{loads[0]} to {loads[-1]}, commit {', '.join(commits)}.",
         "Seconds are of processor time, training and all questions included.", "",
         SEEDS, "",
-        "| experiment | what was asked | runs that have it |", "|---|---|---|",
+        *markdown.table([("experiment", "what was asked", "runs that have it"), *(
+            (name, asked, f"{sum(has(run['figures']) for run in group)} of {len(group)}")
+            for name, group in groups.items() for asked, has in ASKED[group[0]["name"]].items()
+        )]),
     ]
-    for name, group in groups.items():
-        for asked, has in ASKED[group[0]["name"]].items():
-            lines.append(f"| {name} | {asked} | {sum(has(run['figures']) for run in group)} of {len(group)} |")
     for name, group in groups.items():
         note = NOTES.get(group[0]["name"])
         lines += ["", f"## {name}", "", *([note, ""] if note else []), *table(group[0]["name"], group)]

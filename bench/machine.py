@@ -38,7 +38,7 @@ def _cpu() -> str:
 
 
 def _blas() -> str:
-    """SciPy's BLAS, which fastlstm calls, and the kind of core it has chosen its kernels for."""
+    """SciPy's BLAS, which fastlstm's blas engine calls, and the kind of core it has chosen its kernels for."""
     import scipy.linalg.cython_blas  # noqa: F401
     from threadpoolctl import threadpool_info
 
@@ -79,6 +79,12 @@ def _compiled(target: Path, *options: str) -> None:
     instructions = ["-mavx2", "-mfma"] if fastlstm.cpu_info()["instruction_set"] == "avx2" else ["-march=native"]
     compiler = os.environ.get("CC", "cc").split()
     subprocess.run([*compiler, "-O3", *instructions, *options, str(HERE / "limits.c"), "-o", str(target)], check=True)
+
+
+def resident(name: str) -> int:
+    """Bytes of this process's memory as Linux tells them: VmRSS, and at its peak VmHWM."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[name].split()[0]) << 10
 
 
 def limits() -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 import machine
 from peers import OURS
-from report import head, publish
+from report import head, publish, table
 from turns import turn
 from work import Inference, LayerTraining, LayerWork, even_lengths
 
@@ -58,14 +58,13 @@ def report(found: dict[str, np.ndarray]) -> list[str]:
     titles = ["lengths", "mean"]
     for name in found:
         titles += [f"{name}, ms", "µs a step", "of the full batch"]
-    rows = [titles, ["---"] * len(titles)]
+    rows = [titles]
     for k, (name, lengths) in enumerate(BATCHES.items()):
         rows.append([name, f"{np.mean(lengths):.1f}"])
         for seconds in found.values():
             time = seconds[k]
             rows[-1] += [f"{time * 1e3:.2f}", f"{time / SUMS[k] * 1e6:.2f}", f"{time / seconds[-1]:.0%}"]
-    table = ["| " + " | ".join(row) + " |" for row in rows]
-    return [*table, "", *(fit(name, seconds) for name, seconds in found.items())]
+    return [*table(rows), "", *(fit(name, seconds) for name, seconds in found.items())]
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ A figure is the median of a library's turns, ± half the distance of their quart
 
 import argparse
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,12 +192,18 @@ def report(results: dict[str, Any]) -> str:
         "step's reading of the weights from the cache they fit in, whichever takes longer; what the ratio would be there, "
         "of which products with one-hot vectors are left out, since nobody has to make them, and whether a goal asks for more.",
         "",
-        *("| " + " | ".join(cells) + " |" for cells in (titles, ["---"] * len(titles), *(r.cells(libraries) for r in rows))),
+        *table([titles, *(row.cells(libraries) for row in rows)]),
     ]
     verdicts = [row.verdict()[1] for row in rows]
     reached, asked = verdicts.count("yes"), sum(verdict != NOTHING for verdict in verdicts)
     beyond = f"; beyond the limit: {verdicts.count(BEYOND)}" if BEYOND in verdicts else ""
     return "\n".join([*lines, "", f"Goals met: {reached} of {asked}{beyond}.", ""])
+
+
+def table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table, line by line; the first row are the titles."""
+    titles, *others = rows
+    return [f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *others)]
 
 
 def publish(page: str, output: Path | None) -> None:

@@ -21,6 +21,7 @@ from statistics import median
 import numpy as np
 
 import fastlstm
+import machine
 
 V = 100
 
@@ -67,20 +68,14 @@ def times(characters: int, layers: int, hidden_size: int, turns: int) -> None:
         print(f"| {name} | {clock:.1f} | {user:.1f} | {system:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True)
 
 
-def resident(name: str) -> int:
-    """A figure of the resident set in bytes."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(f"{name}:")) << 10
-
-
 def memory(characters: int, layers: int, hidden_size: int) -> dict[str, int]:
     """Of a whole trace in this process: the bytes of the result's arrays, and the peak beyond them."""
     model, ids = model_and_text(characters, layers, hidden_size)
     model.evaluate(ids[:2000])
-    before = resident("VmRSS")
+    before = machine.resident("VmRSS")
     trace = model.trace(ids)
     kept = sum(array.nbytes for *_, array in trace.arrays())
-    return {"kept": kept, "beyond": resident("VmHWM") - before - kept}
+    return {"kept": kept, "beyond": machine.resident("VmHWM") - before - kept}
 
 
 def main() -> None:

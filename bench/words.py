@@ -41,9 +41,8 @@ def prose(source: str) -> str:
 
 
 def megabytes(name: str) -> float:
-    """A figure of this process's memory as Linux tells it."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status[name].split()[0]) / 1024
+    """Of this process's memory: see `machine.resident`."""
+    return machine.resident(name) / 2**20
 
 
 def ours(folder: Path, threads: int) -> dict[str, float]:
@@ -51,7 +50,7 @@ def ours(folder: Path, threads: int) -> dict[str, float]:
     import fastlstm
 
     fastlstm.set_threads(threads)
-    fastlstm.LSTM(2, 2)(np.zeros((1, 1, 2)))  # loads BLAS
+    fastlstm.LSTM(2, 2)(np.zeros((1, 1, 2)))  # loads the engine's modules
     before, ids = megabytes("VmRSS"), np.load(folder / "ids.npy", mmap_mode="r")
     model = fastlstm.Model(**MODEL, vocabulary=json.loads((folder / "words.json").read_text()))
     began = time.perf_counter()

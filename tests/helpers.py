@@ -104,7 +104,7 @@ def assert_close(got, want, bound):
 
 
 def assert_forward_close(got, want):
-    """Every element within TESTING.md's bound of float32: 2e-6 · max(1, |want|)."""
+    """Every element within the bound of float32: 2e-6 · max(1, |want|)."""
     error = np.abs(got - want.astype(np.float64)) / np.maximum(1, np.abs(want))
     assert error.max(initial=0) <= 2e-6, error.max()
 

@@ -1,4 +1,4 @@
-"""Plants gradient faults one at a time in copies of the tree and asks whether the tests named for each catch it.
+"""Plants faults one at a time in copies of the tree and asks whether the tests named for each catch it.
 
 Run as `python tests/mutants.py` with an interpreter that has NumPy, SciPy, Cython and pytest. A fault is caught when an
 assertion of a named test fails; a build error, any other exception, a crash or a timeout is no catch. Only what a fault

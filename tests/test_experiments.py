@@ -29,7 +29,7 @@ def made_up(lines, symbols, **quantities):
     model = Model(vocabulary=symbols, hidden_size=2, num_layers=1, seed=0)
     trace = model.trace("".join(lines))
     arrays = dict(trace.layers[0].quantities) | {name: np.asarray(values, np.float32) for name, values in quantities.items()}
-    return Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer(0, arrays)])
+    return Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer("layer 0", arrays)])
 
 
 # ---- lines ---------------------------------------------------------------------------------------------------------

@@ -116,7 +116,8 @@ def test_a_feature_is_known_only_above_chance_and_above_what_needs_no_learning(m
 
     def states(values):
         trace, both = model.trace(text), np.stack([values, np.ones(len(values))], axis=1).astype(np.float32)
-        return Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer(0, dict.fromkeys(messages.QUANTITIES, both))])
+        layer = TraceLayer("layer 0", dict.fromkeys(messages.QUANTITIES, both))
+        return Trace(trace._network, trace.symbols, trace.tokens, [layer])
 
     noise = np.random.default_rng(0).normal(size=len(text))
     held = messages._answer(states(following), states(noise), following)

@@ -24,7 +24,7 @@ def planted(trace, layer, neuron, quantity, values):
     arrays = {name: array.copy() for name, array in trace.layers[layer].quantities.items()}
     arrays[quantity][:, neuron] = values
     layers = list(trace.layers)
-    layers[layer] = TraceLayer(layer, arrays)
+    layers[layer] = TraceLayer(f"layer {layer}", arrays)
     return Trace(trace._network, trace.symbols, trace.tokens, layers)
 
 
@@ -142,7 +142,7 @@ def test_errors():
     with pytest.raises(ValueError, match="did you mean 'cell_state'"):
         trace.find("a", quantities=["cel_state"])
     with pytest.raises(ValueError, match="nothing to look through"):
-        Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer(0, {})]).find("a")
+        Trace(trace._network, trace.symbols, trace.tokens, [TraceLayer("layer 0", {})]).find("a")
     with pytest.raises(ValueError, match="nothing to probe: no layer was kept, or asked for"):
         trace.probe("a", layers=[])
     trace.layers[0].hidden_state[7, 3] = np.nan

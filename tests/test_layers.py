@@ -49,7 +49,7 @@ def test_float32_gradients_of_short_and_long_sequences_are_within_bounds(compile
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("L", [1, 2, 3])
 def test_float64_equals_reference(compiled, isa, L, bias, lengths):
-    for dropout in (0.0, 0.3):
+    for dropout in (0.0, 0.3)[:L]:  # one layer has nothing to drop
         case = random_case(L=L, bias=bias, lengths=lengths, dropout=dropout)
         assert_close(run(case, dropout_seed=5), run_reference(case, dropout_seed=5), 1e-13)
 

@@ -8,6 +8,7 @@ import pytest
 
 from fastlstm import novelty
 from fastlstm.novelty import Corpus, whole_words
+from fastlstm.vocabulary import code_points
 
 
 def letters(n, seed):
@@ -69,7 +70,7 @@ def test_no_span_crosses_two_texts(block):
 
 
 def test_hashes_are_those_of_equal_spans(block):
-    sums = novelty._sums(novelty._points(letters(500, 0) * 2))
+    sums = novelty._sums(code_points(letters(500, 0) * 2))
     hashes = novelty._hashes(sums, 7)
     assert len(hashes) == 994
     np.testing.assert_array_equal(novelty._hashes(sums, 7, np.array([0, 80, 993])), hashes[[0, 80, 993]])

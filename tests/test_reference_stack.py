@@ -143,7 +143,7 @@ def neighbours(state, initial, reverse):
 def test_quantities_of_the_lstm_obey_its_equations_at_every_step(options):
     case = stack("lstm", bidirectional=True, **options)
     for place, q in zip(case.layout.places(), reference.quantities(forward(case)[2]), strict=True):
-        assert list(q) == ["input_gate", "forget_gate", "candidate", "output_gate", "cell_state", "hidden_state"]
+        assert list(q) == ["input_gate", "forget_gate", "candidate", "cell_state", "output_gate", "hidden_state"]
         before = neighbours(q["cell_state"], case.state[1][place.index], place.direction)
         np.testing.assert_array_equal(q["cell_state"], q["forget_gate"] * before + q["input_gate"] * q["candidate"])
         np.testing.assert_array_equal(q["hidden_state"], q["output_gate"] * np.tanh(q["cell_state"]))

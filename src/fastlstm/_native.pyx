@@ -377,6 +377,11 @@ cdef class Steps(Stack):
         h = self.h[self.stack.turn % 2]
         return (h,) if self.c is None else (h, self.c)
 
+    @state.setter
+    def state(self, states: tuple) -> None:
+        for own, given in zip(self.state, states, strict=True):
+            own[...] = given
+
     def step(self, x: object, out: object = None) -> object:
         """Advance by the input x, an array (B, I) of the stack's dtype, or where it reads tokens of int32 ids (B,); returns the
         last layer's output (B, H), in `out` or fresh. None, and nothing done, where x is anything else: then the caller must

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 
 import fastlstm
-from fastlstm import _check, _json, cli_inspect, cli_text, cli_train, corpus, experiments, plot, surprises, text, views
+from fastlstm import _check, _json, cli_inspect, cli_text, cli_train, colours, corpus, experiments, plot, surprises, text, views
 from fastlstm.cli_parser import parser
 from fastlstm.model import Model
 from fastlstm.progress import say
@@ -83,7 +83,7 @@ def _surprisal(arguments: argparse.Namespace) -> None:
         told = [{"file": w.file, "line": w.number, "column": w.column, "bits": w.worst, "text": w.text} for w in worst]
         _json.show({"lines": told})
         return
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colour = colours.wanted(sys.stdout)
     for line in worst:
         print(surprises.render(line, colour))
 
@@ -101,7 +101,7 @@ def _experiment(arguments: argparse.Namespace) -> None:
         _json.show(report.figures)
         return
     print("\n".join(report.words))
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colour = colours.wanted(sys.stdout)
     for view in report.views:
         print(f"\n{view.text(shutil.get_terminal_size().columns, colour=colour)}")
 

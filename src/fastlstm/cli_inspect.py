@@ -101,10 +101,7 @@ def _kind(texts: list[tuple[str, str]]) -> str | None:
 
 def _novelty(corpus: Corpus, sample: str) -> dict[str, Any]:
     copy, nearest = corpus.longest_copy(sample), corpus.nearest(sample)
-    return {
-        "text": sample, "longest_copy": copy._asdict(),
-        "nearest": {"share": nearest.share, "source": nearest.source, "place": nearest.place, "text": nearest.text},
-    }
+    return {"text": sample, "longest_copy": copy._asdict(), "nearest": nearest._asdict()}
 
 
 def _told(result: dict[str, Any]) -> list[str]:

@@ -86,7 +86,7 @@ def parser() -> Parser:
     demo.add_argument("--out", type=Path, default=Path("demo.safetensors"), help="where the model goes")
 
     train = commands.add_parser("train", help="train a language model on files")
-    _add_text(train, STANDARD_LIBRARY)
+    _add_text(train)
     _add_training(train)
 
     plot = commands.add_parser("plot", help="draw the learning curves of training logs")
@@ -94,30 +94,26 @@ def parser() -> Parser:
     plot.add_argument("--out", type=Path, help="the picture: .png, .svg or .pdf (default: <first LOG's stem>.png)")
 
     sample = commands.add_parser("sample", help="write text with a model")
-    sample.add_argument("model", type=Path, metavar="FILE", help="a model file")
-    sample.add_argument("--length", type=int, default=500, help="symbols to write")
-    sample.add_argument("--prompt", default="", help="text to go on from; $'a\\nb' in a shell has a line end")
-    sample.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above wilder, 0 the likeliest")
+    _add_model(sample)
+    _add_sampling(sample, 500)
     sample.add_argument("--top-k", type=int, help="keep only this many of the likeliest symbols")
     sample.add_argument("--top-p", type=float, help="keep only the likeliest symbols that reach this probability")
     sample.add_argument("--stop", help="end when this has been written")
 
     evaluate = commands.add_parser("evaluate", help="measure how well a model predicts a text")
-    evaluate.add_argument("model", type=Path, metavar="FILE", help="a model file")
-    _add_text(evaluate, STANDARD_LIBRARY)
+    _add_model(evaluate)
+    _add_text(evaluate)
 
     surprisal = commands.add_parser("surprisal", help="show the lines of a text that a model finds most unexpected")
-    surprisal.add_argument("model", type=Path, metavar="FILE", help="a model file")
-    _add_text(surprisal, STANDARD_LIBRARY)
+    _add_model(surprisal)
+    _add_text(surprisal)
     surprisal.add_argument("--lines", type=int, default=20, help="how many, by their most unexpected symbol")
 
     inspect = commands.add_parser("inspect", help="write samples, and tell what they copy, make up and get right")
-    inspect.add_argument("model", type=Path, metavar="FILE", help="a model file")
-    _add_text(inspect, STANDARD_LIBRARY)
+    _add_model(inspect)
+    _add_text(inspect)
     inspect.add_argument("--samples", type=int, default=5, help="how many")
-    inspect.add_argument("--length", type=int, default=2000, help="symbols of each")
-    inspect.add_argument("--prompt", default="", help="text that each goes on from")
-    inspect.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above wilder, 0 the likeliest")
+    _add_sampling(inspect, 2000)
     inspect.add_argument("--kind", choices=STRUCTURES, help="what the text should be (default: by the files' names)")
     inspect.add_argument("--quiz", action="store_true", help="instead, ask which of its samples and as many passages are real")
 
@@ -147,9 +143,19 @@ def parser() -> Parser:
     return root
 
 
-def _add_text(command: Parser, default: str) -> None:
+def _add_model(command: Parser) -> None:
+    command.add_argument("model", type=Path, metavar="FILE", help="a model file")
+
+
+def _add_sampling(command: Parser, length: int) -> None:
+    command.add_argument("--length", type=int, default=length, help="symbols to write")
+    command.add_argument("--prompt", default="", help="text to go on from; $'a\\nb' in a shell has a line end")
+    command.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above wilder, 0 the likeliest")
+
+
+def _add_text(command: Parser) -> None:
     command.add_argument(
-        "paths", nargs="*", metavar="PATH", help=f"files, directories, or - for standard input; nothing is {default}"
+        "paths", nargs="*", metavar="PATH", help=f"files, directories, or - for standard input; nothing is {STANDARD_LIBRARY}"
     )
     command.add_argument("--glob", default="*", help="which files of directories to take, such as '*.py'")
 

@@ -87,13 +87,13 @@ class Keeper:
     """
 
     def __init__(self, files: Files, resumed: Path | None) -> None:
-        self.files, self._in_place, self._version = files, files.out == resumed, _version(files.out)
+        self.files, self._in_place, self._before = files, files.out == resumed, _identity(files.out)
         self.has_best = self._in_place and files.best.exists()
 
     @property
     def saved(self) -> bool:
         """Whether what is at `out` is of this training."""
-        return self._in_place or _version(self.files.out) != self._version
+        return self._in_place or _identity(self.files.out) != self._before
 
     def epoch(self, model: Model, record: dict[str, Any]) -> None:
         """Called after each."""
@@ -162,7 +162,7 @@ def _tell(model: Model, keeper: Keeper) -> None:
         print(f"{files.out}: untrained")
         return
     last = model.history[-1]
-    # None is marked where the best epoch was cut off, and not as good once it was finished.
+    # No record is marked as the best where the best epoch was cut off and was not as good once it was finished.
     of_best = next((record for record in reversed(model.history) if record["best"]), last)
     better = "" if of_best is last else f" ({_loss(of_best)} after epoch {of_best['epoch']})"
     print(f"{files.out}: {_loss(last)}{f'; best weights{better} in {files.best}' if keeper.has_best else ''}")
@@ -177,14 +177,14 @@ def _check_files(files: Files, arguments: argparse.Namespace, model: Model) -> N
         return
     own = Files.of(arguments.resume, None) if arguments.resume else ()
     for path, what in zip(files, ("model", "best weights", "log"), strict=True):
-        if path in own or not _version(path) or (what == "log" and arguments.resume and log.is_of(path, model.history)):
+        if path in own or not _identity(path) or (what == "log" and arguments.resume and log.is_of(path, model.history)):
             continue
         other = {"model": "go on with it (--resume), choose another --out", "log": "choose another --log"}
         instead = other.get(what, "choose another --out")
         raise ValueError(f"{path} holds the {what} of another training; {instead}, or replace it (--overwrite)")
 
 
-def _version(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | None:
     """What tells the file at `path` from one that replaces it; None where there is none, or an empty one."""
     found = path.stat() if path.exists() else None
     return (found.st_ino, found.st_mtime_ns) if found and found.st_size else None

@@ -6,6 +6,9 @@ and green.
 
 from __future__ import annotations
 
+import os
+from typing import TextIO
+
 import numpy as np
 
 RGB = tuple[int, int, int]
@@ -21,6 +24,11 @@ _DARK = (
 )
 # What the levels of a terminal's 256 colours are, for each of red, green and blue.
 _CUBE = np.array([0, 95, 135, 175, 215, 255])
+
+
+def wanted(stream: TextIO) -> bool:
+    """Whether what is written there is to be coloured: in a terminal, unless NO_COLOR is set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def is_gate(quantity: str) -> bool:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastlstm.engines import of_some
+from fastlstm.network import NOT_FINITE
 from fastlstm.sample import known_frequencies, read
 from fastlstm.vocabulary import is_in_words
 
@@ -45,7 +46,7 @@ def complete(
     scores = np.zeros(1)  # log probabilities of the open ones
     for place in range(last + 1):
         if np.isnan(following).any():
-            raise FloatingPointError("the network's output is NaN or infinite")
+            raise FloatingPointError(NOT_FINITE)
         if by_word and place:  # each of the open ones may end here
             ends = scores + np.log(np.exp(following[:, ~in_word]).sum(axis=1))
             found += zip(ends.tolist(), open_, strict=True)

@@ -25,7 +25,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
         ValueError, TypeError: naming the option, what was expected and what came.
     """
     dtype = _check.float_dtype(given["dtype"])
-    widths = layer_widths(given["hidden_size"], given["num_layers"], dtype, left_out=NUM_LAYERS)
+    widths = layer_widths(given["hidden_size"], given["num_layers"], dtype, default=NUM_LAYERS)
     hidden_size = one_or_all(widths)
     share = partial(_check.number, least=0, most=1, open_ends=")")
     kind = _check.choice("cell", given["cell"], CELLS)

@@ -1,6 +1,5 @@
 """The main job from end to end: learn to write Python from the standard library, in under three minutes on two cores."""
 
-import os
 import shutil
 import sys
 import time
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm import _check, ngram, targets
+from fastlstm import _check, colours, ngram, targets
 from fastlstm.checkpoint import check_target
 from fastlstm.model import Model
 from fastlstm.progress import say, show_sample
@@ -34,7 +33,8 @@ OVERHEAD = 0.1
 # How much longer than planned training may take, where the machine turns out to be slower than at first.
 SLACK = 1.2
 PROMPT = "\n\ndef "
-# Held-out characters in which a neuron is looked for, lines of them that are shown, and at most which p-value is no chance.
+# Held-out characters in which a neuron is looked for, lines of them that are shown, and the largest p-value that counts as more
+# than chance.
 LOOKED_AT, LINES, CHANCE = 20_000, 16, 0.01
 
 
@@ -139,7 +139,7 @@ def _show_neuron(model: Model, text: str) -> dict[str, Any] | None:
     )
     say("\n" + fill(told, 80))
     start, stop = _clearest(text, values[meaning], np.sign(r) * trace.layers[layer].cell_state[:, neuron])
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    colour = colours.wanted(sys.stderr)
     width = shutil.get_terminal_size().columns
     view = trace.view(layer, neuron, "cell_state", start=start, stop=stop)
     view.more = 0  # it is a passage

@@ -21,7 +21,7 @@ BLOCK = 4096
 LEAST_SPREAD = 1e-6
 # Steps that a target must have.
 LEAST_STEPS = 30
-# Of the text, at its end: what a probe is judged on.
+# Share of the text, at its end, that a probe is judged on.
 HELD_OUT = 1 / 3
 # Ridge penalty of a probe on columns of variance 1, for each step of the training part.
 PENALTY = 1e-3
@@ -100,11 +100,11 @@ def probe(states: np.ndarray, target: np.ndarray, shifts: int, seed: int) -> Pro
     x = (x - means) / _or_infinite(x[:cut].std(axis=0), means)
     weights = np.linalg.solve(x[:cut].T @ x[:cut] + PENALTY * cut * np.eye(x.shape[1]), x[:cut].T @ moved[:cut])
     offset = moved[:cut].mean(axis=0)  # the columns have mean 0 here
-    told, truth = x[cut:] @ weights + offset, moved[cut:]
+    predicted, truth = x[cut:] @ weights + offset, moved[cut:]
     if len(np.unique(values)) == 2:
-        measure, scores = "balanced accuracy", _balanced_accuracy(told, truth, x[:cut] @ weights + offset, moved[:cut])
+        measure, scores = "balanced accuracy", _balanced_accuracy(predicted, truth, x[:cut] @ weights + offset, moved[:cut])
     else:
-        measure, scores = "R²", 1 - ((told - truth) ** 2).sum(axis=0) / ((truth - offset) ** 2).sum(axis=0)
+        measure, scores = "R²", 1 - ((predicted - truth) ** 2).sum(axis=0) / ((truth - offset) ** 2).sum(axis=0)
     return Probe(float(scores[0]), measure, float(scores[1:].mean()), _p_value(scores[0], scores[1:]))
 
 
@@ -135,11 +135,11 @@ def _or_infinite(deviations: np.ndarray, means: np.ndarray) -> np.ndarray:
     return np.where(deviations > LEAST_SPREAD * np.maximum(1, np.abs(means)), deviations, np.inf)
 
 
-def _balanced_accuracy(told: np.ndarray, truth: np.ndarray, fitted: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _balanced_accuracy(predicted: np.ndarray, truth: np.ndarray, fitted: np.ndarray, known: np.ndarray) -> np.ndarray:
     """(S,) mean of the shares of both classes told right, halfway between the classes' means in training."""
     high = known > 0
-    border = sum((fitted * part).sum(axis=0) / np.maximum(part.sum(axis=0), 1) for part in (high, ~high)) / 2
-    right = (told > border) == (truth > 0)
+    threshold = sum((fitted * part).sum(axis=0) / np.maximum(part.sum(axis=0), 1) for part in (high, ~high)) / 2
+    right = (predicted > threshold) == (truth > 0)
     shares = [  # of a class that does not occur, one half
         np.where(part.any(axis=0), (right & part).sum(axis=0) / np.maximum(part.sum(axis=0), 1), 0.5)
         for part in (truth > 0, truth <= 0)

@@ -34,7 +34,7 @@ def fit(
 ) -> list[dict[str, Any]]:
     """See `Model.fit`; a fraction to hold out is among the options, `held_out` is data of its own.
 
-    given: names among which are those of the options that were given, which count with `resume`.
+    given: names of the arguments that the caller passed; with `resume` only these take the place of the checkpoint's options.
     """
     position, options = model._position, options.checked()
     if _check.flag("resume", resume):

@@ -33,6 +33,10 @@ def gradient_flow(rnn: Recurrent, x: ArrayLike, state: State | None = None, dy: 
     Returns:
         (L*D, T): for each cell the norm over all sequences and units.
 
+    Raises:
+        TypeError: rnn is none of them.
+        ValueError: x is empty or of another shape.
+
     >>> import fastlstm
     >>> rnn = fastlstm.RNN(1, 10, seed=0)
     >>> flow = gradient_flow(rnn, np.ones((100, 1, 1)))
@@ -71,9 +75,9 @@ def plot_gradient_flow(flows: np.ndarray | Mapping[str, np.ndarray]) -> Figure:
         A matplotlib figure: `figure.savefig(path)` writes it.
 
     Raises:
-        ModuleNotFoundError: there is no matplotlib.
+        RuntimeError: there is no matplotlib.
     """
-    from fastlstm.plot import COLOURS, MARKS, empty
+    from fastlstm.plot import empty, style
 
     if not isinstance(flows, Mapping):
         flows = {f"cell {k}": flow for k, flow in enumerate(np.atleast_2d(flows))}
@@ -83,9 +87,9 @@ def plot_gradient_flow(flows: np.ndarray | Mapping[str, np.ndarray]) -> Figure:
         flow = np.atleast_2d(flow)[0]
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = flow / flow[-1]
+        colour, mark = style(k)
         axes.plot(
-            np.maximum(relative, SMALLEST), color=COLOURS[k % len(COLOURS)], marker=MARKS[k % len(MARKS)],
-            markevery=max(1, len(flow) // 8), label=name,
+            np.maximum(relative, SMALLEST), color=colour, marker=mark, markevery=max(1, len(flow) // 8), label=name,
         )
     axes.set_yscale("log")
     axes.set_xlabel("step t (the loss is at the last one)")

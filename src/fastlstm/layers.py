@@ -72,7 +72,10 @@ class LSTM(Recurrent):
         dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         options = _given(locals())
-        cell = Cell("lstm", input_size, 0, bias, activation, recurrent_activation, clip, peephole, coupled, proj_size)
+        cell = Cell(  # of no size yet
+            "lstm", input_size, 0, bias=bias, activation=activation, recurrent_activation=recurrent_activation, clip=clip,
+            peephole=peephole, coupled=coupled, proj_size=proj_size,
+        )
         super().__init__(
             cell, hidden_size, num_layers, dropout=dropout, recurrent_dropout=recurrent_dropout,
             bidirectional=bidirectional, merge=merge, skip=skip, initializer=initializer, dtype=dtype, seed=seed,
@@ -110,7 +113,10 @@ class GRU(Recurrent):
         reset_after: bool = True, initializer: str = "uniform", dtype: DTypeLike = "float32", seed: int | None = None,
     ) -> None:
         options = _given(locals())
-        cell = Cell("gru", input_size, 0, bias, activation, recurrent_activation, clip, reset_after=reset_after)
+        cell = Cell(
+            "gru", input_size, 0, bias=bias, activation=activation, recurrent_activation=recurrent_activation, clip=clip,
+            reset_after=reset_after,
+        )
         super().__init__(
             cell, hidden_size, num_layers, dropout=dropout, recurrent_dropout=recurrent_dropout,
             bidirectional=bidirectional, merge=merge, skip=skip, initializer=initializer, dtype=dtype, seed=seed,
@@ -146,7 +152,7 @@ class RNN(Recurrent):
         options = _given(locals())
         self.nonlinearity = _check.choice("nonlinearity", nonlinearity, ACTIVATIONS)
         super().__init__(
-            Cell("rnn", input_size, 0, bias, nonlinearity, clip=clip), hidden_size, num_layers, dropout=dropout,
+            Cell("rnn", input_size, 0, bias=bias, activation=nonlinearity, clip=clip), hidden_size, num_layers, dropout=dropout,
             recurrent_dropout=recurrent_dropout, bidirectional=bidirectional, merge=merge, skip=skip,
             initializer=initializer, dtype=dtype, seed=seed, options=options,
         )

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from contextvars import copy_context
 from functools import partial, wraps
 from inspect import signature
-from math import prod
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -40,7 +39,7 @@ def _refuse_targets(y: None) -> None:
 
 
 def _noting_given(fit: _Fit) -> _Fit:
-    """`fit`, whose argument `given`, which callers do not see, has the names of the options that they give."""
+    """`fit`, with its argument `given`, which callers do not see, filled with the names of the options that they pass."""
 
     @wraps(fit)
     def noting(self: Model, /, x: Data, y: None = None, **options: Any) -> list[dict[str, Any]]:
@@ -60,7 +59,7 @@ class Model:
         task: "language".
         cell: "lstm", "gru" or "rnn" (the plain cell), as in `fastlstm.LSTM`, `GRU` and `RNN`.
         hidden_size: H, units of each layer; or a list of them, one for each layer.
-        num_layers: L; where there is a sequence of hidden sizes the default, 2, is as many as these.
+        num_layers: L; with a list of hidden sizes it is best left out: the default, 2, is then as many as these.
         embedding: E, width of a learnt vector for each symbol; None feeds one-hot vectors.
         tied: whether these vectors are the output layer's weights too (Press & Wolf 2017); E is then the width of the
             output: H, or with `skip` and `proj_size` what these make of it.
@@ -216,8 +215,9 @@ class Model:
         try:
             is_fraction = isinstance(validation, Real | None)
             options = Options(
-                epochs, batch_size, seq_length, optimizer, learning_rate, schedule, clip_norm, clip_value,
-                validation if is_fraction else None, patience, restore_best, threads,
+                epochs=epochs, batch_size=batch_size, seq_length=seq_length, optimizer=optimizer, learning_rate=learning_rate,
+                schedule=schedule, clip_norm=clip_norm, clip_value=clip_value, validation=validation if is_fraction else None,
+                patience=patience, restore_best=restore_best, threads=threads,
             )
             return fitting.fit(
                 self, x, None if is_fraction else validation, options, given, resume=resume, max_seconds=max_seconds,
@@ -258,6 +258,9 @@ class Model:
 
         Returns:
             {"loss": nats per symbol, "bits_per_symbol", "perplexity"}.
+
+        Raises:
+            ValueError: the model has no vocabulary yet, a symbol is not in it, or the text is shorter than 2 symbols.
         """
         _refuse_targets(y)
         network, ids = self._built(), self._ids(x)
@@ -274,6 +277,9 @@ class Model:
         Returns:
             (N,) float64, in nats. The first symbol has nothing before it and is judged by how often it occurred in the
             training text, counted once more than it did.
+
+        Raises:
+            ValueError: the model has no vocabulary yet, or a symbol is not in it.
         """
         network, ids = self._built(), self._ids(x)
         counts = self.vocabulary.counts + 1
@@ -349,6 +355,11 @@ class Model:
             `trace.layers[k].cell_state`, `hidden_state`, `forget_gate`, `input_gate`, `candidate` and `output_gate`, each
             (T, H) and of the model's dtype (`hidden_state` of projected layers has `proj_size` columns); `trace.symbols`,
             `trace.tokens`, `trace.probabilities`.
+
+        Raises:
+            ValueError: the model has no vocabulary yet, a symbol is not in it, or a quantity is not one of its cells'.
+            IndexError: a layer the model does not have.
+            MemoryError: the trace would not fit into this machine's memory.
         """
         network = self._built()
         if is_text(x):
@@ -389,6 +400,10 @@ class Model:
         Returns:
             The text without the prompt: str, or bytes from a model of bytes; a list of them for a list of prompts. "<unk>"
             is never written: the other symbols have its probability.
+
+        Raises:
+            ValueError: the model has no vocabulary yet, a symbol of a prompt is not in it, or an option is out of its range.
+            FloatingPointError: the weights are NaN or infinite.
         """
         many = isinstance(prompt, list | tuple)
         prompts = prompt if many else [prompt]
@@ -417,6 +432,10 @@ class Model:
 
         Returns:
             [(continuation, probability)], likeliest first. "<unk>" is in none: the other symbols have its probability.
+
+        Raises:
+            ValueError: the model has no vocabulary yet, or a symbol of the text is not in it.
+            FloatingPointError: the weights are NaN or infinite.
         """
         network = self._built()
         return complete(
@@ -458,7 +477,7 @@ class Model:
 
     def __repr__(self) -> str:
         """The configuration and the number of parameters."""
-        size = sum(prod(a.shape) for a in self.parameters.values())
+        size = sum(array.size for array in self.parameters.values())
         c = self.config
         H = c["hidden_size"]
         layers = f"{c['num_layers']}x{H}" if isinstance(H, int) else "-".join(map(str, H))

@@ -28,6 +28,7 @@ STACK_OPTIONS = (*CELL_OPTIONS, "nonlinearity", "dropout", "recurrent_dropout", 
 LOGIT_BLOCK = 1 << 22
 # Blocks up to which weights that the logits are made of are packed anew for each; for more, they are kept packed.
 MOST_PACKINGS = 2
+NOT_FINITE = "the network's output is NaN or infinite"  # what errors say
 # Floating-point operations that an exponential is worth, for choosing threads.
 EXPONENTIAL_WORK = 20
 
@@ -80,7 +81,7 @@ class LanguageNetwork:
         self.stack = STACKS[cell](embedding or V, hidden_size, num_layers, seed=int(rng.integers(2**63)), **options)
         self.dtype, initializer = self.stack.dtype, self.stack.initializer
         self.output = "embedding.weight" if tied else "output.weight"
-        self._apart = self.embedding is not None and not tied  # token vectors that are not the output's weights
+        self._untied = self.embedding is not None and not tied  # token vectors that are not the output's weights
         layout = self.stack.layout
         self.output_size, width = layout.output_size, layout.layer_size(len(layout.layers) - 1)
         self._options = config = {
@@ -198,7 +199,7 @@ class LanguageNetwork:
         )
         losses, dy = self._head(y.reshape(-1, self.output_size), targets.ravel(), workspace, scale, gradients)
         d_embedding = gradients.arrays["embedding.weight"] if self.embedding else None
-        if self._apart:  # else the output layer's part is in it
+        if self._untied:  # else the output layer's part is in it
             self._clear(d_embedding, ids.ravel(), kept=gradients is self._gradients)
         engine.backward(
             stack, saved, dy.reshape(y.shape), None, gradients.section(self._section).arrays, want_dx=False,
@@ -221,7 +222,7 @@ class LanguageNetwork:
         It is that of the stack, or if that is too small of the token vectors as well; None where fewer rows fit.
         """
         free = gradients.section(self._section).flat
-        with_vectors = len(free) < size * self.V and self._apart
+        with_vectors = len(free) < size * self.V and self._untied
         if with_vectors:
             free = gradients.flat[: -gradients.section("output.").flat.size]
         rows = min(size, len(free) // self.V)
@@ -296,6 +297,5 @@ class LanguageNetwork:
         """What the sampling loop (`_sample.generate`) goes on with from a state: the stack, the output layer's weights."""
         table = tokens.table(NATIVE, self.stack, self.stack.places[0], self.vectors)
         steps = NATIVE.steps(self.stack, len(state[0][0]), table)
-        for own, given in zip(steps.state, state, strict=True):
-            own[...] = given
+        steps.state = state
         return steps, packed(self.parameters, self.output), self.parameters.arrays["output.bias"]

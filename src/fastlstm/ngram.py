@@ -34,10 +34,11 @@ def held_out_nats(train: np.ndarray, held_out: np.ndarray, V: int, context: int 
         first = np.zeros(len(event_counts), np.int64)
         first[events[seen]] = contexts[seen]
         types = np.bincount(first[event_counts > 0], minlength=len(context_counts))
-        usable = scored - (len(train)) >= k       # a context reaches back into held_out only
-        place, n, t = contexts[scored], context_counts[contexts[scored]], types[contexts[scored]]
+        usable = scored - len(train) >= k         # a context reaches back into held_out only
+        before = contexts[scored]
+        n, t = context_counts[before], types[before]
         mixed = (event_counts[events[scored]] + t * probability) / np.maximum(n + t, 1)
-        probability = np.where(usable & (context_counts[place] > 0), mixed, probability)
+        probability = np.where(usable & (n > 0), mixed, probability)
     return float(-np.log(probability).mean())
 
 

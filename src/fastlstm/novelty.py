@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastlstm.vocabulary import code_points
+
 # Characters hashed at once.
 BLOCK = 1 << 20
 # Characters of the spans whose number makes two passages alike.
@@ -54,12 +56,12 @@ class Corpus:
         self._texts = [text for _, text in texts]
         self._starts = np.cumsum([0, *(len(text) + 1 for text in self._texts)])  # and where another would
         gap = np.array([_GAP], np.uint32)
-        self._sums = _sums(np.concatenate([part for text in self._texts for part in (_points(text), gap)]))
+        self._sums = _sums(np.concatenate([part for text in self._texts for part in (code_points(text), gap)]))
         self.words = {word.casefold() for text in self._texts for word in WORD.findall(text)}
 
     def longest_copy(self, sample: str) -> Copy:
         """The longest span of the sample that stands somewhere in the texts, the first of several."""
-        own = _sums(_points(sample))
+        own = _sums(code_points(sample))
         least, most = 0, len(sample)  # lengths that do, and may, stand there
         length = min(SPAN, most)  # few places are left after this one
         start = place = 0
@@ -78,7 +80,7 @@ class Corpus:
     def nearest(self, sample: str) -> Passage:
         """The passage most like the sample, the first of several; it begins with a span of the sample's, if there is one."""
         spans = len(sample) - SPAN + 1
-        hits = self._places(_hashes(_sums(_points(sample)), SPAN), SPAN) if spans > 0 else np.zeros(0, np.int64)
+        hits = self._places(_hashes(_sums(code_points(sample)), SPAN), SPAN) if spans > 0 else np.zeros(0, np.int64)
         next_text = self._starts[np.searchsorted(self._starts, hits, side="right")]
         within = np.searchsorted(hits, np.minimum(hits + spans, next_text)) - np.arange(len(hits))  # of the passage from each
         best = int(within.argmax()) if len(hits) else None
@@ -135,10 +137,6 @@ class _Lookup:
         place = np.minimum(np.searchsorted(self._sorted, hashes[candidates]), len(self._sorted) - 1)
         found[candidates] = self._sorted[place] == hashes[candidates]
         return found
-
-
-def _points(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 def _sums(points: np.ndarray) -> np.ndarray:

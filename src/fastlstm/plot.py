@@ -100,7 +100,7 @@ def draw(runs: Sequence[Run]) -> Figure:
 
     axes = figure.add_subplot()
     for k, run in enumerate(runs):
-        _draw(axes, run, *_style(k))
+        _draw(axes, run, *style(k))
     if len(runs) == 1:  # the values of several are in the legend, where they do not lie on each other
         axes.annotate(
             f"{runs[0].point[1]:.3f}", runs[0].point, (0, -10), textcoords="offset points", ha="center", va="top", zorder=5,
@@ -126,8 +126,8 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path)
 
 
-def _style(k: int) -> tuple[str, str]:
-    """Colour and mark of log k."""
+def style(k: int) -> tuple[str, str]:
+    """Colour and mark of curve k."""
     return COLOURS[k % len(COLOURS)], MARKS[k % len(MARKS)]
 
 
@@ -144,7 +144,7 @@ def _add_legend(axes: Axes, runs: Sequence[Run]) -> None:
     """What marks, colours and kinds of line mean."""
     from matplotlib.lines import Line2D
 
-    marks = [Line2D([], [], color=colour, marker=mark, linestyle="none") for colour, mark in map(_style, range(len(runs)))]
+    marks = [Line2D([], [], color=colour, marker=mark, linestyle="none") for colour, mark in map(style, range(len(runs)))]
     dashed = Line2D([], [], color="0.3", linestyle=TRAINING_DASHES, linewidth=1)
     labels = names([run.path for run in runs])
     if len(runs) > 1:

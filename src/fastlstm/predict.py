@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlstm import _check
-from fastlstm.network import LOGIT_BLOCK
+from fastlstm.network import LOGIT_BLOCK, NOT_FINITE
 from fastlstm.training import EVALUATION_WINDOW
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def _following(network: LanguageNetwork, ids: np.ndarray) -> Iterator[np.ndarray
 
 
 def _finite(found: np.ndarray) -> np.ndarray:
-    """Probabilities, which a network of weights that are NaN or infinite has none of: rows are NaN from end to end."""
+    """The probabilities; FloatingPointError where they are NaN, in whole rows, as of weights that are NaN or infinite."""
     if isnan(found[:, 0].sum()):
-        raise FloatingPointError("the network's output is NaN or infinite")
+        raise FloatingPointError(NOT_FINITE)
     return found
 
 

@@ -16,7 +16,7 @@ from textwrap import dedent
 from typing import NamedTuple
 
 PAIRS = {")": "(", "]": "[", "}": "{"}
-_BEGINS = re.compile(r"^(?:async def|def|class)\b", re.M)
+BEGINS = re.compile(r"^(?:async def|def|class)\b", re.M)
 _FUNCTION = re.compile(r"^([ \t]*)(?:async )?def\b", re.M)
 _ENDS = re.compile(r"^[^\s#)\]}]", re.M)  # other lines go on with what they are in
 
@@ -34,7 +34,7 @@ class Validity(NamedTuple):
 def definitions(text: str) -> list[str]:
     """The whole definitions of a text; the last one, which may be cut off, only if another line follows that ends it."""
     found = []
-    for begin in _BEGINS.finditer(text):
+    for begin in BEGINS.finditer(text):
         end = _ENDS.search(text, begin.end())
         if end:
             found.append(text[begin.start() : end.start()])
@@ -115,8 +115,7 @@ def used_before_defined(tree: ast.AST) -> list[str]:
 
     What a branch or an earlier loop binds counts as bound, so code that works is never accused.
     """
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return [name for function in functions for name in _Order(function).early]
+    return [name for node in ast.walk(tree) if isinstance(node, _FUNCTIONS) for name in _Order(node).early]
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -64,7 +64,7 @@ class Recurrent:
     ) -> None:
         self.dtype = _check.float_dtype(dtype)
         self._options = {**options, "dtype": self.dtype.name}
-        widths = layer_widths(hidden_size, num_layers, self.dtype, left_out=1)
+        widths = layer_widths(hidden_size, num_layers, self.dtype, default=1)
         self.num_layers = len(widths)
         self.hidden_size = one_or_all(widths)
         cell = checked_cell(cell, widths)
@@ -161,8 +161,9 @@ class Recurrent:
             lengths: (B,) integers in [0, T]: steps t >= lengths[b] are padding and are not looked at.
 
         Returns:
-            y (T, B, D*H) of the last layer, zeros in the padding (all layers' outputs one after another with `skip`), and the
-            state after the last valid step; of the reverse direction, after the first one.
+            y (T, B, D*H), the outputs of the last layer (T, B, H with merge "sum"; all layers' one after another with `skip`;
+            `proj_size` stands for H where there is one), zeros in the padding, and the state after the last valid step; of the
+            reverse direction, after the first one.
 
         Raises:
             ValueError, TypeError, IndexError: naming the argument, what was expected and what came.
@@ -242,6 +243,9 @@ class Recurrent:
             arrays (T, B, H): `cell_state`, `hidden_state`, `forget_gate`, …, and for GRU and RNN their own. Those of the
             reverse direction are in the order of x's steps too; zeros in the padding.
 
+        Raises:
+            ValueError, TypeError, IndexError, MemoryError: as a call.
+
         >>> import fastlstm, numpy as np
         >>> rnn = fastlstm.GRU(3, 4, bidirectional=True, seed=0)
         >>> forwards, backwards = rnn.trace(np.ones((5, 2, 3)))
@@ -256,7 +260,8 @@ class Recurrent:
         _check.memory("the trace", kept, self.dtype)
         engine, workspace = self.engine, Workspace()  # of this call alone: arrays of the trace may be its own
         _, _, saved = engine.forward(self, x, states, lengths, None, keep=True, workspace=workspace)
-        return [TraceLayer(k, quantities) for k, quantities in enumerate(engine.quantities(self, saved))]
+        names = [f"layer {place.layer}" + (", reverse" if place.direction else "") for place in self.places]
+        return [TraceLayer(*one) for one in zip(names, engine.quantities(self, saved), strict=True)]
 
     @property
     def engine(self) -> Any:
@@ -271,6 +276,12 @@ class Recurrent:
         """A `Stream`: one step at a time, the state carried.
 
         `copy.copy` of it goes on from the same state with the same layers, `copy.deepcopy` and pickles with copies of them.
+
+        Args:
+            batch_size: B, sequences side by side.
+
+        Raises:
+            ValueError: the stack is bidirectional.
 
         >>> import copy, fastlstm, numpy as np
         >>> stream = fastlstm.LSTM(3, 4, seed=0).stream()

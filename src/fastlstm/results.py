@@ -1,4 +1,4 @@
-"""Memory for large results of calls and for passes to come back on, which serves again once nobody has hold of it.
+"""Memory of large results, and of what a forward pass keeps for backward, which serves again once no array refers to it.
 
 An allocator would give it back to the operating system, which clears every page for the next call.
 """

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastlstm import _check
 from fastlstm.engines import of_some, set_some
+from fastlstm.network import NOT_FINITE
 from fastlstm.text import as_text
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Generator:
             temperature=self._temperature, top_k=self._top_k, top_p=self._top_p,
         )
         if done < part.shape[1]:
-            raise FloatingPointError(f"the network's output is NaN or infinite after {before + done} symbols")
+            raise FloatingPointError(f"{NOT_FINITE} after {before + done} symbols")
         if every:
             self._state = state
             return

@@ -51,7 +51,7 @@ class Options:
         )
 
     def resuming(self, saved: "Options", given: Collection[str]) -> "Options":
-        """These options where their names are among the `given`, else the saved ones; refused where they cut the text."""
+        """The saved options, but those named in `given` as they are here; ValueError where these cut the text otherwise."""
         changed = {f.name: getattr(self, f.name) for f in fields(self) if f.name in given}
         if changed.get("threads", 0) is None:  # no number, but whatever there was
             del changed["threads"]

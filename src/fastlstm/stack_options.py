@@ -33,15 +33,15 @@ def checked_cell(cell: Cell, widths: tuple[int, ...]) -> Cell:
 
 
 def layer_widths(
-    hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype, *, left_out: int | None = None
+    hidden_size: int | Sequence[int], num_layers: int, dtype: np.dtype, *, default: int | None = None
 ) -> tuple[int, ...]:
-    """The hidden size of each layer; `left_out` layers, a default, are as many as there are sizes."""
+    """The hidden size of each layer. With a list of sizes, num_layers equal to `default` counts as not given."""
     L = _check.count("num_layers", num_layers)
     if isinstance(hidden_size, Sequence) and not isinstance(hidden_size, str):
         widths = tuple(_check.count(f"hidden_size[{k}]", width) for k, width in enumerate(hidden_size))
         if not widths:
             raise ValueError("hidden_size must have a width for each layer, got none")
-        if L not in (left_out, len(widths)):
+        if L not in (default, len(widths)):
             raise ValueError(f"hidden_size must have one width for each of {L} layers, got {', '.join(map(str, widths))}")
         return widths
     H = _check.count("hidden_size", hidden_size)

@@ -28,11 +28,14 @@ class Stream:
         """Advance by one step.
 
         Args:
-            x: (B, I) numbers, or (B,) token ids.
-            out: (B, H), C-contiguous, of the stack's dtype, to receive the output; None makes a fresh array.
+            x: (B, I) numbers, or (B,) token ids in [0, I).
+            out: (B, ·), C-contiguous, of the stack's dtype, to receive the output; None makes a fresh array.
 
         Returns:
-            The output of the stack (B, H).
+            The output of the stack (B, ·): H numbers for each sequence, or what `proj_size` and `skip` make of them.
+
+        Raises:
+            ValueError, TypeError, IndexError: naming the argument, what was expected and what came.
         """
         rnn = self._rnn
         if out is not None:

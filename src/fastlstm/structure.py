@@ -13,7 +13,6 @@ from fastlstm import python_check
 
 Rates = dict[str, float]
 
-_DEFINITION = re.compile(r"^(?:async def|def|class)\b", re.M)
 _IMPORT = re.compile(r"^(?:import|from)\b", re.M)
 _HEADER = re.compile(r"\A.*?:[ \t]*(?:#[^\n]*)?\n", re.S)  # of a function, over several lines too
 # A comment or docstring comes first.
@@ -51,7 +50,7 @@ def python(texts: Iterable[str]) -> Rates:
     bodies = [_HEADER.sub("", function, 1) for text in texts for function in python_check.functions(text)]
     return {
         "begin with a comment or docstring": _share(texts, _NOTE.match),
-        "imports above all definitions": _share(imports, lambda found: not _DEFINITION.search(found[1], 0, found[0])),
+        "imports above all definitions": _share(imports, lambda found: not python_check.BEGINS.search(found[1], 0, found[0])),
         "functions with a docstring or comment": _share(bodies, _NOTE.match),
         "functions that return or yield": _share(bodies, _RETURN.search),
     }

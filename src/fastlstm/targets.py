@@ -61,7 +61,11 @@ def countdown(symbols: Symbols) -> Function:
 
 
 def matches(pattern: str | re.Pattern) -> Function:
-    """1 at the symbols that touch a match of a regular expression, else 0. Bytes are matched as Latin-1 characters."""
+    """1 at the symbols that touch a match of a regular expression, else 0. Bytes are matched as Latin-1 characters.
+
+    Raises:
+        ValueError: the pattern is none, or one of bytes.
+    """
     try:
         compiled = re.compile(pattern)
     except re.error as error:

@@ -80,7 +80,7 @@ def set_threads(n: int | None) -> None:
 
 
 def get_threads() -> int:
-    """The number of threads in use."""
+    """The number of threads in use. ValueError where FASTLSTM_NUM_THREADS is no whole number of at least 1."""
     if (held := _held.get()) is not None:
         return held
     if _threads is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastlstm import _check
-from fastlstm.colours import limits
+from fastlstm.colours import limits, wanted
 from fastlstm.engines import Workspace
 from fastlstm.find import Found, Probe, find, probe
 from fastlstm.targets import Target, resolve
@@ -32,13 +31,18 @@ MOST_STEPS, MOST_COLUMNS = 5000, 400
 
 
 class TraceLayer:
-    """The quantities of one layer at every step, (T, H) arrays as attributes: `cell_state`, `hidden_state`, …
+    """The quantities of a layer, or of one of its directions, at every step: arrays as attributes, `cell_state`, …
 
-    `quantities` has those that were kept by name, in the order in which the cell computes them.
+    (T, H) of a model that reads a text, (T, B, H) of layers. `quantities` has those that were kept by name, in the order in
+    which the cell computes them.
+
+    Args:
+        name: such as "layer 0".
+        quantities: by name.
     """
 
-    def __init__(self, k: int, quantities: dict[str, np.ndarray]) -> None:
-        self._k = k
+    def __init__(self, name: str, quantities: dict[str, np.ndarray]) -> None:
+        self._name = name
         self.quantities: Mapping[str, np.ndarray] = MappingProxyType(quantities)
 
     def __getattr__(self, name: str) -> np.ndarray:
@@ -48,18 +52,18 @@ class TraceLayer:
             return self.quantities[name]
         except KeyError:
             kept = ", ".join(self.quantities) or "nothing"
-            raise AttributeError(f"layer {self._k} of this trace has no {name!r}; it holds {kept}") from None
+            raise AttributeError(f"{self._name} of this trace has no {name!r}; it holds {kept}") from None
 
-    def __reduce__(self) -> tuple[type[TraceLayer], tuple[int, dict[str, np.ndarray]]]:
+    def __reduce__(self) -> tuple[type[TraceLayer], tuple[str, dict[str, np.ndarray]]]:
         """Pickle and copy by the arrays."""
-        return type(self), (self._k, dict(self.quantities))
+        return type(self), (self._name, dict(self.quantities))
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.quantities]
 
     def __repr__(self) -> str:
         """The number and names of the quantities."""
-        return f"<TraceLayer {self._k}: {', '.join(self.quantities) or 'nothing kept'}>"
+        return f"<TraceLayer, {self._name}: {', '.join(self.quantities) or 'nothing kept'}>"
 
 
 class Trace:
@@ -109,12 +113,13 @@ class Trace:
         if not self._is_current:
             raise RuntimeError("the model's parameters have changed since this trace; trace the text again")
         layers = self.layers if self._network.stack.skip else self.layers[-1:]
-        rows = [steps] if isinstance(steps, int | np.integer) else steps
+        is_one = isinstance(steps, int | np.integer)
+        rows = [steps] if is_one else steps
         if not isinstance(rows, slice) and np.ndim(rows) != 1:
             raise ValueError(f"steps must be one step, a slice, or a list of steps, got shape {np.shape(rows)}")
         outputs = self._network.last_output(([layer.hidden_state[rows] for layer in layers],))
         found = self._network.probabilities(np.ascontiguousarray(outputs))
-        return found[0] if rows is not steps else found
+        return found[0] if is_one else found
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -154,13 +159,16 @@ class Trace:
             [(layer, neuron, quantity, correlation, p_value)], the largest |correlation| first. `p_value` is that of the
             best of all that was looked through, so 0.05 is a bar that a trace without meaning passes once in twenty times.
 
+        Raises:
+            ValueError: the target is none, does not vary or counts at too few steps, or a quantity was not kept.
+
         >>> from fastlstm import Model, targets
         >>> trace = Model(vocabulary="ab.", hidden_size=4, num_layers=1, seed=0).trace("aab.b." * 20)
         >>> trace.find(targets.count("a", reset="."), top=1)[0].layer
         0
         """
         kept = list(dict.fromkeys(name for _, name, _ in self.arrays()))
-        chosen = kept if quantities is None else [_check.choice("quantities", name, kept) for name in _several(quantities)]
+        chosen = kept if quantities is None else [_check.choice("quantities", name, kept) for name in _names(quantities)]
         arrays = [(k, name, array) for k, name, array in self.arrays() if name in chosen]
         return find(arrays, self.target(target), top, shifts, seed)
 
@@ -178,6 +186,10 @@ class Trace:
         Returns:
             The score on the last third of the text (R², or balanced accuracy where the target has two values), the mean
             score of targets moved against the text, and the p-value of the score among these.
+
+        Raises:
+            ValueError: as in `find`, or a layer was not kept.
+            IndexError: a layer the model does not have.
         """
         kept = [k for k, layer in enumerate(self.layers) if layer.quantities]
         chosen = kept if layers is None else _check.layers(layers, len(self.layers))
@@ -203,6 +215,10 @@ class Trace:
 
         Returns:
             A view that prints in colours in a terminal, shows in a notebook, and has `text`, `html`, `to_html` and `plot`.
+
+        Raises:
+            ValueError: the layer or the quantity was not kept, or neuron and quantity are both None.
+            IndexError: there is no such layer or neuron.
         """
         if quantity == "cell_state" and "c" not in self._network.stack.layout.states:
             quantity = "hidden_state"
@@ -226,16 +242,19 @@ class Trace:
             width: columns; None is the terminal's.
             colour: None is colours in a terminal, unless NO_COLOR is set, and bars below the text elsewhere.
             dark: colours on black paper.
+
+        Raises:
+            ValueError, IndexError: as `view`.
         """
         width = shutil.get_terminal_size().columns if width is None else _check.count("width", width)
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") if colour is None else colour
+        colour = wanted(sys.stdout) if colour is None else colour
         print(self.view(layer, neuron, quantity, start=start, stop=stop).text(width, colour=colour, dark=dark))
 
     def plot(
         self, layer: int, neuron: int | None = None, quantity: str | None = "cell_state", *, start: int = 0,
         stop: int | None = None,
     ) -> Figure:
-        """The same as a matplotlib figure: `figure.savefig(path)` writes it."""
+        """The same as a matplotlib figure: `figure.savefig(path)` writes it. RuntimeError where there is no matplotlib."""
         return self.view(layer, neuron, quantity, start=start, stop=stop).plot()
 
     def _repr_html_(self) -> str:
@@ -269,9 +288,9 @@ class Trace:
         return f"<Trace of {len(self):,} symbols through {len(self.layers)} layers>"
 
 
-def _several(given: Any) -> Iterable[Any]:
-    """One name or number as a list of it."""
-    return [given] if isinstance(given, str | int | np.integer) else given
+def _names(given: str | Iterable[str]) -> Iterable[str]:
+    """One name as a list of it."""
+    return [given] if isinstance(given, str) else given
 
 
 def trace(
@@ -296,7 +315,7 @@ def trace(
         cells, state = network.quantities(stack, tokens[start : start + WINDOW, None], state, workspace)
         kept = [{name: array[:, 0] for name, array in cell.items()} for cell in cells]
         if start == 0:
-            wanted = kept[0] if quantities is None else _several(quantities)
+            wanted = kept[0] if quantities is None else _names(quantities)
             names = [_check.choice("quantities", name, kept[0]) for name in wanted]
             shapes = [(T, *kept[k][name].shape[1:]) for k in chosen for name in names]
             _check.memory("the trace", sum(map(prod, shapes)), network.dtype)
@@ -305,4 +324,4 @@ def trace(
         for into, found in zip(results, kept, strict=False):
             for name, array in into.items():
                 array[start : start + WINDOW] = found[name]
-    return Trace(network, symbols, tokens, [TraceLayer(k, arrays) for k, arrays in enumerate(results)])
+    return Trace(network, symbols, tokens, [TraceLayer(f"layer {k}", arrays) for k, arrays in enumerate(results)])

@@ -192,7 +192,7 @@ class Trainer:
         if record["best"]:
             if self.options.restore_best:
                 position.best_weights = self.network.parameters.flat.copy()
-            position.best_loss = judged  # last: who is interrupted before this judges again
+            position.best_loss = judged  # set last: after an interrupt before this line the epoch is judged again
         record["seconds"] = position.seconds
         if position.history and position.history[-1]["epoch"] == record["epoch"]:
             position.history.pop()  # written when max_seconds cut this epoch off

@@ -143,7 +143,7 @@ class Vocabulary:
         if self.kind == "words":
             ids = np.array([self._ids.get(word, -1) for word in word_pattern().findall(text)], np.int32)
         else:
-            ids = self._table.take(_code_points(text), mode="clip")
+            ids = self._table.take(code_points(text), mode="clip")
         if self.kind == "bytes":
             return ids
         missing = ids < 0
@@ -192,7 +192,7 @@ def _name(kind: str, symbol: str) -> str:
     return f"word {symbol!r}" if kind == "words" or len(symbol) > 1 else f"character {symbol!r} (U+{ord(symbol):04X})"
 
 
-def _code_points(text: str | bytes) -> np.ndarray:
+def code_points(text: str | bytes) -> np.ndarray:
     """(N,) of characters or bytes."""
     if isinstance(text, bytes):
         return np.frombuffer(text, np.uint8)
@@ -210,7 +210,7 @@ def _id_of_code_point(ids: Mapping[str, int]) -> np.ndarray:
 def _count_characters(pieces: Iterable[str | bytes]) -> dict[str, int]:
     counts = np.zeros(0x110000, np.int64)
     for piece in pieces:
-        found = np.bincount(_code_points(piece))
+        found = np.bincount(code_points(piece))
         counts[: len(found)] += found
     return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
 

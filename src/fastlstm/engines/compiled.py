@@ -12,8 +12,8 @@ import numpy as np
 
 from fastlstm import results
 from fastlstm.cells import Masks, Place
-from fastlstm.engines import States, Workspace, gradients, tokens
-from fastlstm.engines.gradients import add_rows
+from fastlstm.engines import States, Workspace, tokens
+from fastlstm.engines.gradients import add_rows, of_cell
 from fastlstm.engines.packing import Packing, full_packing
 from fastlstm.engines.tokens import Tokens
 from fastlstm.parameters import Parameters
@@ -126,7 +126,7 @@ class CompiledEngine(ABC):
                 rows = outputs[-1] if mask is None else outputs[-1] * mask
                 if layout.skip:
                     rows = np.concatenate([rows, x_rows], axis=1)
-            callers = own_workspace and not keep and k == stack.num_layers - 1 and not layout.skip
+            for_caller = own_workspace and not keep and k == stack.num_layers - 1 and not layout.skip
             for place in places:
                 cell_input = packing.reverse(rows) if place.direction and (k or ids is None) else rows
                 if k == 0 and ids is not None:
@@ -136,10 +136,10 @@ class CompiledEngine(ABC):
                 recurrent_mask = None
                 if masks and masks.recurrent:
                     recurrent_mask = np.ascontiguousarray(packing.sort(masks.recurrent[place.index]))
-                arrays = self._arrays(place, cell_input, initial, recurrent_mask, packing, keep, workspace, callers)
+                arrays = self._arrays(place, cell_input, initial, recurrent_mask, packing, keep, workspace, for_caller)
                 self._cell_forward(stack, place, arrays, packing, keep, workspace)
                 found.append(arrays)
-            outputs.append(self._layer_output(stack, k, found, packing, workspace, callers))
+            outputs.append(self._layer_output(stack, k, found, packing, workspace, for_caller))
             layer_masks.append(mask)
         final = self._final(stack, found, packing, keep)
         saved = Saved(packing, found, layer_masks, workspace, own_workspace, embedding, ids) if keep else None
@@ -165,14 +165,14 @@ class CompiledEngine(ABC):
     @staticmethod
     def _arrays(
         place: Place, rows: np.ndarray | Tokens, initial: list[np.ndarray], mask: np.ndarray | None, packing: Packing,
-        keep: bool, workspace: Workspace, callers: bool,
+        keep: bool, workspace: Workspace, for_caller: bool,
     ) -> CellArrays:
-        """The arrays of a cell, with its initial states; `callers`: its outputs may become the caller's own."""
+        """The arrays of a cell, with its initial states; `for_caller`: its outputs may become the caller's own."""
         B, N, dtype = packing.B, packing.N, initial[0].dtype
         h, c, *others = workspace.kept(
-            ("cell", place.index), _memory, place, B, N, dtype, keep, mask is not None, callers
+            ("cell", place.index), _memory, place, B, N, dtype, keep, mask is not None, for_caller
         )
-        if callers:
+        if for_caller:
             h = results.empty((B + N, place.cell.output_size), dtype)
         for buffer, state in zip((h, c), initial, strict=False):
             buffer[:B] = state
@@ -180,7 +180,7 @@ class CompiledEngine(ABC):
 
     @staticmethod
     def _layer_output(
-        stack: Recurrent, k: int, found: list[CellArrays], packing: Packing, workspace: Workspace, callers: bool
+        stack: Recurrent, k: int, found: list[CellArrays], packing: Packing, workspace: Workspace, for_caller: bool
     ) -> np.ndarray:
         """(N, ·) the output of layer k, the last one of whose cells have just run."""
         B = packing.B
@@ -192,7 +192,7 @@ class CompiledEngine(ABC):
             backwards += forwards
             return backwards
         shape = (packing.N, stack.layout.layer_size(k))
-        out = results.empty(shape, stack.dtype) if callers else workspace.empty(f"output {k}", shape, stack.dtype)
+        out = results.empty(shape, stack.dtype) if for_caller else workspace.empty(f"output {k}", shape, stack.dtype)
         return np.concatenate([forwards, backwards], axis=1, out=out)
 
     # ---- and backwards -------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class CompiledEngine(ABC):
 
     def _layer_backward(
         self, stack: Recurrent, k: int, saved: Saved, d_output: np.ndarray, dstates: States | None,
-        gradients_of: dict[str, np.ndarray], want_input: bool, want_dx: bool, d_embedding: np.ndarray | None,
+        gradients: dict[str, np.ndarray], want_input: bool, want_dx: bool, d_embedding: np.ndarray | None,
     ) -> np.ndarray | None:
         """Layer k from the gradient of its output (N, ·), with all its parameters'; returns that of its input.
 
@@ -256,13 +256,13 @@ class CompiledEngine(ABC):
             if dstates is not None and not packing.full:
                 for part, state in zip(dstates, (dh, *dc), strict=True):
                     part[place.index] = packing.unsort(state)
-            gradients.of_cell(self, place, arrays, d_projected, packing, gradients_of, workspace)
+            of_cell(self, place, arrays, d_projected, packing, gradients, workspace)
             if isinstance(arrays.rows, Tokens):
                 tokens.gradient(
-                    self, stack, place, arrays, gradients_of[place.name("weight_ih")], saved.embedding, d_embedding, workspace
+                    self, stack, place, arrays, gradients[place.name("weight_ih")], saved.embedding, d_embedding, workspace
                 )
                 continue
-            self.outer(gradients_of[place.name("weight_ih")], arrays.gates, arrays.rows, workspace)
+            self.outer(gradients[place.name("weight_ih")], arrays.gates, arrays.rows, workspace)
             if want_input:
                 if k == 0 and want_dx:
                     d_rows = results.empty(arrays.rows.shape, dtype)  # the caller's
@@ -303,7 +303,7 @@ class CompiledEngine(ABC):
 
 
 def _memory(
-    workspace: Workspace, place: Place, B: int, N: int, dtype: np.dtype, keep: bool, masked: bool, callers: bool
+    workspace: Workspace, place: Place, B: int, N: int, dtype: np.dtype, keep: bool, masked: bool, for_caller: bool
 ) -> tuple[np.ndarray | None, ...]:
     """A cell's `CellArrays` from h on, without h where that is the caller's."""
     cell = place.cell
@@ -312,7 +312,7 @@ def _memory(
     def empty(name: str, rows: int, width: int) -> np.ndarray:
         return workspace.empty(f"{name} {place.index}", (rows, width), dtype)
 
-    h = None if callers else empty("h", B + N, R)
+    h = None if for_caller else empty("h", B + N, R)
     c = empty("c", B + N if keep else B, H) if "c" in cell.states else None
     gates = empty("gates", N, G * H) if keep else None
     recurrent = None

@@ -59,7 +59,7 @@ def of_cell(
 
 def sum_rows(out: np.ndarray, rows: np.ndarray, *, add: bool = False) -> None:
     """Out (M,) = the sum of the rows (N, M), plus out itself with `add`."""
-    # A thread has some of the columns, of rows that another has just written: sooner divided, this takes longer, as below.
+    # Threads sum columns of rows that others have just written: dividing smaller arrays takes longer, in add_rows too.
     _core.sum_rows(out, rows, add, threads_for(rows.size))
 
 

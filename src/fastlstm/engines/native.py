@@ -76,7 +76,7 @@ def division(B: int, H: int, flops: float) -> tuple[int, bool]:
     threads = threads_for(flops)
     if threads == 1 or threads * LEAST_SEQUENCES <= B:
         return threads, False
-    if 4 * 4 * H * H >= DIVIDED_BYTES:
+    if 4 * 4 * H * H >= DIVIDED_BYTES:  # of an LSTM's U in float32, whatever the cell and its numbers
         return threads, True
     return max(1, B // LEAST_SEQUENCES), False
 
@@ -187,7 +187,7 @@ class NativeEngine(CompiledEngine):
     ) -> tuple[np.ndarray, States, Saved | Pass | None]:
         """See `fastlstm.engines`. Vectors through a stack of like cells take a single call, there and back."""
         whole = None
-        if lengths is None and workspace is None and masks is None and x.ndim == 3 and not (keep and self._has_no_pass(stack)):
+        if lengths is None and workspace is None and masks is None and x.ndim == 3 and (not keep or self._has_pass(stack)):
             whole = self._whole(stack)
         if whole is not None and not keep:
             return *self._run(stack, whole, x, states), None
@@ -201,9 +201,9 @@ class NativeEngine(CompiledEngine):
         return *saved.forward(states), saved
 
     @staticmethod
-    def _has_no_pass(stack: Recurrent) -> bool:
-        """Whether stacks of this kind cannot go there and back as a `Pass`, like cells or not."""
-        return stack.places[0].cell.peephole is not None
+    def _has_pass(stack: Recurrent) -> bool:
+        """Whether stacks of this kind of cell go there and back as a `Pass`, where their cells are alike."""
+        return stack.places[0].cell.peephole is None
 
     def backward(
         self, stack: Recurrent, saved: Saved | Pass, dy: np.ndarray, dstates: States | None, gradients: dict[str, np.ndarray],
@@ -314,8 +314,7 @@ class NativeStepper:
 
     @state.setter
     def state(self, state: States) -> None:
-        for own, given in zip(self._steps.state, state, strict=True):
-            own[...] = given
+        self._steps.state = state
 
     def try_step(self, x: object, out: np.ndarray | None) -> np.ndarray | None:
         """As `step` for any object x; None, and nothing done, where it is not an array that fits as it is."""

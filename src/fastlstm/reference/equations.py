@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,8 +37,6 @@ class Equations(ABC):
     held: names among the values of `Cell.gates`, each with the number or (H,) array which that gate is, whatever its
         pre-activation, whose gradient is then 0.
     """
-
-    quantities: ClassVar[tuple[str, ...]]  # names of what a step computes, fields of its tape
 
     def __init__(self, cell: Cell, held: Mapping[str, ArrayLike] | None = None) -> None:
         self.cell, self.held = cell, held or {}

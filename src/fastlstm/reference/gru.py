@@ -34,8 +34,6 @@ class GRU(Equations):
     z ∘ h_{t-1}.
     """
 
-    quantities = ("reset_gate", "update_gate", "candidate", "hidden_state")
-
     def _blocks(self) -> tuple[slice, slice]:
         """The rows of r and z, and those of n."""
         H = self.cell.hidden_size

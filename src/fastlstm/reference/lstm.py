@@ -40,8 +40,6 @@ class LSTM(Equations):
     P is `weight_ci`, `weight_cf`, `weight_co`, (H,) for a diagonal matrix or (H, H); R is `weight_hr` (proj_size, H).
     """
 
-    quantities = ("input_gate", "forget_gate", "candidate", "output_gate", "cell_state", "hidden_state")
-
     def step(
         self, p: Mapping[str, Array], x: Array, state: Sequence[Array], fed: Array
     ) -> tuple[tuple[Array, ...], LSTMTape]:

@@ -25,8 +25,6 @@ class RNN(Equations):
     W is `weight_ih` (H, I), U is `weight_hh` (H, H).
     """
 
-    quantities = ("hidden_state",)
-
     def step(
         self, p: Mapping[str, Array], x: Array, state: Sequence[Array], fed: Array
     ) -> tuple[tuple[Array, ...], RNNTape]:

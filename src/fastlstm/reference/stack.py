@@ -31,7 +31,7 @@ def quantities(tape: StackTape) -> list[dict[str, Array]]:
     found = []
     for cell, steps in zip(tape.cells, tape.steps, strict=True):
         found.append({})
-        for name in cell.quantities:
+        for name in cell.cell.quantities:
             size = cell.cell.output_size if name == "hidden_state" else cell.cell.hidden_size
             found[-1][name] = np.zeros((*tape.running.shape, size))
             for quantity, rows, step in zip(found[-1][name], tape.running, steps, strict=True):
