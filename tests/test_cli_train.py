@@ -261,12 +261,13 @@ def test_train_resume_continues_to_the_same_weights(corpus, trained, tmp_path, c
     assert ours.options == theirs.options
 
 
-def test_interrupted_training_saves_and_says_how_to_go_on(corpus, start):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_saves_and_says_how_to_go_on(corpus, start, how):
     path = corpus.parent / "m.safetensors"
     process = start("train", corpus, "--out", path, "--epochs", 100000, *SIZES)
     while not path.exists():
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert f"stopped; go on with: fastlstm train --resume {path} {corpus}" in err.decode()
@@ -288,6 +289,21 @@ def test_how_to_go_on_keeps_the_log_and_the_files(corpus, start):
     assert cli.main([*shlex.split(command)[1:], "--epochs", str(epochs + 1)]) == 0
     assert len(log.read(log_file)) == epochs + 1
     assert not path.with_suffix(".jsonl").exists()
+
+
+def test_other_texts_are_told_from_that_of_the_checkpoint(trained, corpus, tmp_path, capfd):
+    (tmp_path / "other.txt").write_text(TEXT + "é")
+    assert cli.main(["train", str(tmp_path / "other.txt"), "--resume", str(trained), "--epochs", "3"]) == 2
+    told = capfd.readouterr().err
+    assert "error: this is not the text the checkpoint was trained on: character 'é' (U+00E9) at position" in told
+    assert told.endswith("symbols the model knows; resume with the same text\n")
+
+
+def test_how_many_words_are_unknown_is_told(corpus, tmp_path, capfd):
+    options = ["--out", str(tmp_path / "words.safetensors"), "--symbols", "words", "--max-symbols", "5", "--epochs", "1"]
+    assert cli.main(["train", str(corpus), *options, *SIZES]) == 0
+    told = capfd.readouterr().err
+    assert re.search(r"\n\d\d\.\d% of the words it was trained on are unknown to it, one symbol for all of them\n", told)
 
 
 def test_log_is_the_history(corpus, capfd):

@@ -153,6 +153,23 @@ def test_errors():
     assert fastlstm.targets is targets
 
 
+def test_chance_in_short_texts():
+    """Of 25 different shifts the best is the best by chance once in 26 times, however many are asked for."""
+    rng, values = np.random.default_rng(0), []
+    for seed in range(200):
+        states, target = rng.standard_normal((30, 4)), rng.standard_normal(30)
+        [best] = find.find([(0, "h", states)], target, 1, 99, seed)
+        values.append([best.p_value, find.probe(states, target, 99, seed).p_value])
+    assert np.min(values) == 1 / 26
+    assert (np.array(values) == 1 / 26).mean(axis=0) == pytest.approx(1 / 26, abs=0.03)
+
+
+def test_small_states_are_not_taken_for_constant_ones():
+    target = np.random.default_rng(0).standard_normal(500)
+    [found] = find.find([(0, "h", (1e-12 * target).astype(np.float32)[:, None])], target, 1, 99, 0)
+    assert found.correlation > 0.999
+
+
 def test_one_layer_or_quantity_need_not_be_a_list():
     trace = traced(text_of(40))
     assert trace.find("a", quantities="candidate") == trace.find("a", quantities=["candidate"])

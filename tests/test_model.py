@@ -356,6 +356,71 @@ def test_another_optimizer_starts_with_moments_of_its_own():
 DIVERGING = {"x": "ab" * 400, "validation": "ba" * 20 + "aabb" * 40, "learning_rate": 2e-2, **FIT}
 
 
+def test_resuming_after_best_weights_were_restored_goes_on_from_the_last(tmp_path):
+    options = {**DIVERGING, "restore_best": True}
+    whole, part = small(), small()
+    records = whole.fit(**options, epochs=12)
+    part.fit(**options, epochs=10)
+    assert not part.history[-1]["best"]  # so it has others than the last weights
+    part.save(tmp_path / "m.safetensors")
+    for resumed in (part, Model.load(tmp_path / "m.safetensors")):
+        resumed.fit(**options, epochs=12, resume=True)
+        assert np.array_equal(weights(resumed), weights(whole))
+        assert [r["loss"] for r in resumed.history] == [r["loss"] for r in records]
+
+
+@pytest.mark.parametrize("calls", [5, 20, 30, 45, 60])
+def test_a_part_of_an_epoch_is_not_the_best_one_for_good(tmp_path, monkeypatch, calls):
+    class Clock:
+        """Counts how often it is looked at, so that time is up at a certain window."""
+
+        seconds = 0.0
+
+        def monotonic(self):
+            self.seconds += 1
+            return self.seconds
+
+    options = {"validation": 0.1, "restore_best": True, **FIT}
+    whole, part = small(), small()
+    whole.fit(TEXT, epochs=4, **options)
+    monkeypatch.setattr(fastlstm.training, "time", Clock())
+    part.fit(TEXT, epochs=4, max_seconds=calls, checkpoint=tmp_path / "m.safetensors", **options)
+    monkeypatch.undo()
+    assert part.epochs_finished < 4
+    resumed = Model.load(tmp_path / "m.safetensors")
+    resumed.fit(TEXT, resume=True, progress=False)
+    assert np.array_equal(weights(resumed), weights(whole))
+    assert [r["best"] for r in resumed.history] == [r["best"] for r in whole.history]
+
+
+def test_resuming_needs_the_validation_text_that_it_had(tmp_path):
+    path = tmp_path / "m.safetensors"
+    small().fit(TEXT, epochs=1, validation=TEXT[:90], checkpoint=path, **FIT)
+    for other in ({}, {"validation": None}, {"validation": TEXT[:91]}):
+        with pytest.raises(ValueError, match="validation must be the text that the checkpoint was judged by; resume with"):
+            Model.load(path).fit(TEXT, epochs=2, resume=True, progress=False, **other)
+    assert len(Model.load(path).fit(TEXT, epochs=2, resume=True, progress=False, validation=TEXT[:90])) == 1
+
+
+def test_best_weights_that_were_not_kept_cannot_be_asked_for_later():
+    model = small()
+    model.fit(TEXT, epochs=1, **FIT)
+    with pytest.raises(ValueError, match="restore_best must be given from the start: this training has not kept"):
+        model.fit(TEXT, epochs=2, resume=True, restore_best=True, progress=False)
+
+
+def test_validation_that_is_not_finite_ends_training_and_leaves_a_good_checkpoint(tmp_path):
+    text, path = "".join(np.random.default_rng(0).choice(list("abcdefgh \n"), 20000)), tmp_path / "m.safetensors"
+    model = Model(cell="rnn", nonlinearity="linear", hidden_size=64, seed=0, initializer="orthogonal")
+    fit = {"batch_size": 200, "seq_length": 20, "learning_rate": 0.03, "validation": 0.2, "progress": False}
+    with pytest.raises(FloatingPointError, match="output is NaN or infinite on the validation text after epoch 3: the last"):
+        model.fit(text, epochs=4, checkpoint=path, **fit)
+    assert len(Model.load(path).history) == 2
+    for use in (model.evaluate, model.surprisal):
+        with pytest.raises(FloatingPointError, match="the network's output is NaN or infinite"):
+            use(text)
+
+
 def test_patience_stops_and_best_weights_are_restored(tmp_path):
     path = tmp_path / "m.safetensors"
     model = small()
@@ -482,8 +547,9 @@ def test_errors(call, error, message):
 def test_a_str_that_names_a_file_is_taken_for_a_mistake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "book.txt").write_text(TEXT)
+    words = r"'book.txt' names a file: pass Path\('book.txt'\) to read it, or \['book.txt'\] where these 8 characters are"
     for call in (small().fit, small(vocabulary="abc").evaluate):
-        with pytest.raises(ValueError, match=r"'book.txt' names a file: pass Path\('book.txt'\) to read that"):
+        with pytest.raises(ValueError, match=words):
             call("book.txt")
 
 
@@ -635,6 +701,30 @@ def test_a_schedule_at_its_end_is_not_resumed():
         model.fit("ab" * 50, epochs=4, resume=True, **fit)
     model.fit("ab" * 50, epochs=4, schedule=Cosine(4), resume=True, **fit)
     assert model.epochs_finished == 4
+
+
+def test_schedules_of_ones_own_are_refused_as_no_file_could_name_them():
+    class Half(fastlstm.schedules.Schedule):
+        def __call__(self, epoch, losses):
+            return 0.5
+
+    with pytest.raises(TypeError, match="schedule must be None or one of fastlstm.schedules, such as"):
+        small().fit(TEXT, schedule=Half(), **FIT)
+
+
+def test_state_dicts_go_from_model_to_model():
+    one, other = (Model(hidden_size=8, vocabulary="abc", seed=seed) for seed in (0, 1))
+    other.load_state_dict(one.state_dict())
+    assert np.array_equal(other.predict_proba("abcab"), one.predict_proba("abcab"))
+    with pytest.raises(ValueError, match="missing parameters: output.bias"):
+        other.load_state_dict({name: array for name, array in one.state_dict().items() if name != "output.bias"})
+    with pytest.raises(ValueError, match="no vocabulary yet"):
+        Model().load_state_dict(one.state_dict())
+
+
+def test_texts_longer_than_memory_are_refused():
+    with pytest.raises(MemoryError, match="the texts would take"):
+        Model(hidden_size=2, vocabulary="ab", seed=0).sample(10**13)
 
 
 def test_callbacks_are_functions():

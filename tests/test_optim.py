@@ -90,18 +90,23 @@ def test_gradient_norm_equals_numpy_where_squares_overflow_too(isa, dtype):
 
 TORCH = {
     "sgd": lambda torch, p: torch.optim.SGD(p, lr=2e-3),
-    "momentum": lambda torch, p: torch.optim.SGD(p, lr=2e-3, momentum=0.9),
-    "rmsprop": lambda torch, p: torch.optim.RMSprop(p, lr=2e-3),
-    "adam": lambda torch, p: torch.optim.Adam(p, lr=2e-3),
-    "adamw": lambda torch, p: torch.optim.AdamW(p, lr=2e-3),
+    "momentum": lambda torch, p, momentum=0.9: torch.optim.SGD(p, lr=2e-3, momentum=momentum),
+    "rmsprop": lambda torch, p, **options: torch.optim.RMSprop(p, lr=2e-3, **options),
+    "adam": lambda torch, p, **options: torch.optim.Adam(p, lr=2e-3, **options),
+    "adamw": lambda torch, p, **options: torch.optim.AdamW(p, lr=2e-3, **options),
+}
+OPTIONS = {
+    "momentum": {"momentum": 0.5}, "rmsprop": {"alpha": 0.8, "eps": 1e-3}, "adam": {"betas": (0.7, 0.95), "eps": 1e-3},
+    "adamw": {"betas": (0.7, 0.95), "eps": 1e-3, "weight_decay": 0.5},
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_steps_equal_torch(isa, torch, dtype, name):
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in OPTIMIZERS), *OPTIONS.items()])
+def test_steps_equal_torch(isa, torch, dtype, name, options):
     ours = random_parameters(dtype, 0)
     theirs = torch_parameters(torch, ours)
-    optimizer, own = TORCH[name](torch, theirs), OPTIMIZERS[name](ours)
+    optimizer, own = TORCH[name](torch, theirs, **options), OPTIMIZERS[name](ours, **options)
+    own = copy.copy(own)  # which keeps the options
     for step in range(1, 11):
         gradients = random_parameters(dtype, step, scale=10.0 ** -(step % 4))
         set_gradients(torch, theirs, gradients)
@@ -143,6 +148,19 @@ def test_layers_are_trained_as_in_torch(torch, name):
         optimizer.step()
     for parameter, array in theirs.named_parameters():
         np.testing.assert_allclose(ours.parameters[parameter], array.detach().numpy(), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "options", "message"), [
+    (optim.Momentum, {"momentum": 1}, r"momentum must be in \[0, 1\), got 1"),
+    (optim.RMSProp, {"alpha": -0.1}, r"alpha must be in \[0, 1\), got -0.1"),
+    (optim.Adam, {"betas": (0.9, 1.5)}, r"betas\[1\] must be in \[0, 1\), got 1.5"),
+    (optim.Adam, {"betas": 0.9}, "betas must be two numbers, got 0.9"),
+    (optim.Adam, {"eps": -1}, r"eps must be in \[0, inf\), got -1"),
+    (optim.AdamW, {"weight_decay": -1}, r"weight_decay must be in \[0, inf\), got -1"),
+])
+def test_options_out_of_range(kind, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        kind({"w": np.zeros(3)}, **options)
 
 
 def test_a_step_that_fails_changes_nothing():

@@ -1,5 +1,6 @@
 """Reading corpora: row C1."""
 
+import errno
 import os
 import threading
 
@@ -77,6 +78,25 @@ def test_find_files_by_glob_sorted_without_hidden_ones(tmp_path):
     assert [p.relative_to(tmp_path).as_posix() for p in found] == ["c.txt", "a.py", "b.py", "sub/d.py"]
     with pytest.raises(ValueError, match=r"no file below .* matches '\*.c'"):
         text.find_files([tmp_path], "*.c")
+
+
+def test_directories_that_cannot_be_read_are_not_passed_over(tmp_path, monkeypatch):
+    for name in ("a", "locked", ".hidden"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "text.py").write_text(name)
+    locked, scandir = {str(tmp_path / ".hidden")}, os.scandir
+
+    def refusing(path):
+        if str(path) in locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert len(text.find_files([tmp_path])) == 2
+    locked.add(str(tmp_path / "locked"))
+    with pytest.raises(PermissionError) as refused:
+        text.find_files([tmp_path])
+    assert refused.value.filename == str(tmp_path / "locked")
 
 
 def test_standard_library_is_this_pythons_source():

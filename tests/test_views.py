@@ -257,7 +257,7 @@ def test_long_texts_are_cut(trace):
     assert len(long.view(0, 1).symbols) == 5000
     assert (len(long.view(0, 1, None).symbols), long.view(0, 1, None).more) == (400, 7600)
     assert (len(long.view(0, 1, start=10, stop=7000).symbols), long.view(0, 1, start=10, stop=7000).more) == (6990, 1000)
-    assert long.view(0, 1, start=9000).text(colour=False) == "hidden state, layer 0, neuron 1"
+    assert long.view(0, 1, start=9, stop=9).symbols == []
 
 
 # ---- with matplotlib -----------------------------------------------------------------------------------------------
@@ -325,6 +325,10 @@ def test_cells_without_a_cell_state_show_what_they_have():
 
 
 def test_errors(trace):
+    with pytest.raises(IndexError, match=rf"start {len(trace)} is outside \[0, {len(trace)}\)"):
+        trace.show(0, 1, start=len(trace))
+    with pytest.raises(ValueError, match="stop must be at least 9, got 8"):
+        trace.view(0, 1, start=9, stop=8)
     with pytest.raises(IndexError, match=r"neuron 5 is outside \[0, 5\)"):
         trace.show(0, 5)
     with pytest.raises(IndexError, match=r"layer 2 is outside \[0, 2\)"):

@@ -1,6 +1,6 @@
 """The command line: `fastlstm demo | train | plot | sample | evaluate | surprisal | inspect | experiment | info`.
 
-Progress goes to standard error, results to standard output. Exit status: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C.
+Progress goes to standard error, results to standard output. Exit status: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import io
 import os
 import secrets
 import shutil
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -157,6 +159,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal of few characters gets the others as escapes
     arguments = parser().parse_args(argv)
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    if on_main_thread:  # what containers and batch systems send ends a command as Ctrl-C does
+        terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _run(arguments)
+    finally:
+        if on_main_thread:
+            signal.signal(signal.SIGTERM, terminated)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
     try:
         fastlstm.set_engine(getattr(arguments, "engine", None))
         threads = _check.optional(_check.count, "threads", getattr(arguments, "threads", None))

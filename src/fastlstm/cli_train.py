@@ -165,6 +165,10 @@ def _tell(model: Model, keeper: Keeper) -> None:
     # No record is marked as the best where the best epoch was cut off and was not as good once it was finished.
     of_best = next((record for record in reversed(model.history) if record["best"]), last)
     better = "" if of_best is last else f" ({_loss(of_best)} after epoch {of_best['epoch']})"
+    vocabulary = model.vocabulary
+    if vocabulary.unknown is not None and vocabulary.counts[vocabulary.unknown]:
+        share = vocabulary.counts[vocabulary.unknown] / vocabulary.counts.sum()
+        say(f"{share:.1%} of the {vocabulary.kind} it was trained on are unknown to it, one symbol for all of them")
     print(f"{files.out}: {_loss(last)}{f'; best weights{better} in {files.best}' if keeper.has_best else ''}")
     say(f"next: {shlex.join(['fastlstm', 'sample', str(files.best if better and keeper.has_best else files.out)])}")
 

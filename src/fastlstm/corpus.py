@@ -62,6 +62,14 @@ def count(ids: np.ndarray, V: int) -> np.ndarray:
     return counts
 
 
+def fingerprint(ids: np.ndarray) -> int:
+    """A number that tells a text's ids (N,) from others, whatever their type: CRC-32."""
+    found = 0
+    for part in _parts(ids):
+        found = zlib.crc32(np.ascontiguousarray(part, np.int32), found)
+    return found
+
+
 def _parts(ids: np.ndarray) -> Iterator[np.ndarray]:
     return (ids[start : start + PART] for start in range(0, len(ids), PART))
 
@@ -85,9 +93,7 @@ class Windows:
         steps, (stride,) = (len(ids) - 1) // B, ids.strides
         # Each stream with the symbol after it, which is the first of the next one.
         self._streams = as_strided(ids, (B, steps + 1), (steps * stride, stride), writeable=False)
-        self.fingerprint = 0
-        for part in _parts(ids):
-            self.fingerprint = zlib.crc32(np.ascontiguousarray(part, np.int32), self.fingerprint)
+        self.fingerprint = fingerprint(ids)
         self._edges = np.linspace(0, steps, -(-steps // T) + 1).astype(np.int64)
 
     def __len__(self) -> int:

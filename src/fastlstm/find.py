@@ -2,8 +2,8 @@
 
 What counts as chance: the same measure with the target moved against the states by circular shifts, which leave the text's
 own order, and so how alike neighbouring steps are, as it is; shuffled steps would call anything slow a discovery. (What
-drifts from one end of the text to the other is still found too often: two such things always look alike. And in a text that
-only repeats itself nothing stands out: every shift can be told from the states as well.)
+drifts from one end of the text to the other, or turns only a few times on the way, is still found too often: two such things
+easily look alike. And in a text that only repeats itself nothing stands out: every shift can be told from the states as well.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastlstm import _check
 
 # Steps multiplied at once.
 BLOCK = 4096
-# Columns that vary less than this, against their size or 1, are taken as constant: it is rounding.
+# Columns that vary less than this, against their mean, are taken as constant: it is rounding.
 LEAST_SPREAD = 1e-6
 # Steps that a target must have.
 LEAST_STEPS = 30
@@ -111,7 +111,7 @@ def probe(states: np.ndarray, target: np.ndarray, shifts: int, seed: int) -> Pro
 def _prepared(target: np.ndarray, shifts: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The steps that count (n,), the target there with mean 0 and variance 1, and by how much to move it: first not at all.
 
-    The other offsets are drawn between a tenth of n and nine tenths.
+    The other offsets, all different, are drawn between a tenth of n and nine tenths; where n is small, fewer than `shifts`.
     """
     _check.count("shifts", shifts)
     rows = np.flatnonzero(np.isfinite(target))
@@ -121,7 +121,8 @@ def _prepared(target: np.ndarray, shifts: int, seed: int) -> tuple[np.ndarray, n
     if values.min() == values.max():
         raise ValueError(f"the target must vary over the text, got {values[0]:g} at every step that counts")
     n, rng = len(rows), np.random.default_rng(_check.count("seed", seed, 0))
-    offsets = np.concatenate([[0], rng.integers(n // 10, n - n // 10, shifts, endpoint=True)])
+    least, others = n // 10, n - 2 * (n // 10) + 1
+    offsets = np.concatenate([[0], least + rng.choice(others, min(shifts, others), replace=False)])
     return rows, (values - values.mean()) / values.std(), offsets
 
 
@@ -132,7 +133,7 @@ def _moved(values: np.ndarray, offsets: np.ndarray, part: slice) -> np.ndarray:
 
 def _or_infinite(deviations: np.ndarray, means: np.ndarray) -> np.ndarray:
     """The standard deviations, infinite for columns that are constant but for rounding."""
-    return np.where(deviations > LEAST_SPREAD * np.maximum(1, np.abs(means)), deviations, np.inf)
+    return np.where(deviations > LEAST_SPREAD * np.abs(means), deviations, np.inf)
 
 
 def _balanced_accuracy(predicted: np.ndarray, truth: np.ndarray, fitted: np.ndarray, known: np.ndarray) -> np.ndarray:

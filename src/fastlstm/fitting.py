@@ -16,14 +16,16 @@ from fastlstm.corpus import Data, Windows
 from fastlstm.optim import OPTIMIZERS
 from fastlstm.progress import Progress
 from fastlstm.session import Options, Position
+from fastlstm.stack_options import warn_of_dropout
 from fastlstm.text import is_text, not_a_file_name, readable_again
 from fastlstm.threads import get_threads
 from fastlstm.training import Trainer
-from fastlstm.vocabulary import Vocabulary
+from fastlstm.vocabulary import TRAIN_ANEW, Vocabulary
 
 if TYPE_CHECKING:
     from fastlstm.model import Model
 
+OTHER_TEXT = "this is not the text the checkpoint was trained on"
 Callback = Callable[["Model", dict[str, Any]], None]
 
 
@@ -37,6 +39,7 @@ def fit(
     given: names of the arguments that the caller passed; with `resume` only these take the place of the checkpoint's options.
     """
     position, options = model._position, options.checked()
+    warn_of_dropout(model.config["dropout"], model.config["num_layers"], stacklevel=4)
     if _check.flag("resume", resume):
         if position is None:
             raise ValueError("nothing to resume: this model has had no training; load a checkpoint of one by Model.load")
@@ -50,7 +53,13 @@ def fit(
     callbacks = [callbacks] if is_one else list(callbacks)
     if not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be functions of (model, record), got {callbacks!r}")
-    vocabulary, ids, held_out = encoded(model, x, held_out)
+    try:
+        vocabulary, ids, held_out = encoded(model, x, held_out)
+    except ValueError as error:
+        if not resume:
+            raise
+        what = str(error).partition(TRAIN_ANEW)[0]
+        raise ValueError(f"{OTHER_TEXT}: {what}; resume with the same text") from None
     if options.validation:
         cut = len(ids) - int(len(ids) * options.validation)
         ids, held_out = ids[:cut], ids[cut:]
@@ -63,7 +72,8 @@ def fit(
     if held_out is not None and len(held_out) < 2:
         raise ValueError(f"the validation text must have at least 2 symbols, got {len(held_out)}")
     if resume:
-        _check_resumable(position, options, windows)
+        _check_resumable(position, options, windows, held_out)
+        _take_last(model)
         if position.epoch >= options.epochs:  # nothing to do, of which nothing is kept
             if checkpoint is not None:
                 model.save(checkpoint)
@@ -74,7 +84,7 @@ def fit(
         model._build(vocabulary)
     model.vocabulary.counts = corpus.count(ids, len(vocabulary))
     if not resume:
-        model._position = Position(fingerprint=windows.fingerprint)
+        model._position = Position(fingerprint=windows.fingerprint, held_out=_fingerprint(held_out))
     model._options = options
     return _train(model, windows, held_out, max_seconds, checkpoint, checkpoint_every, callbacks, progress)
 
@@ -94,10 +104,18 @@ def encoded(model: Model, x: Data, held_out: Data | None) -> tuple[Vocabulary, n
     return vocabulary, ids[0], ids[1] if len(ids) > 1 else None
 
 
-def _check_resumable(position: Position, options: Options, windows: Windows) -> None:
-    """Refuse another text than that of the checkpoint, and a schedule that is over."""
+def _fingerprint(held_out: np.ndarray | None) -> int:
+    return 0 if held_out is None else corpus.fingerprint(held_out)
+
+
+def _check_resumable(position: Position, options: Options, windows: Windows, held_out: np.ndarray | None) -> None:
+    """Refuse other texts than those of the checkpoint, best weights that were not kept, and a schedule that is over."""
     if position.fingerprint != windows.fingerprint or position.window > len(windows):
-        raise ValueError("this is not the text the checkpoint was trained on; resume with the same text")
+        raise ValueError(f"{OTHER_TEXT}; resume with the same text")
+    if position.held_out not in (None, _fingerprint(held_out)):
+        raise ValueError("validation must be the text that the checkpoint was judged by; resume with the same one")
+    if options.restore_best and position.best_loss is not None and position.best_weights is None:
+        raise ValueError("restore_best must be given from the start: this training has not kept the weights of its best epoch")
     if options.epochs > position.epoch and options.factor(position) == 0:
         raise ValueError(
             f"the schedule is at its end: the learning rate is 0 from epoch {position.epoch + 1} on; give a schedule for all "
@@ -106,9 +124,21 @@ def _check_resumable(position: Position, options: Options, windows: Windows) -> 
 
 
 def _restore_best(model: Model, options: Options) -> None:
-    if options.restore_best and model._position.best_weights is not None:
-        model.network.parameters.flat[...] = model._position.best_weights
-        model.network.parameters.touch()
+    """End with the best weights, unless the last ones are; these are kept to go on from."""
+    position, parameters = model._position, model.network.parameters
+    if options.restore_best and position.best_weights is not None and not position.history[-1]["best"]:
+        position.last_weights = parameters.flat.copy()
+        parameters.flat[...] = position.best_weights
+        parameters.touch()
+
+
+def _take_last(model: Model) -> None:
+    """Take back the last weights, where the best ones were restored."""
+    position, parameters = model._position, model.network.parameters
+    if position.last_weights is not None:
+        parameters.flat[...] = position.last_weights
+        parameters.touch()
+        position.last_weights = None
 
 
 def _train(

@@ -75,7 +75,7 @@ class Model:
         initializer: of the weights: "uniform", "xavier" or "orthogonal", as in `LSTM`.
         symbols: "characters" (Unicode code points), "bytes" or "words" (with the space before them; see `Vocabulary`).
         vocabulary: the symbols in id order, "<unk>" for all others if it is among them; None takes those of the first text
-            given to `fit`. Bytes need none.
+            given to `fit`, its validation included. Bytes need none.
         max_symbols: most symbols taken from that text, the most frequent ones and "<unk>"; None is all characters, and
             10,000 words.
         min_count: how often a symbol must occur there to be taken.
@@ -136,6 +136,26 @@ class Model:
     def parameters(self) -> Mapping[str, np.ndarray]:
         """Read-only arrays by name: `lstm.weight_ih_l0`, …, `output.weight`; empty before the vocabulary is known."""
         return self.network.parameters.public if self.network else MappingProxyType({})
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters by name."""
+        return {name: array.copy() for name, array in self.parameters.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Copy all parameters from `state_dict`, such as those of a model of PyTorch by the names that are here.
+
+        Args:
+            state_dict: exactly these names and shapes.
+
+        Raises:
+            ValueError: the model has no vocabulary yet, or names or shapes differ; nothing has changed.
+
+        >>> model = Model(hidden_size=2, num_layers=1, vocabulary="ab", seed=0)
+        >>> model.load_state_dict({name: np.zeros(a.shape) for name, a in model.parameters.items()})
+        >>> model.predict_proba("a").tolist()
+        [[0.5, 0.5]]
+        """
+        self._built().parameters.load(state_dict)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -407,6 +427,7 @@ class Model:
         """
         many = isinstance(prompt, list | tuple)
         prompts = prompt if many else [prompt]
+        _check.memory("the texts", _check.count("length", length, 0) * len(prompts), np.dtype(np.int32))
         texts = self._generator(length, prompts, temperature, top_k, top_p, stop, seed).texts(length)
         return texts if many else texts[0]
 

@@ -9,7 +9,7 @@ import numpy as np
 from fastlstm import _check
 from fastlstm.network import STACKS, network_shapes
 from fastlstm.optim import OPTIMIZERS
-from fastlstm.session import Options, Position
+from fastlstm.session import VECTORS, Options, Position
 from fastlstm.stack_options import layer_widths
 from fastlstm.vocabulary import Vocabulary
 
@@ -36,8 +36,8 @@ def pack(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         sections["options"], sections["position"] = model._options.to_json(), model._position.to_json()
         if model._position.state:
             arrays |= _state_arrays(model._position.state, model.network.stack.layout)
-        if model._position.best_weights is not None:
-            arrays["best_weights"] = model._position.best_weights
+        vectors = {name: getattr(model._position, name) for name in VECTORS}
+        arrays |= {name: vector for name, vector in vectors.items() if vector is not None}
     return arrays, sections
 
 
@@ -64,10 +64,9 @@ def unpack(model_class: type[Model], arrays: dict[str, np.ndarray], sections: di
         model._options, model._position = Options.from_json(sections["options"]), Position.from_json(sections["position"])
         if any(name.startswith("state.") for name in arrays):
             model._position.state = _take_state(arrays, model)
-        if "best_weights" in arrays:
-            model._position.best_weights = _check.array(
-                "best_weights", arrays.pop("best_weights"), parameters.flat.shape, model.network.dtype
-            )
+        for name in arrays.keys() & set(VECTORS):
+            vector = _check.array(name, arrays.pop(name), parameters.flat.shape, model.network.dtype)
+            setattr(model._position, name, vector)
     if arrays:
         raise ValueError(f"it holds tensors this version does not know: {', '.join(sorted(arrays))}")
     model._rng.bit_generator.state = sections["random_state"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import combinations
 from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from fastlstm.threads import threads_for
 if TYPE_CHECKING:
     from fastlstm.recurrent import Recurrent
 
+    Trained = Recurrent | Parameters | Mapping[str, np.ndarray]
+
 # Floating-point operations that reading and writing a number is worth, for choosing threads.
 NUMBER_WORK = 20
 
@@ -26,7 +29,7 @@ class Optimizer(ABC):
     """Moves parameters θ against the gradients g of a loss, step by step, at the learning rate η.
 
     What it keeps between steps is in `moments`, `Parameters` under the names of `moment_names`, zero at first; `steps` counts.
-    The hyperparameters are PyTorch's defaults. Pickled or copied together with its LSTM, GRU or RNN it goes on with that.
+    The options have PyTorch's names and defaults. Pickled or copied together with its LSTM, GRU or RNN it goes on with that.
 
     Args:
         parameters: an LSTM, GRU or RNN; or writable arrays by name, float32 or float64 all of them, which are changed in place.
@@ -46,7 +49,8 @@ class Optimizer(ABC):
     name: str
     moment_names: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Recurrent | Parameters | Mapping[str, np.ndarray]) -> None:
+    def __init__(self, parameters: Trained) -> None:
+        self.options: dict[str, Any] = {}  # by the names of the arguments
         self._trained, self._arrays = parameters, dict(parameters) if isinstance(parameters, Mapping) else {}
         store = _vector_of(self._arrays) if self._arrays else getattr(parameters, "store", parameters)
         if not isinstance(store, Parameters):
@@ -98,10 +102,15 @@ class Optimizer(ABC):
         self._update(self._parameters.flat, moments, gradients.flat, learning_rate, gradient_scale, threads)
         self._parameters.touch()
 
-    def __reduce__(self) -> tuple[type[Optimizer], tuple[Any], tuple[int, list[np.ndarray]]]:
-        """Pickle and copy with what is trained, by the moments and the number of steps."""
+    def __repr__(self) -> str:
+        """The kind, the options and the number of steps."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"<{type(self).__name__}({options}) after {self.steps:,} steps>"
+
+    def __reduce__(self) -> tuple[Callable[..., Optimizer], tuple[Any], tuple[int, list[np.ndarray]]]:
+        """Pickle and copy with what is trained, by the options, the moments and the number of steps."""
         moments = [moment.flat.copy() for moment in self.moments.values()]
-        return type(self), (self._arrays or self._trained,), (self.steps, moments)
+        return partial(type(self), **self.options), (self._arrays or self._trained,), (self.steps, moments)
 
     def __setstate__(self, state: tuple[int, list[np.ndarray]]) -> None:
         """The other half of `__reduce__`."""
@@ -127,55 +136,104 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """u = 0.9 u + g,  θ -= η u  (Polyak 1964)."""
+    """u = μ u + g,  θ -= η u  (Polyak 1964).
+
+    Args:
+        parameters: see `Optimizer`.
+        momentum: μ, in [0, 1).
+    """
 
     name = "momentum"
     moment_names = ("first_moment",)
 
+    def __init__(self, parameters: Trained, *, momentum: float = 0.9) -> None:
+        super().__init__(parameters)
+        self.options = {"momentum": _share("momentum", momentum)}
+
     def _update(self, parameters, moments, gradients, learning_rate, scale, threads) -> None:
         _core.optimise(
-            "sgd", parameters, *moments, None, gradients, learning_rate, scale, self.steps, beta1=0.9, threads=threads
+            "sgd", parameters, *moments, None, gradients, learning_rate, scale, self.steps, beta1=self.options["momentum"],
+            threads=threads,
         )
 
 
 class RMSProp(Optimizer):
-    """v = 0.99 v + 0.01 g²,  θ -= η g / (√v + ε), ε = 1e-8  (Tieleman & Hinton 2012)."""
+    """v = α v + (1 - α) g²,  θ -= η g / (√v + ε)  (Tieleman & Hinton 2012).
+
+    Args:
+        parameters: see `Optimizer`.
+        alpha: α, in [0, 1).
+        eps: ε, at least 0.
+    """
 
     name = "rmsprop"
     moment_names = ("second_moment",)
 
+    def __init__(self, parameters: Trained, *, alpha: float = 0.99, eps: float = 1e-8) -> None:
+        super().__init__(parameters)
+        self.options = {"alpha": _share("alpha", alpha), "eps": _check.number("eps", eps, 0)}
+
     def _update(self, parameters, moments, gradients, learning_rate, scale, threads) -> None:
         _core.optimise(
-            "rmsprop", parameters, None, *moments, gradients, learning_rate, scale, self.steps, beta2=0.99, epsilon=1e-8,
-            threads=threads,
+            "rmsprop", parameters, None, *moments, gradients, learning_rate, scale, self.steps, beta2=self.options["alpha"],
+            epsilon=self.options["eps"], threads=threads,
         )
 
 
 class Adam(Optimizer):
     """m = β₁ m + (1 - β₁) g,  v = β₂ v + (1 - β₂) g²,  θ -= η m̂ / (√v̂ + ε)  (Kingma & Ba 2015, algorithm 1).
 
-    m̂ and v̂ are m / (1 - β₁ᵗ) and v / (1 - β₂ᵗ) at step t, counted from 1; β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+    m̂ and v̂ are m / (1 - β₁ᵗ) and v / (1 - β₂ᵗ) at step t, counted from 1.
+
+    Args:
+        parameters: see `Optimizer`.
+        betas: β₁ and β₂, in [0, 1).
+        eps: ε, at least 0.
     """
 
     name = "adam"
     moment_names = ("first_moment", "second_moment")
-    weight_decay = 0.0
+
+    def __init__(
+        self, parameters: Trained, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"betas must be two numbers, got {betas!r}")
+        super().__init__(parameters)
+        betas = tuple(_share(f"betas[{k}]", beta) for k, beta in enumerate(betas))
+        self.options = {"betas": betas, "eps": _check.number("eps", eps, 0)}
 
     def _update(self, parameters, moments, gradients, learning_rate, scale, threads) -> None:
+        beta1, beta2 = self.options["betas"]
         _core.optimise(
-            "adam", parameters, *moments, gradients, learning_rate, scale, self.steps, beta1=0.9, beta2=0.999,
-            epsilon=1e-8, weight_decay=self.weight_decay, threads=threads,
+            "adam", parameters, *moments, gradients, learning_rate, scale, self.steps, beta1=beta1, beta2=beta2,
+            epsilon=self.options["eps"], weight_decay=self.options.get("weight_decay", 0.0), threads=threads,
         )
 
 
 class AdamW(Adam):
-    """Adam after θ *= 1 - 0.01 η  (Loshchilov & Hutter 2019)."""
+    """Adam after θ *= 1 - η λ  (Loshchilov & Hutter 2019).
+
+    Args:
+        parameters, betas, eps: as in `Adam`.
+        weight_decay: λ, at least 0.
+    """
 
     name = "adamw"
-    weight_decay = 0.01
+
+    def __init__(
+        self, parameters: Trained, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01
+    ) -> None:
+        super().__init__(parameters, betas=betas, eps=eps)
+        self.options["weight_decay"] = _check.number("weight_decay", weight_decay, 0)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Momentum, RMSProp, Adam, AdamW)}
+
+
+def _share(name: str, value: float) -> float:
+    """A number in [0, 1)."""
+    return _check.number(name, value, 0, 1, open_ends=")")
 
 
 def _check_trainable(arrays: Mapping[str, np.ndarray]) -> None:

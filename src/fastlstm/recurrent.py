@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from fastlstm.cells import MERGES, Cell, Layout, Masks
 from fastlstm.engines import Shelf, States, Workspace, copies, current_name, engine_called
 from fastlstm.held import Held, held_of, holding
 from fastlstm.parameters import Parameters
-from fastlstm.stack_options import checked_cell, layer_widths, one_or_all
+from fastlstm.stack_options import checked_cell, layer_widths, one_or_all, warn_of_dropout
 from fastlstm.states import State, checked_state, public_state, zero_states
 from fastlstm.stream import Stream
 
@@ -196,6 +195,7 @@ class Recurrent:
         x = results.copy(x)  # the engine keeps it: the caller may refill the array, and checked tokens must stay checked
         if 0 in x.shape[:2]:
             raise ValueError(f"x must not be empty in training, got {'TB'[x.shape.index(0)]} = 0")
+        warn_of_dropout(self.dropout, self.num_layers, stacklevel=2)
         engine = self.engine
         masks = self.dropout_masks(*x.shape[:2], dropout_seed)
         y, states, saved = engine.forward(self, x, states, lengths, masks, keep=True)
@@ -333,8 +333,6 @@ class Recurrent:
 
     def dropout_masks(self, T: int, B: int, seed: int | tuple[int, int] | None) -> Masks | None:
         """Masks of 0, with probability `dropout` or `recurrent_dropout`, and else 1 / (1 - probability)."""
-        if self.dropout and self.num_layers == 1:
-            warnings.warn(f"dropout={self.dropout:g} drops nothing between layers: there is one layer", stacklevel=3)
         layout, outputs, recurrent = self.layout, [], []
         between = [] if self.dropout == 0 else [(T, B, layout.layer_size(k)) for k in range(self.num_layers - 1)]
         inside = [] if self.recurrent_dropout == 0 else [(B, place.cell.output_size) for place in self.places]

@@ -9,7 +9,7 @@ import numpy as np
 from fastlstm import _check
 from fastlstm.engines import States
 from fastlstm.optim import OPTIMIZERS
-from fastlstm.schedules import Schedule, from_json
+from fastlstm.schedules import SCHEDULES, Schedule, from_json
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Options:
 
     def checked(self) -> "Options":
         """The same with plain numbers, each in its range."""
-        if not isinstance(self.schedule, Schedule | None):
+        if self.schedule is not None and type(self.schedule) not in SCHEDULES.values():  # a file has them by name
             raise TypeError(
                 f"schedule must be None or one of fastlstm.schedules, such as Cosine(epochs=50), got {self.schedule!r}"
             )
@@ -76,6 +76,9 @@ class Options:
         return cls(**{**values, "schedule": from_json(schedule) if schedule else None}).checked()
 
 
+VECTORS = ("best_weights", "last_weights")  # of a Position, like the parameters
+
+
 @dataclass
 class Position:
     """Where training stands: everything but the weights and moments that the next window depends on."""
@@ -86,14 +89,16 @@ class Position:
     symbols: int = 0           # how many those were
     seconds: float = 0.0       # trained so far, in all sessions
     fingerprint: int = 0       # of the training text
+    held_out: int | None = None  # that of the text held out, 0 where there is none; None: not known, in older files
     best_loss: float | None = None  # of all epochs, on the held-out text if there is one
     history: list[dict[str, Any]] = field(default_factory=list)
     state: States | None = None  # carried from window to window; None is zero
     best_weights: np.ndarray | None = None  # the vector of parameters at best_loss, where it is to be restored
+    last_weights: np.ndarray | None = None  # where it has been restored, what to go on from
 
     def to_json(self) -> dict[str, Any]:
         """All but the arrays as JSON values."""
-        return {name: value for name, value in vars(self).items() if name not in ("state", "best_weights")}
+        return {name: value for name, value in vars(self).items() if name not in ("state", *VECTORS)}
 
     @property
     def losses(self) -> list[float]:
@@ -109,15 +114,15 @@ class Position:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Position":
         """The inverse of `to_json`."""
-        if values.keys() & {"state", "best_weights"}:
+        if values.keys() & {"state", *VECTORS}:
             raise ValueError("the position holds what must be arrays")
         position = cls(**values)
         for name in ("epoch", "window", "symbols", "fingerprint"):
             _check.number(name, _check.count(name, getattr(position, name), 0), 0, 2**64)
         for name in ("loss_sum", "seconds"):
             _check.number(name, getattr(position, name), 0)
-        if position.best_loss is not None:
-            _check.number("best_loss", position.best_loss, 0)
+        _check.optional(_check.number, "best_loss", position.best_loss, 0)
+        _check.optional(_check.count, "held_out", position.held_out, 0)
         if not (isinstance(position.history, list) and all(isinstance(record, dict) for record in position.history)):
             raise TypeError("history must be a list of records")
         for record in position.history:

@@ -1,5 +1,6 @@
 """What a stack of layers is made with: its widths and its cell, checked."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -47,3 +48,10 @@ def layer_widths(
     H = _check.count("hidden_size", hidden_size)
     _check.memory("the parameters", L, dtype)  # before there is anything for each layer
     return (H,) * L
+
+
+def warn_of_dropout(dropout: float, num_layers: int, stacklevel: int) -> None:
+    """Say, to the caller so many levels above, that dropout between layers does nothing where there is one."""
+    if dropout and num_layers == 1:
+        what = f"dropout={dropout:g} drops nothing between layers: there is one layer"
+        warnings.warn(what, stacklevel=stacklevel + 1)

@@ -56,7 +56,8 @@ def is_text(x: object) -> bool:
 def not_a_file_name(x: Any) -> Any:
     """x; a str that names a file is taken for a mistake, unless it is in a list."""
     if isinstance(x, str) and 0 < len(x) < 256 and "\n" not in x and "\0" not in x and os.path.isfile(x):
-        raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read that, or [{x!r}]")
+        raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read it, or [{x!r}] "
+                         f"where these {len(x)} characters are the text")
     return x
 
 
@@ -132,12 +133,23 @@ def find_files(paths: Iterable[Path], pattern: str = "*") -> list[Path]:
             continue
         if Path(pattern).is_absolute():
             raise ValueError(f"the pattern must be relative to {path}, got {pattern!r}")
+        _check_readable(path)
         below = (p for p in sorted(path.rglob(pattern)) if p.is_file())
         found = [p for p in below if not any(part.startswith(".") for part in p.relative_to(path).parts)]
         if not found:
             raise ValueError(f"no file below {path} matches {pattern!r}")
         files += found
     return files
+
+
+def _check_readable(path: Path) -> None:
+    """Refuse a directory that has one below it, hidden ones left out, whose names cannot be read: `rglob` passes it over."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for _, folders, _ in os.walk(path, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
 
 
 def standard_library() -> str:

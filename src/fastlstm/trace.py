@@ -152,12 +152,14 @@ class Trace:
                 an array (T,) of numbers or a mask; its NaN do not count.
             top: how many, at most.
             quantities: which to look through, one or several; None is all that were kept.
-            shifts: how often the target is moved against the text, to see what correlation chance gives.
+            shifts: how often the target is moved against the text, to see what correlation chance gives; less often where
+                there are not so many different shifts.
             seed: of these shifts.
 
         Returns:
             [(layer, neuron, quantity, correlation, p_value)], the largest |correlation| first. `p_value` is that of the
-            best of all that was looked through, so 0.05 is a bar that a trace without meaning passes once in twenty times.
+            best of all that was looked through, so 0.05 is a bar that a trace without meaning passes once in twenty times
+            (more often where target and neurons change only a few times in all of the text).
 
         Raises:
             ValueError: the target is none, does not vary or counts at too few steps, or a quantity was not kept.
@@ -201,7 +203,7 @@ class Trace:
     # ---- what it looks like ----------------------------------------------------------------------------------------
 
     def view(
-        self, layer: int = 0, neuron: int | None = None, quantity: str | None = "hidden_state", *, start: int = 0,
+        self, layer: int = 0, neuron: int | None = None, quantity: str | None = "cell_state", *, start: int = 0,
         stop: int | None = None,
     ) -> View:
         """A part of the text with the values of one quantity of one neuron, of all neurons, or of all quantities.
@@ -218,14 +220,15 @@ class Trace:
 
         Raises:
             ValueError: the layer or the quantity was not kept, or neuron and quantity are both None.
-            IndexError: there is no such layer or neuron.
+            IndexError: there is no such layer, neuron or step.
         """
         if quantity == "cell_state" and "c" not in self._network.stack.layout.states:
             quantity = "hidden_state"
         rows = self._rows(layer, neuron, quantity)
-        _check.count("start", start, 0)
+        if _check.count("start", start, 0) >= max(len(self), 1):
+            raise IndexError(f"start {start} is outside [0, {len(self)})")
         most = MOST_STEPS if len(rows) == 1 else MOST_COLUMNS
-        stop = min(len(self), start + most if stop is None else _check.count("stop", stop, 0))
+        stop = min(len(self), start + most if stop is None else _check.count("stop", stop, start))
         what = "neuron view" if quantity is None else quantity.replace("_", " ")
         who = "all neurons" if neuron is None else f"neuron {neuron}"
         shown = [row._replace(values=row.values[start:stop]) for row in rows]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastlstm.corpus import Windows
-from fastlstm.network import LanguageNetwork
+from fastlstm.network import NOT_FINITE, LanguageNetwork
 from fastlstm.optim import Optimizer
 from fastlstm.session import Options, Position
 from fastlstm.threads import held_threads
@@ -31,11 +31,17 @@ def metrics(nats: float) -> dict[str, float]:
 
 
 def losses(network: LanguageNetwork, ids: np.ndarray) -> Iterator[np.ndarray]:
-    """Nats of every symbol but the first, given all before it, some at a time: one stream from the zero state."""
+    """Nats of every symbol but the first, given all before it, some at a time: one stream from the zero state.
+
+    Raises:
+        FloatingPointError: they are NaN or infinite.
+    """
     state = network.zero_state(1)
     for start in range(0, len(ids) - 1, EVALUATION_WINDOW):
         part = np.ascontiguousarray(ids[start : start + EVALUATION_WINDOW + 1], np.int32)[:, None]
         found, state = network.losses(part[:-1], part[1:], state)
+        if not isfinite(found.sum()):
+            raise FloatingPointError(NOT_FINITE)
         yield found[:, 0]
 
 
@@ -54,16 +60,18 @@ class Interruptible:
 
     def __enter__(self) -> "Interruptible":
         self._held = self._caught = False
-        # A handler of the program's own, or none, is left alone.
-        python_handles = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        self._installed = python_handles and threading.current_thread() is threading.main_thread()
-        if self._installed:
-            signal.signal(signal.SIGINT, self._handle)
+        # Handlers of the program's own, or none, are left alone; the command line has SIGTERM as Ctrl-C.
+        self._signals = []
+        if threading.current_thread() is threading.main_thread():
+            both = (signal.SIGINT, signal.SIGTERM)
+            self._signals = [number for number in both if signal.getsignal(number) is signal.default_int_handler]
+        for number in self._signals:
+            signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in self._signals:
+            signal.signal(number, signal.default_int_handler)
 
     def _handle(self, *_: object) -> None:
         self._caught = True
@@ -123,7 +131,9 @@ class Trainer:
                         interruptible.whole(self._window, rate)
                 if position.symbols:
                     speed = (position.symbols - symbols_before) / max(time.monotonic() - epoch_began, 1e-9)
-                    self._end_epoch(speed)
+                    record = self._judge(speed)
+                    interruptible.whole(self._count, record)
+                    self._on_epoch(record)
         return [record for record in position.history if record["epoch"] > first_epoch]
 
     def _window(self, learning_rate: float) -> None:
@@ -173,7 +183,8 @@ class Trainer:
         """Name of the first array that is not finite."""
         return next((name for name, array in self.network.parameters if not np.isfinite(array).all()), None)
 
-    def _end_epoch(self, symbols_per_second: float) -> None:
+    def _judge(self, symbols_per_second: float) -> dict[str, Any]:
+        """The record of the epoch, or of the part of it that there was time for."""
         self.check_weights()
         position = self.position
         loss = position.loss_sum / position.symbols
@@ -185,21 +196,30 @@ class Trainer:
             "symbols_per_second": symbols_per_second,
         }
         if self.held_out is not None:
-            held_out_loss = evaluate(self.network, self.held_out)
+            try:
+                held_out_loss = evaluate(self.network, self.held_out)
+            except FloatingPointError as error:
+                place = f"on the validation text after epoch {position.epoch + 1}"
+                raise FloatingPointError(f"{error} {place}: the last checkpoint is the last good state") from None
             record |= {"validation_loss": held_out_loss, "validation_bits_per_symbol": bits(held_out_loss)}
         judged = record.get("validation_loss", loss)
         record["best"] = position.best_loss is None or judged < position.best_loss
-        if record["best"]:
+        record["seconds"] = position.seconds
+        return record
+
+    def _count(self, record: dict[str, Any]) -> None:
+        """Enter the record, and begin the next epoch, unless it is of a part: that is judged again when it is whole."""
+        position = self.position
+        whole = position.window == len(self.windows)
+        if record["best"] and whole:
             if self.options.restore_best:
                 position.best_weights = self.network.parameters.flat.copy()
-            position.best_loss = judged  # set last: after an interrupt before this line the epoch is judged again
-        record["seconds"] = position.seconds
+            position.best_loss = record.get("validation_loss", record["loss"])
         if position.history and position.history[-1]["epoch"] == record["epoch"]:
             position.history.pop()  # written when max_seconds cut this epoch off
         position.history.append(record)
-        if position.window == len(self.windows):
+        if whole:
             position.epoch, position.window, position.loss_sum, position.symbols = position.epoch + 1, 0, 0.0, 0
             position.state = None
-        self._on_epoch(record)
 
 

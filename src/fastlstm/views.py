@@ -71,6 +71,10 @@ class View:
         self.symbols = [shown(symbol) for symbol in symbols]
         self._line_ends = [symbol in ("\n", b"\n") for symbol in symbols]
 
+    def __repr__(self) -> str:
+        """The title and the number of symbols."""
+        return f"<View of {self.title}: {len(self.symbols):,} symbols>"
+
     # ---- in a terminal -------------------------------------------------------------------------------------------
 
     def text(self, width: int = 80, *, colour: bool = True, dark: bool = False) -> str:

@@ -15,6 +15,7 @@ from fastlstm.text import TextSource, as_text, pieces, read
 SYMBOLS = ("characters", "bytes", "words")
 # Stands for every symbol that is not in the vocabulary, where the vocabulary has it.
 UNKNOWN = "<unk>"
+TRAIN_ANEW = "; train a new one"  # in the words of an error, before what helps against it
 # Words in a vocabulary taken from a text, unless told otherwise; `<unk>` is one of them.
 MOST_WORDS = 10_000
 # Chinese characters and Japanese syllables, which stand without spaces, are words of their own.
@@ -114,6 +115,10 @@ class Vocabulary:
             kept, counts = [UNKNOWN, *kept], [sum(found.values()) - sum(counts), *counts]
         return cls(kind, kept, counts)
 
+    def __repr__(self) -> str:
+        """The number and kind of the symbols."""
+        return f"<Vocabulary of {len(self):,} {self.kind}>"
+
     def __len__(self) -> int:
         """V, the number of symbols."""
         return 256 if self.kind == "bytes" else len(self.symbols)
@@ -156,7 +161,7 @@ class Vocabulary:
                 hint = "symbols='bytes' (--symbols bytes), or with min_count=2 (--min-count 2), which makes rare ones unknown"
             raise ValueError(
                 f"{_name(self.kind, _parts(self.kind, text)[place])} at position {first + place} is not among the "
-                f"{len(self)} symbols the model knows; train a new one on text that has it, or with {hint}"
+                f"{len(self)} symbols the model knows{TRAIN_ANEW} on text that has it, or with {hint}"
             )
         return ids
 
