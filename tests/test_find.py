@@ -160,6 +160,7 @@ def test_chance_in_short_texts():
         states, target = rng.standard_normal((30, 4)), rng.standard_normal(30)
         [best] = find.find([(0, "h", states)], target, 1, 99, seed)
         values.append([best.p_value, find.probe(states, target, 99, seed).p_value])
+    assert sorted(find._prepared(target, 99, 0)[2]) == [0, *range(3, 28)]  # none twice
     assert np.min(values) == 1 / 26
     assert (np.array(values) == 1 / 26).mean(axis=0) == pytest.approx(1 / 26, abs=0.03)
 
