@@ -25,6 +25,16 @@ def test_demo_runs_from_end_to_end(tmp_path, capfd, monkeypatch):
     assert Model.load(path).sample(10, "def ", seed=0)
 
 
+def test_a_model_that_is_named_is_not_replaced_unless_told_to(tmp_path, capfd, monkeypatch):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(b"of another training")
+    assert cli.main(["demo", "--out", str(path)]) == 2
+    assert "mine.safetensors is there already; choose another --out, or replace it (--overwrite)" in capfd.readouterr().err
+    monkeypatch.setattr(demo, "run", lambda seconds, out, seed: path.write_bytes(b"of the demo") and {})
+    assert cli.main(["demo", "--out", str(path), "--overwrite"]) == 0
+    assert path.read_bytes() == b"of the demo"
+
+
 def test_it_ends_with_a_neuron(capfd):
     """An untrained cell drifts while the same symbol comes again and again; here that is a comment."""
     rng = random.Random(0)

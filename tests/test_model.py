@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import io
 import json
 import pickle
 import signal
@@ -532,6 +533,7 @@ def test_infinite_gradient_is_refused_by_name(monkeypatch):
         (lambda: Model(vocabulary="ab").sample_iter(-1), ValueError, "length must be at least 0, got -1"),
         (lambda: Model(vocabulary="ab").fit("ab" * 9), ValueError, "fewer than the 2501 of one training window .*; make one"),
         (lambda: Model().fit("book.txt"), ValueError, "one of them smaller; a str is the text itself, a Path a file"),
+        (lambda: Model().fit(io.StringIO("ab")), TypeError, "a text must be a str, bytes, a Path .* got StringIO; a Path"),
         (lambda: Model().fit(Path("/")), ValueError, "/ is a directory; pass a list of files"),
         (lambda: Model().fit("ab", resume=True), ValueError, "nothing to resume: this model has had no training; load"),
         (lambda: Model(vocabulary="ab").fit("ab" * 9, batch_size=1, seq_length=4), ValueError, "validation text must have"),

@@ -15,6 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import fastlstm
 from fastlstm import _check, _json, cli_inspect, cli_text, cli_train, colours, corpus, experiments, plot, surprises, text, views
@@ -27,7 +28,9 @@ from fastlstm.threads import held_threads
 def _demo(arguments: argparse.Namespace) -> None:
     from fastlstm.demo import run
 
-    result = run(arguments.seconds, arguments.out, arguments.seed)
+    if arguments.out and arguments.out.exists() and not arguments.overwrite:
+        raise ValueError(f"{arguments.out} is there already; choose another --out, or replace it (--overwrite)")
+    result = run(arguments.seconds, arguments.out or Path("demo.safetensors"), arguments.seed)
     if arguments.json:
         _json.show(result)
 

@@ -83,7 +83,8 @@ def parser() -> Parser:
     demo = commands.add_parser("demo", help=f"learn to write Python from {STANDARD_LIBRARY}, in under three minutes")
     demo.add_argument("--seconds", type=float, default=120.0, help="how long to train")
     demo.add_argument("--seed", type=int, default=0, help="of weights and samples")
-    demo.add_argument("--out", type=Path, default=Path("demo.safetensors"), help="where the model goes")
+    demo.add_argument("--out", type=Path, help="where the model goes (default: demo.safetensors, of the last demo)")
+    demo.add_argument("--overwrite", action="store_true", help="replace the model that is at --out")
 
     train = commands.add_parser("train", help="train a language model on files")
     _add_text(train)

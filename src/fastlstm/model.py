@@ -204,7 +204,8 @@ class Model:
             validation: the fraction at the end of the text, in [0, 1), or a text of its own, that is never trained on and
                 is evaluated after each epoch; None for none.
             patience: stop after this many epochs in a row without a smaller loss (validation's if there is one); None never.
-            restore_best: end with the weights of the epoch with the smallest loss; checkpoints still hold the last ones.
+            restore_best: end with the weights of the epoch with the smallest loss; checkpoints hold the last ones, from which
+                resuming goes on.
             max_seconds: stop after about this time.
             checkpoint: file that receives the model after each epoch, before the callbacks, and at the end, by Ctrl-C too; a
                 model that is there is replaced.
@@ -225,7 +226,8 @@ class Model:
             one too, until it is finished by resuming.
 
         Raises:
-            FloatingPointError: the loss or a gradient is NaN or infinite (the weights are those before it), or a weight.
+            FloatingPointError: the loss or a gradient is NaN or infinite (the weights are those before it), or a weight, or the
+                loss on the validation text.
             ValueError: among others, a text shorter than one window.
             RuntimeError: another thread is training this model.
         """
@@ -281,6 +283,7 @@ class Model:
 
         Raises:
             ValueError: the model has no vocabulary yet, a symbol is not in it, or the text is shorter than 2 symbols.
+            FloatingPointError: the weights are NaN or infinite, or the output becomes so.
         """
         _refuse_targets(y)
         network, ids = self._built(), self._ids(x)
@@ -299,7 +302,7 @@ class Model:
             training text, counted once more than it did.
 
         Raises:
-            ValueError: the model has no vocabulary yet, or a symbol is not in it.
+            ValueError, FloatingPointError: as `evaluate`, of a text of any length.
         """
         network, ids = self._built(), self._ids(x)
         counts = self.vocabulary.counts + 1

@@ -54,7 +54,9 @@ def is_text(x: object) -> bool:
 
 
 def not_a_file_name(x: Any) -> Any:
-    """x; a str that names a file is taken for a mistake, unless it is in a list."""
+    """x; a file object, and a str that names a file, are taken for a mistake, the latter unless it is in a list."""
+    if hasattr(x, "read"):
+        raise TypeError(f"a text must be a str, bytes, a Path or a list of them, got {type(x).__name__}; a Path reads a file")
     if isinstance(x, str) and 0 < len(x) < 256 and "\n" not in x and "\0" not in x and os.path.isfile(x):
         raise ValueError(f"a str is the text itself, but {x!r} names a file: pass Path({x!r}) to read it, or [{x!r}] "
                          f"where these {len(x)} characters are the text")
