@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import combinations
 from math import isfinite, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,7 @@ from fastlstm.threads import threads_for
 if TYPE_CHECKING:
     from fastlstm.recurrent import Recurrent
 
-    Trained = Recurrent | Parameters | Mapping[str, np.ndarray]
+    Trained: TypeAlias = Recurrent | Parameters | Mapping[str, np.ndarray]
 
 # Floating-point operations that reading and writing a number is worth, for choosing threads.
 NUMBER_WORK = 20
@@ -200,8 +200,8 @@ class Adam(Optimizer):
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"betas must be two numbers, got {betas!r}")
         super().__init__(parameters)
-        betas = tuple(_share(f"betas[{k}]", beta) for k, beta in enumerate(betas))
-        self.options = {"betas": betas, "eps": _check.number("eps", eps, 0)}
+        shares = tuple(_share(f"betas[{k}]", beta) for k, beta in enumerate(betas))
+        self.options = {"betas": shares, "eps": _check.number("eps", eps, 0)}
 
     def _update(self, parameters, moments, gradients, learning_rate, scale, threads) -> None:
         beta1, beta2 = self.options["betas"]
