@@ -427,11 +427,13 @@ class Model:
         Raises:
             ValueError: the model has no vocabulary yet, a symbol of a prompt is not in it, or an option is out of its range.
             FloatingPointError: the weights are NaN or infinite.
+            MemoryError: the texts would not fit into this machine's memory; `sample_iter` keeps none of them.
         """
         many = isinstance(prompt, list | tuple)
         prompts = prompt if many else [prompt]
-        _check.memory("the texts", _check.count("length", length, 0) * len(prompts), np.dtype(np.int32))
-        texts = self._generator(length, prompts, temperature, top_k, top_p, stop, seed).texts(length)
+        generator = self._generator(length, prompts, temperature, top_k, top_p, stop, seed)
+        _check.memory("the texts", length * len(prompts), np.dtype(np.int32))
+        texts = generator.texts(length)
         return texts if many else texts[0]
 
     def sample_iter(
