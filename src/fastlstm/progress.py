@@ -5,6 +5,7 @@ import sys
 import time
 from typing import Any, TextIO
 
+from fastlstm.session import judged
 from fastlstm.training import bits
 
 # Seconds between two plain lines.
@@ -102,13 +103,12 @@ class Progress:
         self._epoch += not cut_off
         which = f"{'part of ' if cut_off else ''}epoch {record['epoch']}/{self._epochs}"
         line = f"{which}: loss {record['loss']:.4f} ({record['bits_per_symbol']:.3f} bits)"
-        judged = record["loss"]
         if "validation_loss" in record:
-            judged = record["validation_loss"]
-            line += f", validation {judged:.4f} ({record['validation_bits_per_symbol']:.3f} bits)"
+            line += f", validation {record['validation_loss']:.4f} ({record['validation_bits_per_symbol']:.3f} bits)"
         self.say(f"{line}, {record['symbols_per_second'] / 1000:.1f}k/s")
-        if judged < LEAST_FALL * self._best_epoch_loss:
-            self._best_epoch_loss, self._epochs_without_fall = judged, 0
+        loss = judged(record)
+        if loss < LEAST_FALL * self._best_epoch_loss:
+            self._best_epoch_loss, self._epochs_without_fall = loss, 0
         else:
             self._epochs_without_fall += 1
             if self._epochs_without_fall == PATIENCE:

@@ -76,6 +76,11 @@ class Options:
         return cls(**{**values, "schedule": from_json(schedule) if schedule else None}).checked()
 
 
+def judged(record: dict[str, Any]) -> float:
+    """The loss that an epoch is judged by: on the held-out text if there is one."""
+    return record.get("validation_loss", record["loss"])
+
+
 VECTORS = ("best_weights", "last_weights")  # of a Position, like the parameters
 
 
@@ -102,8 +107,8 @@ class Position:
 
     @property
     def losses(self) -> list[float]:
-        """Of the finished epochs: on the held-out text if there is one."""
-        return [record.get("validation_loss", record["loss"]) for record in self.history[: self.epoch]]
+        """What the finished epochs are judged by."""
+        return [judged(record) for record in self.history[: self.epoch]]
 
     @property
     def epochs_since_best(self) -> int:

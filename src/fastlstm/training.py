@@ -12,7 +12,7 @@ import numpy as np
 from fastlstm.corpus import Windows
 from fastlstm.network import NOT_FINITE, LanguageNetwork
 from fastlstm.optim import Optimizer
-from fastlstm.session import Options, Position
+from fastlstm.session import Options, Position, judged
 from fastlstm.threads import held_threads
 
 # Steps of text evaluated at once.
@@ -202,8 +202,7 @@ class Trainer:
                 place = f"on the validation text after epoch {position.epoch + 1}"
                 raise FloatingPointError(f"{error} {place}: the last checkpoint is the last good state") from None
             record |= {"validation_loss": held_out_loss, "validation_bits_per_symbol": bits(held_out_loss)}
-        judged = record.get("validation_loss", loss)
-        record["best"] = position.best_loss is None or judged < position.best_loss
+        record["best"] = position.best_loss is None or judged(record) < position.best_loss
         record["seconds"] = position.seconds
         return record
 
@@ -214,7 +213,7 @@ class Trainer:
         if record["best"] and whole:
             if self.options.restore_best:
                 position.best_weights = self.network.parameters.flat.copy()
-            position.best_loss = record.get("validation_loss", record["loss"])
+            position.best_loss = judged(record)
         if position.history and position.history[-1]["epoch"] == record["epoch"]:
             position.history.pop()  # written when max_seconds cut this epoch off
         position.history.append(record)
